@@ -1,0 +1,3 @@
+"""Postroom: a complete mail server in Python."""
+
+__version__ = "0.1.0"

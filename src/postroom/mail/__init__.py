@@ -1,0 +1,1 @@
+"""The words of mail: frozen values without I/O."""

@@ -1,0 +1,138 @@
+"""Deliveries and their outcomes: the one shape that every carrier returns (DESIGN §3)."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from postroom.mail.envelope import Recipient
+from postroom.mail.message import Message
+from postroom.mail.reply import Reply
+
+
+class RecipientState(Enum):
+    """Where one recipient of one message stands."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    HELD = "held"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REMOVED = "removed"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more will be tried."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        RecipientState.DELIVERED,
+        RecipientState.RELAYED,
+        RecipientState.FAILED,
+        RecipientState.EXPIRED,
+        RecipientState.REMOVED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other side of an attempt: host name, address as text, port, and TLS protocol and cipher or ``""``."""
+
+    host: str = ""
+    address: str = ""
+    port: int = 0
+    tls: str = ""
+
+
+NO_PEER = Peer()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The next hop took responsibility (RFC 5321 §6.1)."""
+
+    reply: Reply
+    peer: Peer = NO_PEER
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not now. ``ambiguous`` says that the connection ended after the final dot and before the reply, so that the
+    peer may have the message already (RFC 5321 §4.5.4.1, RFC 1047). ``detail`` is for the log, never for a peer.
+    """
+
+    reply: Reply
+    peer: Peer = NO_PEER
+    ambiguous: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Never. ``detail`` is for the log, never for a peer."""
+
+    reply: Reply
+    peer: Peer = NO_PEER
+    detail: str = ""
+
+
+Outcome = Delivered | Deferred | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRecipient:
+    """A recipient with its place in the queue.
+
+    ``number`` is its ordinal in the message (the pair queue id and number is its key), ``attempts`` how many were made,
+    ``next_attempt`` and ``last_attempt`` seconds since the Unix epoch (None: none), ``last_reply`` what the last attempt
+    was told, ``delay_told`` whether a delay warning has been sent.
+    """
+
+    number: int
+    recipient: Recipient
+    state: RecipientState = RecipientState.QUEUED
+    attempts: int = 0
+    next_attempt: float | None = None
+    last_attempt: float | None = None
+    last_reply: Reply | None = None
+    last_peer: Peer = NO_PEER
+    delay_told: bool = False
+
+
+class RouteKind(Enum):
+    """By which means a recipient leaves."""
+
+    MAILBOX = "mailbox"
+    MX = "mx"
+    SMARTHOST = "smarthost"
+    LMTP = "lmtp"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The set of hosts that serve a destination: limits and connections belong to it.
+
+    ``key`` names the set (equal sets have equal keys), ``hosts`` are in order of preference, equal preferences grouped.
+    ``route`` names the settings entry for smarthost and LMTP, ``""`` for MX.
+    """
+
+    key: str
+    kind: RouteKind
+    hosts: tuple[tuple[str, ...], ...] = ()
+    port: int = 25
+    route: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRequest:
+    """One message for some of its recipients at one site: what the scheduler hands to the carrier."""
+
+    message: Message
+    recipients: tuple[QueuedRecipient, ...]
+    site: Site
+    now: float = field(default=0.0)

@@ -1,0 +1,65 @@
+"""The envelope: reverse-path, recipients and their ESMTP parameters (RFC 5321 §2.3.1, RFC 3461 §4)."""
+
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+
+from postroom.mail.address import Address
+
+
+class Body(Enum):
+    """What the client declared about the content (RFC 6152 §2, RFC 3030 §3)."""
+
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT = "8BITMIME"
+    BINARY = "BINARYMIME"
+
+
+class Ret(Enum):
+    """How much of the message a DSN returns (RFC 3461 §4.3)."""
+
+    FULL = "FULL"
+    HDRS = "HDRS"
+
+
+class Notify(Flag):
+    """When the sender wants a DSN (RFC 3461 §4.1). Without the parameter: FAILURE | DELAY at our choice."""
+
+    NEVER = 0
+    SUCCESS = auto()
+    FAILURE = auto()
+    DELAY = auto()
+
+
+NOTIFY_DEFAULT = Notify.FAILURE | Notify.DELAY
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One forward-path with its parameters.
+
+    ``notify`` is None where the client gave none; ``orcpt`` is the original recipient as the decoded
+    ``addr-type;address`` of RFC 3461 §4.2, or ``""``.
+    """
+
+    address: Address
+    notify: Notify | None = None
+    orcpt: str = ""
+
+    def wants(self, when: Notify) -> bool:
+        """Whether the sender wants a DSN in the case ``when``."""
+        return bool((NOTIFY_DEFAULT if self.notify is None else self.notify) & when)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Reverse-path (None is the null sender), recipients, and what MAIL declared.
+
+    ``envid`` is decoded from xtext, ``""`` where absent.
+    """
+
+    reverse_path: Address | None
+    recipients: tuple[Recipient, ...] = ()
+    body: Body = Body.SEVEN_BIT
+    smtputf8: bool = False
+    ret: Ret | None = None
+    envid: str = ""

@@ -1,0 +1,53 @@
+"""A reply: code, enhanced status and text, the one type for everything a peer is told (RFC 5321 §4.2, RFC 2034)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one side of a session tells the other.
+
+    ``code`` is the three-digit code, ``status`` the enhanced status (``"5.1.1"``) or ``""`` where RFC 2034 §4
+    has none (greeting, EHLO, 354, 334), ``lines`` the text, one entry a line, never empty, without CR or LF.
+    """
+
+    code: int
+    status: str = ""
+    lines: tuple[str, ...] = ("",)
+
+    @classmethod
+    def of(cls, code: int, status: str, text: str) -> "Reply":
+        """A reply of one line."""
+        return cls(code, status, (text,))
+
+    @property
+    def text(self) -> str:
+        """The lines joined by a space."""
+        return " ".join(self.lines)
+
+    @property
+    def is_positive(self) -> bool:
+        """2yz or 3yz: the command was accepted (RFC 5321 §4.2.1)."""
+        return 200 <= self.code < 400
+
+    @property
+    def is_transient(self) -> bool:
+        """4yz: the same command may succeed later."""
+        return 400 <= self.code < 500
+
+    @property
+    def is_permanent(self) -> bool:
+        """5yz: the same command will fail again."""
+        return 500 <= self.code < 600
+
+    def to_bytes(self) -> bytes:
+        """The reply on the wire, CRLF included; the enhanced status stands on each line (RFC 2034 §4)."""
+        prefix = f"{self.status} " if self.status else ""
+        last = len(self.lines) - 1
+        return b"".join(
+            f"{self.code}{' ' if index == last else '-'}{prefix}{line}\r\n".encode("utf-8", "replace")
+            for index, line in enumerate(self.lines)
+        )
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code), self.status, self.text) if part)

@@ -1,0 +1,47 @@
+"""What is known about the client of a session; frozen, passed to policy, trace and reports."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Role(Enum):
+    """What a port is for (DESIGN §4 step 1)."""
+
+    MX = "mx"
+    SUBMISSION = "submission"
+    SUBMISSIONS = "submissions"
+    POP3 = "pop3"
+    POP3S = "pop3s"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """The protocol (``TLSv1.3``) and the cipher's name of an established TLS session."""
+
+    version: str
+    cipher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The peer of a server session.
+
+    ``address`` is textual IPv4 or IPv6 (an IPv4-mapped address is shown as IPv4), ``helo`` what it called itself,
+    ``account`` the canonical address of the authenticated account, or ``""``.
+    """
+
+    session_id: int
+    role: Role
+    address: str
+    port: int
+    helo: str = ""
+    esmtp: bool = False
+    tls: TlsFacts | None = None
+    account: str = ""
+
+    @property
+    def protocol(self) -> str:
+        """The ``with`` word of the Received field (RFC 3848): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA."""
+        if not self.esmtp:
+            return "SMTP"
+        return "ESMTP" + ("S" if self.tls else "") + ("A" if self.account else "")

@@ -1,0 +1,1 @@
+"""Pure protocol engines: bytes in, events out; no I/O, no clock, no chance."""

@@ -1,0 +1,93 @@
+"""The commands that the client engine sends (RFC 5321 §4.1.1); the server's parser reads the same words."""
+
+from dataclasses import dataclass
+
+from postroom.mail.address import Address
+from postroom.mail.envelope import Body, Recipient, Ret
+
+
+@dataclass(frozen=True, slots=True)
+class SayHello:
+    """EHLO, or HELO where ``esmtp`` is false, or LHLO for an LMTP engine."""
+
+    domain: str
+    esmtp: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SayStartTls:
+    """STARTTLS (RFC 3207 §4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayAuth:
+    """AUTH with an initial response, or None for none (RFC 4954 §4). Never shown in logs."""
+
+    mechanism: str
+    initial: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SayAuthResponse:
+    """The answer to a 334."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SayMail:
+    """MAIL FROM. Parameters whose extension the server did not announce are left out by the engine."""
+
+    reverse_path: Address | None
+    size: int | None = None
+    body: Body = Body.SEVEN_BIT
+    smtputf8: bool = False
+    ret: Ret | None = None
+    envid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SayRcpt:
+    """RCPT TO, with NOTIFY and ORCPT where DSN was announced."""
+
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class SayData:
+    """DATA. After the 354 the content goes out by ``content`` and ``end_content``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfContent:
+    """The final dot: not sent with ``send`` but by ``end_content``; here so that its reply has a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayReset:
+    """RSET."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayNoop:
+    """NOOP: is the connection still there?"""
+
+
+@dataclass(frozen=True, slots=True)
+class SayQuit:
+    """QUIT."""
+
+
+Command = (
+    SayHello
+    | SayStartTls
+    | SayAuth
+    | SayAuthResponse
+    | SayMail
+    | SayRcpt
+    | SayData
+    | EndOfContent
+    | SayReset
+    | SayNoop
+    | SayQuit
+)

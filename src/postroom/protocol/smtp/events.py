@@ -1,0 +1,202 @@
+"""What the SMTP engines tell their shell. A question waits for ``answer``; a notice does not."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from postroom.mail.address import Address
+from postroom.mail.envelope import Body, Recipient, Ret
+from postroom.mail.reply import Reply
+from postroom.protocol.smtp.commands import Command
+
+
+class Signal(Enum):
+    """Why ``next_event`` has no event."""
+
+    NEED_DATA = "need data"
+    """Everything received is used up."""
+    PAUSED = "paused"
+    """A question is unanswered, or a TLS handshake is under way, or the session is over."""
+
+
+NEED_DATA = Signal.NEED_DATA
+PAUSED = Signal.PAUSED
+
+
+class Flaw(Enum):
+    """Why content that ended properly must be refused; the engine refuses it itself unless told to normalise."""
+
+    BARE_CR = "bare CR"
+    BARE_LF = "bare LF"
+    LONG_LINE = "line too long"
+    TOO_BIG = "too big"
+
+
+# Questions: the shell answers each with one Reply.
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The session begins; the reply is the greeting: 220, 421 or 554."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """EHLO, HELO (or LHLO). On 250 the engine adds the extensions to an EHLO reply by itself."""
+
+    domain: str
+    esmtp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """STARTTLS. After a 220 the engine is PAUSED until ``tls_established``; what came before the handshake is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """AUTH with the mechanism in upper case and the decoded initial response, if any.
+
+    A 334 whose text is the *raw* challenge line (base64) leads to ``AuthResponse``; any other reply ends the exchange.
+    """
+
+    mechanism: str
+    initial: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthResponse:
+    """The client's decoded answer to a challenge."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """MAIL FROM. ``size`` is the declared SIZE in octets or None; ``auth`` the decoded AUTH= mailbox or ``""``."""
+
+    reverse_path: Address | None
+    body: Body = Body.SEVEN_BIT
+    smtputf8: bool = False
+    size: int | None = None
+    ret: Ret | None = None
+    envid: str = ""
+    auth: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rcpt:
+    """RCPT TO. A bare ``postmaster`` has the domain ``""``."""
+
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """DATA, or the first BDAT of a transaction (``chunking``). A positive reply opens the content.
+
+    To DATA the answer goes out (354); for BDAT a positive answer is not sent, as BDAT has no go-ahead of its own.
+    """
+
+    chunking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContentEnd:
+    """The content is complete: ``size`` octets. The reply says whether the message is ours now."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """RSET: drop the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """VRFY or EXPN, with its argument."""
+
+    command: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """QUIT. After the answer the engine is over."""
+
+
+# Notices: nothing to answer.
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A piece of content, dot-unstuffed, CRLF lines; a CRLF pair is never split between two pieces."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDropped:
+    """The content ended but was flawed or refused in mid-stream; the engine has answered (an ``Answered`` follows)
+    and the transaction is over.
+    """
+
+    flaw: Flaw | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The engine answered by itself (NOOP, HELP, BDAT chunks, syntax, order). ``data`` goes to the peer.
+
+    ``command`` is the verb, ``""`` where none could be read; ``line`` the offending line, cut to 200 characters and with
+    AUTH material removed, for the log only.
+    """
+
+    reply: Reply
+    data: bytes
+    command: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The peer closed the connection (``receive_data(b"")``), or the engine gave up on it after its last ``Answered``."""
+
+
+ServerEvent = (
+    Connected
+    | Hello
+    | StartTls
+    | Auth
+    | AuthResponse
+    | Mail
+    | Rcpt
+    | Data
+    | ContentEnd
+    | Reset
+    | Verify
+    | Quit
+    | Content
+    | ContentDropped
+    | Answered
+    | Closed
+)
+
+
+# The client engine's events.
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The server's reply to ``command``; None is the greeting. Replies come in the order of the commands.
+
+    For LMTP the end of content brings one ``Replied`` per accepted recipient, with ``recipient`` its ordinal among
+    the RCPT commands of the transaction (RFC 2033 §4.2).
+    """
+
+    command: Command | None
+    reply: Reply
+    recipient: int | None = None
+
+
+ClientEvent = Replied | Closed
