@@ -1,0 +1,1 @@
+"""What operators do, shared by the commands and the web."""

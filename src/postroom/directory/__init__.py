@@ -1,0 +1,1 @@
+"""Who lives here: domains, accounts, aliases and credentials."""

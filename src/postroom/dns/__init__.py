@@ -1,0 +1,1 @@
+"""Names: the resolver port and what answers it."""

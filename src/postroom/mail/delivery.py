@@ -1,6 +1,6 @@
 """Deliveries and their outcomes: the one shape that every carrier returns (DESIGN §3)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from postroom.mail.envelope import Recipient
@@ -130,9 +130,12 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRequest:
-    """One message for some of its recipients at one site: what the scheduler hands to the carrier."""
+    """One message for some of its recipients at one site: what the scheduler hands to the carrier.
+
+    ``content`` is there when it is still at hand from the intake; otherwise the carrier reads it from the store.
+    """
 
     message: Message
     recipients: tuple[QueuedRecipient, ...]
     site: Site
-    now: float = field(default=0.0)
+    content: bytes | None = None

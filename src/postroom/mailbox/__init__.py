@@ -1,0 +1,1 @@
+"""The stored mail of the accounts."""

@@ -1,0 +1,1 @@
+"""Bytes: streams, listeners, TLS."""

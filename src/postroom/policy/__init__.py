@@ -1,0 +1,1 @@
+"""Decisions over mail at the moments of a session."""

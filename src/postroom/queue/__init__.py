@@ -1,0 +1,1 @@
+"""The way of a message from intake to settle: decisions, leases, retries."""

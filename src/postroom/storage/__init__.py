@@ -1,0 +1,1 @@
+"""The stores: every port on one embedded database, every write a batch."""

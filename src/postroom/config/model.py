@@ -1,0 +1,264 @@
+"""The settings: frozen, every field described, given to the rooms by section (DESIGN §2).
+
+The descriptions are the settings reference: ``docs/settings.md`` is generated from them.
+Durations are seconds (written as a number, or as text such as ``"4h"``), sizes octets (a number, or ``"50MiB"``).
+"""
+
+import re
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from postroom.mail.domain import normalise_domain
+from postroom.mail.session import Role
+
+_UNITS_OF_TIME = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_UNITS_OF_SIZE = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", value.lower())
+    if match is None:
+        raise ValueError('write a duration as seconds or as text such as "90s", "15m", "4h", "5d"')
+    return float(match[1]) * _UNITS_OF_TIME[match[2]]
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)(?:i?b)?\s*", value.lower())
+    if match is None:
+        raise ValueError('write a size as octets or as text such as "64KiB", "50MiB", "2GiB"')
+    return int(match[1]) * _UNITS_OF_SIZE[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+DomainName = Annotated[str, BeforeValidator(lambda v: normalise_domain(v) if isinstance(v, str) else v)]
+Network = IPv4Network | IPv6Network
+
+
+class Section(BaseModel):
+    """One table of the settings file. Unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ListenerSettings(Section):
+    """One ``[[listener]]``: where a role is offered."""
+
+    role: Role = Field(description="mx, submission, submissions, pop3 or pop3s.")
+    addresses: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="Addresses to listen on.")
+    port: int = Field(ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
+
+
+class TlsSettings(Section):
+    """``[tls]``: certificate and key of this host."""
+
+    certificate: Path | None = Field(
+        None, description="PEM file with the certificate chain. Relative to the settings file."
+    )
+    key: Path | None = Field(None, description="PEM file with the private key. Relative to the settings file.")
+    minimum: Literal["1.2", "1.3"] = Field("1.2", description="Lowest TLS version that is offered.")
+
+
+class SmtpSettings(Section):
+    """``[smtp]``: what the SMTP listeners accept."""
+
+    max_size: Size = Field(50 << 20, ge=65536, description="Largest message, in octets (announced by SIZE).")
+    max_recipients: int = Field(
+        1000, ge=100, description="Recipients of one message (RFC 5321 §4.5.3.1.8 asks for 100 at least)."
+    )
+    max_line: int = Field(8192, ge=998, description="Longest line of content, in octets without CRLF.")
+    max_hops: int = Field(50, ge=10, description="Received fields after which a message is looping (RFC 5321 §6.3).")
+    max_errors: int = Field(20, ge=1, description="Refused commands after which a session is ended.")
+    normalise_newlines: bool = Field(
+        False, description="Turn bare CR or LF in content into CRLF instead of refusing the message."
+    )
+    trusted_networks: tuple[Network, ...] = Field((), description="Clients that may relay on the mx port without AUTH.")
+    command_timeout: Duration = Field(300, description="Longest wait for a command (RFC 5321 §4.5.3.2.7: 5 minutes).")
+    content_timeout: Duration = Field(
+        180, description="Longest wait for a piece of content (RFC 5321 §4.5.3.2.5: 3 minutes)."
+    )
+    max_transactions: int = Field(
+        0, ge=0, description="Messages in one session before it is ended with 421; 0 for no limit."
+    )
+
+
+class ConnectionSettings(Section):
+    """``[connections]``: ceilings on what clients may hold open, over all listeners."""
+
+    total: int = Field(10000, ge=1, description="Open sessions in total.")
+    per_address: int = Field(100, ge=1, description="Open sessions of one client address (of one /64 for IPv6).")
+    unlimited_networks: tuple[Network, ...] = Field(
+        (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
+        description="Clients to whom the ceiling per address does not apply.",
+    )
+    tls_timeout: Duration = Field(30, description="Longest TLS handshake.")
+    drain_timeout: Duration = Field(30, description="How long open sessions may go on after SIGTERM.")
+
+
+class Pop3Settings(Section):
+    """``[pop3]``: collection."""
+
+    idle_timeout: Duration = Field(
+        600, ge=10, description="Idle time after which a session ends without deleting (RFC 1939 §3: 10 minutes)."
+    )
+    max_errors: int = Field(20, ge=1, description="Refused commands after which a session is ended.")
+
+
+class DeliverySettings(Section):
+    """``[delivery]``: how addresses of ours are understood."""
+
+    plus_separator: str = Field("+", max_length=1, description="user+tag@domain reaches user@domain; empty for off.")
+    postmaster: str = Field("", description="Who receives postmaster mail of a domain that has no postmaster itself.")
+    default_quota: Size = Field(1 << 30, description="Quota of new accounts, in octets; 0 for none.")
+    max_alias_depth: int = Field(10, ge=1, le=50, description="How deep aliases may name aliases.")
+    max_alias_targets: int = Field(1000, ge=1, description="How many recipients one address may expand to.")
+
+
+class QueueSettings(Section):
+    """``[queue]``: retries and bounces."""
+
+    first_retry: Duration = Field(300, gt=0, description="Wait after the first Deferred.")
+    retry_factor: float = Field(2.0, ge=1, description="By how much each wait grows.")
+    longest_retry: Duration = Field(4 * 3600, gt=0, description="Longest wait between attempts.")
+    retry_jitter: float = Field(0.15, ge=0, lt=1, description="Random part of each wait, as a share of it.")
+    lifetime: Duration = Field(
+        5 * 86400, gt=0, description="Age at which a message is given up (RFC 5321 §4.5.4.1: 4 to 5 days)."
+    )
+    dsn_lifetime: Duration = Field(86400, gt=0, description="Age at which a DSN of ours is given up.")
+    delay_warning: Duration = Field(4 * 3600, description="Age at which the sender is told of a delay; 0 for never.")
+    lease: Duration = Field(900, ge=60, description="How long a node may hold a recipient without renewing.")
+    poll: Duration = Field(
+        1.0, gt=0, description="How often the store is asked for mail that others queued or released."
+    )
+    ready: int = Field(10000, ge=1, description="Recipients held ready in memory, over all sites.")
+    ready_per_site: int = Field(2000, ge=1, description="Recipients held ready in memory for one site.")
+    ready_octets: Size = Field(
+        64 << 20, description="Content of fresh messages kept in memory until its first attempt."
+    )
+    history: Duration = Field(30 * 86400, description="How long history is kept.")
+
+
+class SmarthostSettings(Section):
+    """One ``[[smarthost]]``: a server that relays for us."""
+
+    name: str = Field(description="What routes call it.")
+    host: str = Field(description="Host name or address literal; MX records are not looked up.")
+    port: int = Field(587, ge=1, le=65535, description="Port.")
+    protocol: Literal["smtp", "lmtp"] = Field("smtp", description="smtp, or lmtp (RFC 2033) for a delivery server.")
+    tls: Literal["none", "opportunistic", "required", "implicit"] = Field(
+        "required",
+        description="none, opportunistic (STARTTLS if offered), required (STARTTLS or defer, certificate verified), implicit (TLS from the start, verified).",
+    )
+    ca_file: Path | None = Field(
+        None, description="PEM file with the authorities that are trusted, instead of the system's."
+    )
+    user: str = Field("", description="AUTH user; empty for none.")
+    password: SecretStr = Field(SecretStr(""), description="AUTH password. Better: password_file.")
+    password_file: Path | None = Field(None, description="File whose first line is the AUTH password.")
+
+
+class RouteSettings(Section):
+    """One ``[[route]]``: the first whose domains match is taken; without a match, MX."""
+
+    domains: tuple[str, ...] = Field(description='Recipient domains; ".example.org" matches all below, "*" all.')
+    via: str = Field("mx", description='"mx", "discard", or the name of a smarthost.')
+
+
+class OutboundSettings(Section):
+    """``[outbound]``: carrying mail to other servers."""
+
+    hostname: str = Field("", description="Name given in EHLO; empty: the server's hostname.")
+    source_addresses: tuple[str, ...] = Field(
+        (), description="Local addresses to connect from, one of each family at most."
+    )
+    port: int = Field(25, ge=1, le=65535, description="Port of MX hosts.")
+    concurrency: int = Field(500, ge=1, description="Connections in total.")
+    concurrency_per_site: int = Field(20, ge=1, description="Connections to one site.")
+    messages_per_connection: int = Field(100, ge=1, description="Messages after which a connection is closed.")
+    idle_timeout: Duration = Field(5, description="How long an unused connection is kept.")
+    connect_timeout: Duration = Field(30, gt=0, description="Longest wait for a connection to one address.")
+    greeting_timeout: Duration = Field(300, gt=0, description="Longest wait for the greeting (RFC 5321 §4.5.3.2.1).")
+    command_timeout: Duration = Field(
+        300, gt=0, description="Longest wait for a reply to MAIL or RCPT (RFC 5321 §4.5.3.2.2, .3)."
+    )
+    data_timeout: Duration = Field(120, gt=0, description="Longest wait for the reply to DATA (RFC 5321 §4.5.3.2.4).")
+    block_timeout: Duration = Field(
+        180, gt=0, description="Longest wait to send a piece of content (RFC 5321 §4.5.3.2.5)."
+    )
+    final_timeout: Duration = Field(
+        600, gt=0, description="Longest wait for the reply to the final dot (RFC 5321 §4.5.3.2.6)."
+    )
+    max_hosts: int = Field(10, ge=1, description="Addresses tried in one attempt.")
+    tls: bool = Field(True, description="Use STARTTLS where it is offered.")
+    ipv6: bool = Field(True, description="Use IPv6 where there is a route.")
+    allow_loopback: bool = Field(False, description="Deliver to MX hosts on loopback addresses (tests, demos).")
+
+
+class DnsSettings(Section):
+    """``[dns]``: the resolver."""
+
+    servers: tuple[str, ...] = Field(
+        (), description='Resolvers as "address" or "address:port" ("[v6]:port"); empty: the system\'s.'
+    )
+    timeout: Duration = Field(10, gt=0, description="Longest wait for one answer, over all tries.")
+    cache: int = Field(10000, ge=0, description="Answers kept in memory.")
+
+
+class WebSettings(Section):
+    """``[web]``: metrics and health."""
+
+    enabled: bool = Field(True, description="Whether the web port is open.")
+    address: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8025, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
+
+
+class LogSettings(Section):
+    """``[log]``: what is told, and where to."""
+
+    format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is shown.")
+
+
+class StoreSettings(Section):
+    """``[store]``: the embedded database."""
+
+    file: Path = Field(Path("postroom.db"), description="Database file. Relative to the data folder.")
+    max_batch: int = Field(500, ge=1, description="Most writes in one commit.")
+    reserve: Size = Field(32 << 20, description="Free octets on the disk below which no new mail is accepted (452).")
+
+
+class Settings(Section):
+    """The whole file."""
+
+    hostname: DomainName = Field(description="This host's full name: greeting, Received fields, DSNs.")
+    data: Path = Field(Path("data"), description="Data folder. Relative to the settings file.")
+    node: str = Field("", description="Name of this node; empty: the hostname.")
+    user: str = Field(
+        "", description="User to become after binding ports as root; empty: postroom if it exists, else none."
+    )
+    loop: Literal["uvloop", "asyncio"] = Field("uvloop", description="Event loop.")
+    listener: tuple[ListenerSettings, ...] = Field((), description="Listeners; empty: the standard roles and ports.")
+    tls: TlsSettings = Field(default_factory=TlsSettings)
+    smtp: SmtpSettings = Field(default_factory=SmtpSettings)
+    connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
+    pop3: Pop3Settings = Field(default_factory=Pop3Settings)
+    delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    queue: QueueSettings = Field(default_factory=QueueSettings)
+    smarthost: tuple[SmarthostSettings, ...] = Field((), description="Servers that relay for us.")
+    route: tuple[RouteSettings, ...] = Field((), description="Static routes by recipient domain.")
+    outbound: OutboundSettings = Field(default_factory=OutboundSettings)
+    dns: DnsSettings = Field(default_factory=DnsSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+
+
+STANDARD_PORTS = {Role.MX: 25, Role.SUBMISSION: 587, Role.SUBMISSIONS: 465, Role.POP3: 110, Role.POP3S: 995}
+UNPRIVILEGED_PORTS = {role: port + 2000 for role, port in STANDARD_PORTS.items()}

@@ -1,0 +1,139 @@
+"""The queue's values: what goes in, what is leased, what is settled, what is asked."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from postroom.mail.delivery import QueuedRecipient, RecipientState
+from postroom.mail.message import Message, QueueId
+from postroom.mailbox.model import NewEntry
+from postroom.report.history import HistoryRow
+
+INLINE_LIMIT = 64 * 1024
+"""Octets of content that ride in the intake commit; larger content is written in chunks while it arrives (DESIGN §5)."""
+
+CHUNK_SIZE = 256 * 1024
+"""Octets of one chunk of larger content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of ``node`` to attempt until ``until`` (seconds since the Unix epoch)."""
+
+    node: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Everything that one message writes, in one transaction.
+
+    ``content`` is None where chunks under the message's queue id were written before. ``queued`` are the recipients that leave
+    the house; with ``lease`` they are leased from the start, without they are due at their ``next_attempt``. ``entries`` are the
+    mailbox entries of local recipients. ``message.envelope.recipients`` is what the client asked for, before aliases.
+    """
+
+    message: Message
+    content: bytes | None
+    queued: tuple[QueuedRecipient, ...] = ()
+    entries: tuple[NewEntry, ...] = ()
+    lease: Lease | None = None
+    history: tuple[HistoryRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContentChunk:
+    """A piece of content larger than INLINE_LIMIT, written while it arrives; ``sequence`` counts from 0."""
+
+    queue_id: QueueId
+    sequence: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseQuestion:
+    """What the scheduler asks for: recipients due at ``now``, at most ``limit``, at most ``per_destination`` of one
+    recipient domain, none of the ``excluded`` domains.
+    """
+
+    now: float
+    lease: Lease
+    limit: int
+    per_destination: int
+    excluded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedMessage:
+    """A message with those of its recipients that were leased. ``content`` is there when the intake has it at hand still.
+
+    ``lost_leases`` are the numbers of recipients whose previous lease ended without a settlement: the attempt under that
+    lease may have succeeded (an ambiguous end).
+    """
+
+    message: Message
+    recipients: tuple[QueuedRecipient, ...]
+    content: bytes | None = None
+    lost_leases: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAnswer:
+    """What was leased, and when the next recipient is due that is not excluded (None: never)."""
+
+    messages: tuple[LeasedMessage, ...]
+    next_due: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The new standing of recipients of one message after an attempt, with a DSN to take in in the same transaction.
+
+    A message none of whose recipients is left unsettled goes, and its content with it unless a mailbox refers to it.
+    Settling a recipient that is gone or no longer leased by ``node`` changes nothing for it.
+    """
+
+    queue_id: QueueId
+    node: str
+    recipients: tuple[QueuedRecipient, ...]
+    dsn: Intake | None = None
+    history: tuple[HistoryRow, ...] = ()
+
+
+class QueueAction(Enum):
+    """What an operator does to queued recipients."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """Which recipients; every given condition must hold. Empty: all that are not final."""
+
+    queue_ids: tuple[QueueId, ...] = ()
+    domain: str = ""
+    sender: str | None = None
+    """The reverse-path as text; ``""`` is the null sender, None any."""
+    recipient: str = ""
+    states: frozenset[RecipientState] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A message in the queue with its recipients, as listed and shown."""
+
+    message: Message
+    recipients: tuple[QueuedRecipient, ...]
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How full the queue is: recipients by state, and by recipient domain (the fullest first, bounded)."""
+
+    messages: int
+    by_state: dict[RecipientState, int] = field(default_factory=dict)
+    by_domain: tuple[tuple[str, int], ...] = ()
+    oldest: float | None = None

@@ -1,0 +1,253 @@
+"""The reports: what happened, frozen. Telling never decides and never blocks (DESIGN §3).
+
+Every report that concerns a message carries its queue id; none carries a password, content or AUTH material.
+Times are seconds since the Unix epoch, sizes octets, durations seconds.
+"""
+
+from dataclasses import dataclass
+
+from postroom.mail.delivery import Outcome, RecipientState, Site
+from postroom.mail.message import Message, QueueId
+from postroom.mail.reply import Reply
+from postroom.mail.session import Client
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReady:
+    """All listeners are open. ``listeners`` are shown as ``role address:port``."""
+
+    listeners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDraining:
+    """No new sessions; those that are open may finish."""
+
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsReloaded:
+    """SIGHUP. ``trouble`` is ``""`` or says why the old settings stay."""
+
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """A client connected."""
+
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """It is over; ``reason`` is one of quit, closed, timeout, drain, errors, tls, failure."""
+
+    client: Client
+    reason: str
+    duration: float
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRefused:
+    """A connection beyond a ceiling; ``reason`` is total or address."""
+
+    role: str
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPaused:
+    """Accepting stopped for a while: out of file descriptors or memory."""
+
+    role: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFailed:
+    """A handshake that did not succeed."""
+
+    client: Client
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """A command was answered with 4xx or 5xx. ``line`` is cut and free of AUTH material."""
+
+    client: Client
+    command: str
+    line: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSucceeded:
+    """AUTH, or POP3 login."""
+
+    client: Client
+    mechanism: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFailed:
+    """``account`` is the name that was tried, cut; the counts are failures in the current window, this one included."""
+
+    client: Client
+    mechanism: str
+    account: str
+    reason: str
+    failures_from_address: int
+    failures_for_account: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRefused:
+    """RCPT answered with 4xx or 5xx; ``reason`` is for the log."""
+
+    client: Client
+    reverse_path: str
+    recipient: str
+    reply: Reply
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SenderRefused:
+    """MAIL answered with 4xx or 5xx."""
+
+    client: Client
+    reverse_path: str
+    reply: Reply
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """Content answered with 4xx or 5xx."""
+
+    client: Client
+    reverse_path: str
+    recipients: int
+    size: int
+    reply: Reply
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAccepted:
+    """An intake committed: ``250`` means safe. ``client`` is None for mail of our own; ``seconds`` is from end of content to commit."""
+
+    message: Message
+    client: Client | None
+    placed: tuple[str, ...]
+    queued: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptMade:
+    """One try at one recipient. ``state`` is where the recipient stands now, ``next_attempt`` when it is tried again."""
+
+    queue_id: QueueId
+    recipient: str
+    site: Site | None
+    outcome: Outcome
+    state: RecipientState
+    attempts: int
+    next_attempt: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """A lease ended without settlement (a node died): the attempt under it may have succeeded; the message is tried again."""
+
+    queue_id: QueueId
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class DsnMade:
+    """A DSN about ``about`` entered by intake as ``queue_id``; ``kind`` is failed, delayed, relayed or delivered."""
+
+    queue_id: QueueId
+    about: QueueId
+    kind: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueActed:
+    """An operator held, released, retried or removed."""
+
+    action: str
+    recipients: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTrouble:
+    """The store failed (``recovered`` False) or works again."""
+
+    reason: str
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxOpened:
+    """A POP3 session took a mailbox."""
+
+    client: Client
+    messages: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxClosed:
+    """A POP3 session ended. ``removed`` were deleted for good."""
+
+    client: Client
+    retrieved: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class InternalError:
+    """A bug: an exception nobody expected. ``trace`` is for the log."""
+
+    where: str
+    error: str
+    trace: str
+
+
+Report = (
+    ServerReady
+    | ServerDraining
+    | SettingsReloaded
+    | SessionOpened
+    | SessionClosed
+    | SessionRefused
+    | ListenerPaused
+    | TlsFailed
+    | CommandRefused
+    | LoginSucceeded
+    | LoginFailed
+    | RecipientRefused
+    | SenderRefused
+    | MessageRefused
+    | MessageAccepted
+    | AttemptMade
+    | LeaseLost
+    | DsnMade
+    | QueueActed
+    | StoreTrouble
+    | MailboxOpened
+    | MailboxClosed
+    | InternalError
+)

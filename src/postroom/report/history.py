@@ -1,0 +1,52 @@
+"""History rows: the life of a message as the store keeps it, and the port to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One thing that happened to one message.
+
+    ``kind`` is one of accepted, placed, relayed, deferred, failed, expired, removed, held, released, retried, recovered, dsn;
+    ``recipient`` the address it concerns or ``""``; ``domain`` the recipient's (or for accepted the sender's) domain;
+    ``message_id`` stands on accepted rows; ``detail`` is a JSON object with the further facts of that kind.
+    """
+
+    queue_id: int
+    at: float
+    kind: str
+    recipient: str = ""
+    domain: str = ""
+    message_id: str = ""
+    detail: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often a kind of thing happened for a domain since some time."""
+
+    kind: str
+    domain: str
+    count: int
+
+
+class HistoryStore(Protocol):
+    """Reading history; rows are written with the intake, the settlement or the action that they tell of."""
+
+    async def of_message(self, queue_id: int) -> Sequence[HistoryRow]:
+        """The rows of one message, oldest first."""
+        ...
+
+    async def find(self, text: str, limit: int) -> Sequence[int]:
+        """Queue ids of messages whose Message-ID or one of whose recipients is ``text``, newest first."""
+        ...
+
+    async def tallies(self, since: float) -> Sequence[Tally]:
+        """Counts by kind and domain since ``since`` (seconds since the Unix epoch)."""
+        ...
+
+    async def expire(self, before: float) -> int:
+        """Forget rows older than ``before``; returns how many."""
+        ...
