@@ -1,0 +1,57 @@
+# Everything a person or CI does with Postroom. Needs Python 3.11 with venv and pip; nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format lint types layers coverage bench lock clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/installed
+WORKERS ?= 2
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## .venv with the locked dependencies and the postroom command
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Postroom needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+run: $(STAMP)  ## the server with a demo domain, everything set up
+	@$(BIN)/postroom demo
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+
+check: format lint types layers coverage  ## format, lint, types, layers, tests with coverage: the same here and in CI
+
+format: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/lint-imports
+
+coverage: $(STAMP)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadscope
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='*/postroom/protocol/*' --fail-under=100 --show-missing --skip-covered
+	$(BIN)/coverage report --omit='*/postroom/protocol/*' --fail-under=90 --show-missing --skip-covered
+
+bench: $(STAMP)  ## side by side against Postfix, where it is installed
+	$(BIN)/python -m bench
+
+lock:  ## renew the locked dependencies (needs uv)
+	uv pip compile --upgrade --no-header --no-annotate --generate-hashes --python-version 3.11 pyproject.toml --output-file requirements.txt --quiet
+	uv pip compile --upgrade --no-header --no-annotate --generate-hashes --python-version 3.11 pyproject.toml --group dev --output-file requirements-dev.txt --quiet
+
+clean:  ## remove what was made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.* dist
