@@ -154,7 +154,8 @@ class SmarthostSettings(Section):
     protocol: Literal["smtp", "lmtp"] = Field("smtp", description="smtp, or lmtp (RFC 2033) for a delivery server.")
     tls: Literal["none", "opportunistic", "required", "implicit"] = Field(
         "required",
-        description="none, opportunistic (STARTTLS if offered), required (STARTTLS or defer, certificate verified), implicit (TLS from the start, verified).",
+        description="none, opportunistic (STARTTLS if offered), required (STARTTLS or defer, certificate verified), "
+        "implicit (TLS from the start, verified).",
     )
     ca_file: Path | None = Field(
         None, description="PEM file with the authorities that are trusted, instead of the system's."

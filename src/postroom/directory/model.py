@@ -16,7 +16,10 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Someone who logs in and has a mailbox. ``quota`` is in octets, 0 for none; ``password`` an argon2 hash, ``""`` for no login."""
+    """Someone who logs in and has a mailbox.
+
+    ``quota`` is in octets, 0 for none; ``password`` an argon2 hash, ``""`` for no login.
+    """
 
     account_id: int
     address: Address

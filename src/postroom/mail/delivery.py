@@ -87,9 +87,9 @@ Outcome = Delivered | Deferred | Failed
 class QueuedRecipient:
     """A recipient with its place in the queue.
 
-    ``number`` is its ordinal in the message (the pair queue id and number is its key), ``attempts`` how many were made,
-    ``next_attempt`` and ``last_attempt`` seconds since the Unix epoch (None: none), ``last_reply`` what the last attempt
-    was told, ``delay_told`` whether a delay warning has been sent.
+    ``number`` is its ordinal in the message (queue id and number are its key), ``attempts`` how many were made,
+    ``next_attempt`` and ``last_attempt`` seconds since the Unix epoch (None: none), ``last_reply`` what the last
+    attempt was told, ``delay_told`` whether a delay warning has been sent.
     """
 
     number: int

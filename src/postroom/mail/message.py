@@ -63,9 +63,10 @@ class QueueIds:
 class Message:
     """One message under one queue id. The content itself stays in the store.
 
-    ``received_at`` is seconds since the Unix epoch, ``prefix`` the header fields that we add in front (whole lines, CRLF),
-    ``content_size`` the octets of the content as received, ``account`` the login that submitted it or ``""``,
-    ``client`` the peer's address as text or ``""`` for mail of our own, ``message_id`` the Message-ID field's value or ``""``.
+    ``received_at`` is seconds since the Unix epoch, ``prefix`` the header fields that we add in front (whole CRLF
+    lines), ``content_size`` the octets of the content as received, ``account`` the login that submitted it or ``""``,
+    ``client`` the peer's address as text or ``""`` for mail of our own, ``message_id`` the Message-ID's value or
+    ``""``.
     """
 
     queue_id: QueueId

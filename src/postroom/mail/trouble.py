@@ -2,7 +2,10 @@
 
 
 class StoreUnavailable(Exception):
-    """The store cannot do it now: full, failing, locked. Nothing was written. ``full`` tells the reply: 452 4.3.1 or 451 4.3.0."""
+    """The store cannot do it now: full, failing, locked. Nothing was written.
+
+    ``full`` tells the reply: 452 4.3.1 or 451 4.3.0.
+    """
 
     def __init__(self, message: str, *, full: bool = False) -> None:
         super().__init__(message)

@@ -7,8 +7,10 @@ from postroom.mail.message import QueueId
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """A message placed in an account's mailbox by an intake. ``prefix`` is the entry's own header (Return-Path, Delivered-To),
-    whole CRLF lines that stand before the message's prefix.
+    """A message placed in an account's mailbox by an intake.
+
+    ``prefix`` is the entry's own header (Return-Path, Delivered-To), whole CRLF lines that stand before the message's
+    prefix.
     """
 
     account_id: int

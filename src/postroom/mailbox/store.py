@@ -15,7 +15,7 @@ class MailboxStore(Protocol):
         ...
 
     def read(self, account_id: int, entry_id: int) -> AsyncIterator[bytes]:
-        """The bytes of one entry in pieces of bounded size: entry prefix, message prefix, content. KeyError if it is gone."""
+        """The bytes of one entry in bounded pieces: entry prefix, message prefix, content. KeyError if it is gone."""
         ...
 
     async def place(self, queue_id: QueueId, entries: Sequence[NewEntry], now: float) -> None:

@@ -23,7 +23,10 @@ class Carrier(Protocol):
     """Carries one message to one site."""
 
     async def deliver(self, request: DeliveryRequest) -> Mapping[int, Outcome]:
-        """One attempt: an outcome for each recipient, keyed by its ``number``. Never raises for what the peer or the network does."""
+        """One attempt: an outcome for each recipient, keyed by its ``number``.
+
+        Never raises for what the peer or the network does.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ from postroom.mailbox.model import NewEntry
 from postroom.report.history import HistoryRow
 
 INLINE_LIMIT = 64 * 1024
-"""Octets of content that ride in the intake commit; larger content is written in chunks while it arrives (DESIGN §5)."""
+"""Octets of content that ride in the intake commit; larger content is written in chunks as it arrives (DESIGN §5)."""
 
 CHUNK_SIZE = 256 * 1024
 """Octets of one chunk of larger content."""
@@ -27,9 +27,10 @@ class Lease:
 class Intake:
     """Everything that one message writes, in one transaction.
 
-    ``content`` is None where chunks under the message's queue id were written before. ``queued`` are the recipients that leave
-    the house; with ``lease`` they are leased from the start, without they are due at their ``next_attempt``. ``entries`` are the
-    mailbox entries of local recipients. ``message.envelope.recipients`` is what the client asked for, before aliases.
+    ``content`` is None where chunks under the message's queue id were written before. ``queued`` are the recipients
+    that leave the house; with ``lease`` they are leased from the start, without they are due at their ``next_attempt``.
+    ``entries`` are the mailbox entries of local recipients. ``message.envelope.recipients`` is what the client asked
+    for, before aliases.
     """
 
     message: Message
@@ -64,10 +65,12 @@ class LeaseQuestion:
 
 @dataclass(frozen=True, slots=True)
 class LeasedMessage:
-    """A message with those of its recipients that were leased. ``content`` is there when the intake has it at hand still.
+    """A message with those of its recipients that were leased.
 
-    ``lost_leases`` are the numbers of recipients whose previous lease ended without a settlement: the attempt under that
-    lease may have succeeded (an ambiguous end).
+    ``content`` is there when the intake has it at hand still.
+
+    ``lost_leases`` are the numbers of recipients whose previous lease ended without a settlement: the attempt under
+    that lease may have succeeded (an ambiguous end).
     """
 
     message: Message

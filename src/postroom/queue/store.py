@@ -1,4 +1,7 @@
-"""The port to the stored queue. Every write takes a batch; batches of all callers are committed together (DESIGN §5)."""
+"""The port to the stored queue.
+
+Every write takes a batch; batches of all callers are committed together (DESIGN §5).
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
@@ -50,8 +53,9 @@ class QueueStore(Protocol):
         ...
 
     async def recover(self, node: str, now: float) -> int:
-        """At start: what this node had leased when it died is due again, marked as a lost lease; chunks without intake are
-        swept. Returns how many recipients were recovered.
+        """At start: what this node had leased when it died is due again, marked as a lost lease.
+
+        Chunks without intake are swept. Returns how many recipients were recovered.
         """
         ...
 
@@ -60,8 +64,10 @@ class QueueStore(Protocol):
         ...
 
     async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
-        """Apply the action; returns how many recipients it met. Leased ones are not touched by RETRY; HOLD and REMOVE win over a
-        running attempt's later Deferred, but not over its Delivered.
+        """Apply the action; returns how many recipients it met.
+
+        Leased ones are not touched by RETRY; HOLD and REMOVE win over a running attempt's later Deferred, but not over
+        its Delivered.
         """
         ...
 

@@ -141,7 +141,10 @@ class MessageRefused:
 
 @dataclass(frozen=True, slots=True)
 class MessageAccepted:
-    """An intake committed: ``250`` means safe. ``client`` is None for mail of our own; ``seconds`` is from end of content to commit."""
+    """An intake committed: ``250`` means safe.
+
+    ``client`` is None for mail of our own; ``seconds`` is from end of content to commit.
+    """
 
     message: Message
     client: Client | None
@@ -152,7 +155,10 @@ class MessageAccepted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptMade:
-    """One try at one recipient. ``state`` is where the recipient stands now, ``next_attempt`` when it is tried again."""
+    """One try at one recipient.
+
+    ``state`` is where the recipient stands now, ``next_attempt`` when it is tried again.
+    """
 
     queue_id: QueueId
     recipient: str
@@ -166,7 +172,10 @@ class AttemptMade:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
-    """A lease ended without settlement (a node died): the attempt under it may have succeeded; the message is tried again."""
+    """A lease ended without settlement (a node died).
+
+    The attempt under it may have succeeded; the message is tried again.
+    """
 
     queue_id: QueueId
     recipient: str

@@ -9,9 +9,10 @@ from typing import Protocol
 class HistoryRow:
     """One thing that happened to one message.
 
-    ``kind`` is one of accepted, placed, relayed, deferred, failed, expired, removed, held, released, retried, recovered, dsn;
-    ``recipient`` the address it concerns or ``""``; ``domain`` the recipient's (or for accepted the sender's) domain;
-    ``message_id`` stands on accepted rows; ``detail`` is a JSON object with the further facts of that kind.
+    ``kind`` is one of accepted, placed, relayed, deferred, failed, expired, removed, held, released, retried,
+    recovered, dsn; ``recipient`` the address it concerns or ``""``; ``domain`` the recipient's (or for accepted the
+    sender's) domain; ``message_id`` stands on accepted rows; ``detail`` is a JSON object with the further facts of that
+    kind.
     """
 
     queue_id: int

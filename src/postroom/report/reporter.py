@@ -8,7 +8,7 @@ Listener = Callable[[Report], None]
 
 
 class Reporter:
-    """Where rooms tell what happened. Listeners are called in order, must not block, and are given by the composition root."""
+    """Where rooms tell what happened. Listeners are called in order, must not block, and are given by the root."""
 
     def __init__(self, listeners: Sequence[Listener] = ()) -> None:
         self._listeners = tuple(listeners)
