@@ -1,5 +1,6 @@
 """Time as a parameter: the one place that reads the machine's clock."""
 
+import asyncio
 import time
 from typing import Protocol
 
@@ -15,6 +16,10 @@ class Clock(Protocol):
         """Seconds that never run backwards. For timeouts and durations within one run."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait for ``seconds`` of ``monotonic``; others go on meanwhile, also for 0."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -26,3 +31,7 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since some fixed moment in the past."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in the running event loop."""
+        await asyncio.sleep(seconds)

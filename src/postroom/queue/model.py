@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from postroom.directory.model import Resolution
 from postroom.mail.delivery import QueuedRecipient, RecipientState
+from postroom.mail.envelope import Envelope
 from postroom.mail.message import Message, QueueId
+from postroom.mail.session import Client
 from postroom.mailbox.model import NewEntry
 from postroom.report.history import HistoryRow
 
@@ -21,6 +24,29 @@ class Lease:
 
     node: str
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that asks to come in; the intake makes the rest of it.
+
+    ``received_at`` is seconds since the Unix epoch. ``resolutions`` stand in the order of ``envelope.recipients``, as RCPT
+    found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id already; then
+    ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from which the
+    header of a "delivered" DSN is taken. ``account`` is the login that submits it or ``""``, ``client`` None for our own mail.
+    """
+
+    queue_id: QueueId
+    received_at: float
+    envelope: Envelope
+    content: bytes | None
+    content_size: int = -1
+    content_start: bytes = b""
+    prefix: bytes = b""
+    resolutions: tuple[Resolution, ...] = ()
+    account: str = ""
+    client: Client | None = None
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
