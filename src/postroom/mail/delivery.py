@@ -55,8 +55,8 @@ NO_PEER = Peer()
 class Delivered:
     """The next hop took responsibility (RFC 5321 §6.1).
 
-    ``notifies`` says that it was given the sender's NOTIFY and so reports success itself (RFC 3461 §5.2.1); where it does
-    not, the sender who asked for it gets our DSN (RFC 3461 §5.2.2 b).
+    ``notifies`` says that it was given the sender's NOTIFY and so reports success itself (RFC 3461 §5.2.1); where it
+    does not, the sender who asked for it gets our DSN (RFC 3461 §5.2.2 b).
     """
 
     reply: Reply
