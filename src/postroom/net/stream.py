@@ -1,0 +1,328 @@
+"""A connection as a stream of bytes with deadlines, flow control and TLS; nothing in it grows without bound."""
+
+import asyncio
+import ssl
+from ipaddress import IPv6Address
+from typing import Protocol, cast
+
+from postroom.mail.session import TlsFacts
+from postroom.net.sweeper import Sweeper
+from postroom.net.tls import ServerTls, TlsChannel, TlsError
+
+READ_LIMIT = 128 * 1024
+"""Octets held for a reader that is busy, beyond which the socket is read no more."""
+
+LINGER = 10.0
+"""Seconds that ``close`` gives the peer to take what is still to be sent."""
+
+_FOREVER = float("inf")
+
+
+class Stream(Protocol):
+    """What sessions of either side are written against. One task uses a stream; one wait is under way at a time."""
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address as text (an IPv4-mapped one as IPv4) and port."""
+        ...
+
+    async def receive(self) -> bytes:
+        """What has come, at least one octet; ``b""`` once the peer has closed or is lost.
+
+        Raises TimeoutError past the deadline.
+        """
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Send soon. Without effect once the connection is lost or closed."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait while too much is unsent. TimeoutError past the deadline, ConnectionError if the connection is lost."""
+        ...
+
+    def set_timeout(self, seconds: float) -> None:
+        """Waits end ``seconds`` from now; each call starts anew. 0 is no deadline."""
+        ...
+
+    async def start_tls(self) -> TlsFacts:
+        """Hold the server's side of a handshake. Call it right after sending the go-ahead, with no await in between:
+        what was received before is dropped, what comes from now on is the handshake (RFC 3207 §4.2).
+
+        Raises TlsError, or TimeoutError past the deadline; the stream is then good for nothing but ``abort``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Send what is unsent, then close; at once where the peer does not take it within LINGER."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class SocketStream(asyncio.Protocol):
+    """A stream over a transport of either event loop. TLS is done here and not by the loop: they differ in what they do
+    with data that comes with the end of the handshake (DESIGN §5).
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_closing",
+        "_deadline",
+        "_eof",
+        "_failure",
+        "_full",
+        "_held",
+        "_loop",
+        "_lost",
+        "_paused",
+        "_peer",
+        "_reader",
+        "_server_tls",
+        "_sweeper",
+        "_tls",
+        "_transport",
+        "_writer",
+    )
+
+    def __init__(self, peer: tuple[str, int], sweeper: Sweeper, server_tls: ServerTls | None = None) -> None:
+        self._peer = peer
+        self._sweeper = sweeper
+        self._server_tls = server_tls
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._deadline = _FOREVER
+        self._paused = False  # we stopped reading
+        self._full = False  # the transport asked us to stop writing
+        self._eof = False
+        self._lost = False
+        self._closing = False
+        self._failure: TlsError | None = None
+        self._tls: TlsChannel | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address as text (an IPv4-mapped one as IPv4) and port."""
+        return self._peer
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """What the handshake agreed on, or None in the clear."""
+        return None if self._tls is None else self._tls.facts
+
+    # What the session calls.
+
+    async def receive(self) -> bytes:
+        """What has come; see ``Stream``."""
+        while not self._chunks:
+            if self._eof:
+                return b""
+            await self._wait_to_read()
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._forget_received()
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Send soon; see ``Stream``."""
+        if self._closing or self._lost or self._transport is None:
+            return
+        self._transport.write(data if self._tls is None else self._tls.encrypt(data))
+
+    async def drain(self) -> None:
+        """Wait while too much is unsent; see ``Stream``."""
+        while self._full and not self._lost:
+            self._check_deadline()
+            self._writer = self._loop.create_future()
+            try:
+                await self._writer
+            finally:
+                self._writer = None
+        if self._lost:
+            raise ConnectionResetError("the connection is lost")
+
+    def set_timeout(self, seconds: float) -> None:
+        """Waits end ``seconds`` from now; 0 is no deadline."""
+        self._deadline = self._loop.time() + seconds if seconds else _FOREVER
+        if 0 < seconds < 1:
+            self._sweeper.hurry(self, seconds)
+
+    async def start_tls(self, context: ssl.SSLContext | None = None, server_hostname: str | None = None) -> TlsFacts:
+        """The server's side of a handshake; with ``context`` the client's, for ``server_hostname``. See ``Stream``."""
+        if self._tls is not None:
+            raise RuntimeError("TLS is up already")
+        if context is not None:
+            channel = TlsChannel(context, server_side=False, server_hostname=server_hostname)
+        elif self._server_tls is not None:
+            channel = TlsChannel(self._server_tls.context, server_side=True)
+        else:
+            raise RuntimeError("this listener has no certificate")
+        self._forget_received()  # RFC 3207 §4.2: what was said in the clear is forgotten
+        self._tls = channel
+        self._through_tls(b"")  # the client speaks first
+        while channel.facts is None:
+            if self._failure is not None:
+                raise self._failure
+            if self._eof:
+                raise TlsError("the peer closed during the handshake")
+            await self._wait_to_read()
+        return channel.facts
+
+    def close(self) -> None:
+        """Send what is unsent, then close; see ``Stream``."""
+        if self._closing or self._lost or self._transport is None:
+            return
+        if self._tls is not None:
+            farewell = self._tls.close()
+            if farewell:
+                self._transport.write(farewell)
+        self._closing = True
+        self._deadline = self._loop.time() + LINGER
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._closing = True
+        if self._transport is not None and not self._lost:
+            self._transport.abort()
+
+    # What the sweeper calls.
+
+    def sweep(self, now: float) -> None:
+        """End the wait that is under way if its deadline has passed; cut a close that lingers."""
+        if now < self._deadline:
+            return
+        if self._closing:
+            self.abort()
+        for waiter in (self._reader, self._writer):
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(TimeoutError("the peer took too long"))
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._sweeper.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Something came."""
+        if self._tls is not None:
+            data = self._through_tls(data)
+        if data and not self._closing:
+            self._chunks.append(data)
+            self._held += len(data)
+            if self._held > READ_LIMIT and not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
+            self._wake_reader()
+
+    def eof_received(self) -> bool:
+        """The peer will send no more; it may still read."""
+        self._eof = True
+        self._wake_reader()
+        return True
+
+    def pause_writing(self) -> None:
+        """Too much is unsent."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Enough has been taken."""
+        self._full = False
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over, by either side."""
+        self._lost = self._eof = True
+        self._sweeper.discard(self)
+        self._wake_reader()
+        self.resume_writing()
+
+    # Inside.
+
+    async def _wait_to_read(self) -> None:
+        """Until something has changed for a reader."""
+        self._check_deadline()
+        self._reader = self._loop.create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def _check_deadline(self) -> None:
+        if self._loop.time() >= self._deadline:
+            raise TimeoutError("the peer took too long")
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _forget_received(self) -> None:
+        self._chunks.clear()
+        self._held = 0
+        if self._paused:
+            self._paused = False
+            if self._transport is not None and not self._closing and not self._lost:
+                self._transport.resume_reading()
+
+    def _through_tls(self, data: bytes) -> bytes:
+        """The clear text in ``data``; what the handshake has to say is sent."""
+        channel = self._tls
+        assert channel is not None and self._transport is not None  # noqa: S101, PT018 - for the type checker
+        shaken = channel.facts is not None
+        try:
+            clear = channel.receive(data)
+        except TlsError as error:
+            self._failure, self._eof, clear = error, True, b""
+        output = channel.output()
+        if output and not self._lost and not self._closing:
+            self._transport.write(output)
+        if channel.ended:
+            self._eof = True
+        if self._eof or shaken is not (channel.facts is not None):
+            self._wake_reader()
+        return clear
+
+
+async def connect(
+    host_address: str,
+    port: int,
+    *,
+    timeout: float,  # noqa: ASYNC109 - a connection is made or not made within it
+    source: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    sweeper: Sweeper | None = None,
+) -> SocketStream:
+    """A connection to an IP address, from the local address ``source``, with TLS from the start where ``tls`` is given.
+
+    Raises OSError, TimeoutError or TlsError. Streams that share a ``sweeper`` share its timer.
+    """
+    loop = asyncio.get_running_loop()
+    stream = SocketStream((host_address, port), sweeper or Sweeper())
+    local = None if source is None else (source, 0)
+    try:
+        async with asyncio.timeout(timeout):
+            await loop.create_connection(lambda: stream, host_address, port, local_addr=local)
+            if tls is not None:
+                await stream.start_tls(tls, server_hostname)
+    except BaseException:
+        stream.abort()
+        raise
+    return stream
+
+
+def plain_address(address: str) -> str:
+    """The address as the rest of the house knows it: an IPv4-mapped IPv6 address as IPv4, no zone."""
+    if ":" not in address:
+        return address
+    parsed = IPv6Address(address.partition("%")[0])
+    return str(parsed.ipv4_mapped or parsed)
