@@ -1,0 +1,198 @@
+"""Whether settings that are well-formed one by one make sense together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from postroom.config.lines import KeyPath
+from postroom.config.model import (
+    UNPRIVILEGED_PORTS,
+    ListenerSettings,
+    OutboundSettings,
+    QueueSettings,
+    Settings,
+    SmarthostSettings,
+)
+from postroom.mail.session import Role
+
+_BUILT_IN_ROUTES = ("mx", "discard")
+_LOGIN_ROLES = frozenset(Role) - {Role.MX}
+_NO_CERTIFICATE = "run postroom init to make a self-signed certificate, or name one in [tls] (certificate and key)"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not fit; a warning if not ``is_error``."""
+
+    path: KeyPath
+    what: str
+    remedy: str
+    is_error: bool = True
+
+
+def check_sense(settings: Settings) -> Iterator[Finding]:
+    """Everything in the settings that contradicts something else in them."""
+    yield from _check_host(settings)
+    yield from _check_listeners(settings)
+    yield from _check_networks(settings)
+    yield from _check_smarthosts(settings.smarthost)
+    yield from _check_routes(settings)
+    yield from _check_queue(settings.queue)
+    yield from _check_outbound(settings.outbound)
+    yield from _check_resolvers(settings)
+
+
+def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:
+    """The listeners to open: those of the settings, else the standard roles on unprivileged ports (DESIGN §6).
+
+    These are on the loopback. Without a certificate nobody can log in (AUTH needs TLS): only mx is among them then.
+    """
+    if settings.listener:
+        return settings.listener
+    has_tls = settings.tls.certificate is not None
+    return tuple(
+        ListenerSettings(role=role, port=port)
+        for role, port in UNPRIVILEGED_PORTS.items()
+        if has_tls or role not in _LOGIN_ROLES
+    )
+
+
+def _check_host(settings: Settings) -> Iterator[Finding]:
+    name = settings.hostname
+    if "." not in name and not name.startswith("["):
+        yield Finding(
+            ("hostname",),
+            f"{name!r} is not a full host name; other servers may refuse mail from it",
+            "write the name that the DNS knows this machine by, such as mail.example.org",
+            is_error=False,
+        )
+    if (settings.tls.certificate is None) != (settings.tls.key is None):
+        given, lacking = ("certificate", "key") if settings.tls.key is None else ("key", "certificate")
+        yield Finding(("tls", given), f"{given} without {lacking}", f"add {lacking} to [tls], or remove {given}")
+
+
+def _check_listeners(settings: Settings) -> Iterator[Finding]:
+    has_tls = settings.tls.certificate is not None
+    if not settings.listener and not has_tls:
+        yield Finding(
+            ("tls",), "no certificate: only the mx port is opened, nobody can log in", _NO_CERTIFICATE, is_error=False
+        )
+    taken: dict[tuple[str, int], str] = {}
+    if settings.web.enabled:
+        taken[settings.web.address, settings.web.port] = "the web port"
+    for number, listener in enumerate(settings.listener):
+        path: KeyPath = ("listener", number)
+        if listener.role in _LOGIN_ROLES and not has_tls:
+            what = f"{listener.role.value} needs a TLS certificate: logins are never taken in the clear"
+            yield Finding((*path, "role"), what, _NO_CERTIFICATE)
+        if not listener.addresses:
+            yield Finding((*path, "addresses"), "no address", "name at least one, such as 127.0.0.1, 0.0.0.0 or ::")
+        for address in listener.addresses:
+            if not _is_address(address):
+                what = f"{address!r} is not an IP address"
+                yield Finding((*path, "addresses"), what, "write addresses such as 127.0.0.1, 0.0.0.0 or ::")
+            where = (address, listener.port)
+            if listener.port and where in taken:
+                what = f"{address} port {listener.port} is taken by {taken[where]} already"
+                yield Finding((*path, "port"), what, "choose another port or address")
+            taken.setdefault(where, f"listener[{number + 1}] ({listener.role.value})")
+
+
+def _check_networks(settings: Settings) -> Iterator[Finding]:
+    for number, network in enumerate(settings.smtp.trusted_networks):
+        path: KeyPath = ("smtp", "trusted_networks", number)
+        if network.prefixlen == 0:
+            yield Finding(
+                path,
+                f"{network} is everyone: this would be an open relay",
+                "name only networks whose machines you control",
+            )
+        elif network.prefixlen < 8 and not network.is_private:
+            what = f"{network} is {network.num_addresses} addresses that may relay without AUTH"
+            yield Finding(path, what, "name only networks whose machines you control", is_error=False)
+
+
+def _check_smarthosts(smarthosts: tuple[SmarthostSettings, ...]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for number, smarthost in enumerate(smarthosts):
+        path: KeyPath = ("smarthost", number)
+        if smarthost.name in _BUILT_IN_ROUTES:
+            yield Finding(
+                (*path, "name"), f"{smarthost.name!r} has a meaning of its own in routes", "choose another name"
+            )
+        if smarthost.name in seen:
+            yield Finding((*path, "name"), f"a second smarthost is called {smarthost.name!r}", "choose another name")
+        seen.add(smarthost.name)
+        has_password = bool(smarthost.password.get_secret_value())
+        if has_password and smarthost.password_file is not None:
+            yield Finding((*path, "password"), "both password and password_file", "keep password_file")
+        if smarthost.user and not has_password and smarthost.password_file is None:
+            yield Finding((*path, "user"), "user without a password", "add password_file (or password)")
+        if smarthost.user and smarthost.tls in ("none", "opportunistic"):
+            what = f"a password would go to {smarthost.host} without verified TLS"
+            yield Finding((*path, "tls"), what, 'set tls = "required" or "implicit"')
+
+
+def _check_routes(settings: Settings) -> Iterator[Finding]:
+    names = [*_BUILT_IN_ROUTES, *(smarthost.name for smarthost in settings.smarthost)]
+    for number, route in enumerate(settings.route):
+        path: KeyPath = ("route", number)
+        if route.via not in names:
+            what = f"there is no smarthost {route.via!r}"
+            yield Finding((*path, "via"), what, f"add a [[smarthost]] of that name, or use one of {', '.join(names)}")
+        if not route.domains:
+            yield Finding((*path, "domains"), "no domains: the route never matches", 'name domains, or "*" for all')
+
+
+def _check_queue(queue: QueueSettings) -> Iterator[Finding]:
+    if queue.longest_retry < queue.first_retry:
+        what = "longest_retry is shorter than first_retry"
+        yield Finding(("queue", "longest_retry"), what, "make it at least as long as first_retry")
+    if queue.first_retry >= queue.lifetime:
+        what = "a message would expire before its first retry"
+        yield Finding(("queue", "lifetime"), what, "make lifetime longer than first_retry")
+    if queue.delay_warning >= queue.lifetime:
+        what = "delay_warning is not before the end of lifetime: it is never sent"
+        yield Finding(("queue", "delay_warning"), what, "make it shorter than lifetime, or 0", is_error=False)
+
+
+def _check_outbound(outbound: OutboundSettings) -> Iterator[Finding]:
+    families: set[int] = set()
+    for number, address in enumerate(outbound.source_addresses):
+        path: KeyPath = ("outbound", "source_addresses", number)
+        if not _is_address(address):
+            yield Finding(path, f"{address!r} is not an IP address", "write an address of this machine")
+            continue
+        family = ip_address(address).version
+        if family in families:
+            yield Finding(path, f"a second IPv{family} address", "keep one of each family")
+        families.add(family)
+
+
+def _check_resolvers(settings: Settings) -> Iterator[Finding]:
+    for number, server in enumerate(settings.dns.servers):
+        host, port = _split_port(server)
+        if not _is_address(host) or not (port.isdecimal() and 0 < int(port) < 65536):
+            what = f"{server!r} is not the address of a resolver"
+            yield Finding(
+                ("dns", "servers", number), what, 'write "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"'
+            )
+
+
+def _split_port(server: str) -> tuple[str, str]:
+    """Address and port of ``address``, ``address:port`` or ``[v6]:port``."""
+    if server.startswith("["):
+        host, _, rest = server[1:].partition("]")
+        return host, rest.removeprefix(":") or "53"
+    if server.count(":") == 1:
+        host, _, port = server.partition(":")
+        return host, port
+    return server, "53"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
