@@ -1,0 +1,106 @@
+"""Keeps what the DNS said as long as it said (RFC 1035 §3.2.1, RFC 2308 §5); asks each question once at a time."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from postroom.clock import Clock
+from postroom.dns.resolver import Answer, Existence, Family, MxRecord, Resolver, plain_name
+from postroom.mail.trouble import ResolverUnavailable
+
+Record = TypeVar("Record")
+
+_Key = tuple[str, str]
+
+MAX_TTL = 86400.0  # seconds; RFC 8767 §4 caps TTLs for the sake of mistakes, a day is what resolvers use
+MAX_NEGATIVE_TTL = 3600.0  # RFC 2308 §5: one to three hours work well
+FAILURE_TTL = 5.0  # RFC 9520 §3.2: failures are kept for at least one second, and for five minutes at most
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An answer or the failure to get one, until a moment of the monotonic clock."""
+
+    answer: Answer[Any] | ResolverUnavailable
+    until: float
+
+
+class CachingResolver:
+    """A resolver in front of another. Keeps at most ``size`` answers, the least recently used go first.
+
+    An answer that is kept is given without suspending. Whoever asks what is being asked already waits for that answer.
+    """
+
+    def __init__(self, resolver: Resolver, clock: Clock, size: int = 10000) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._size = size
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._asking: dict[_Key, asyncio.Task[Answer[Any]]] = {}
+
+    async def mx(self, domain: str) -> Answer[MxRecord]:
+        """The MX records, in no particular order."""
+        name = plain_name(domain)
+        return await self._ask(("MX", name), lambda: self._resolver.mx(name))
+
+    async def addresses(self, host: str, family: Family) -> Answer[str]:
+        """The addresses of one family as text."""
+        name = plain_name(host)
+        return await self._ask((family.value, name), lambda: self._resolver.addresses(name, family))
+
+    async def txt(self, name: str) -> Answer[bytes]:
+        """The TXT records, the strings of each joined."""
+        plain = plain_name(name)
+        return await self._ask(("TXT", plain), lambda: self._resolver.txt(plain))
+
+    async def ptr(self, address: str) -> Answer[str]:
+        """The names that an address points back to."""
+        return await self._ask(("PTR", address), lambda: self._resolver.ptr(address))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def _ask(self, key: _Key, ask: Callable[[], Awaitable[Answer[Record]]]) -> Answer[Record]:
+        kept = self._kept.get(key)
+        if kept is not None:
+            if kept.until > self._clock.monotonic():
+                self._kept.move_to_end(key)
+                if isinstance(kept.answer, ResolverUnavailable):
+                    raise ResolverUnavailable(str(kept.answer))
+                return kept.answer
+            del self._kept[key]
+        task = self._asking.get(key)
+        if task is None:
+            # A task of its own: the first to ask may be cancelled, and the others still want to know.
+            task = asyncio.create_task(self._fetch(key, ask))
+            self._asking[key] = task
+            task.add_done_callback(lambda done: self._asked(key, done))
+        return await asyncio.shield(task)
+
+    async def _fetch(self, key: _Key, ask: Callable[[], Awaitable[Answer[Record]]]) -> Answer[Record]:
+        try:
+            answer = await ask()
+        except ResolverUnavailable as failure:
+            self._keep(key, failure, FAILURE_TTL)
+            raise
+        limit = MAX_TTL if answer.existence is Existence.FOUND else MAX_NEGATIVE_TTL
+        self._keep(key, answer, min(answer.ttl, limit))
+        return answer
+
+    def _keep(self, key: _Key, answer: Answer[Any] | ResolverUnavailable, ttl: float) -> None:
+        if ttl <= 0 or not self._size:  # RFC 1035 §3.2.1: zero is for the transaction in progress
+            return
+        self._kept[key] = _Kept(answer, self._clock.monotonic() + ttl)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+    def _asked(self, key: _Key, done: asyncio.Task[Answer[Any]]) -> None:
+        del self._asking[key]
+        if not done.cancelled():
+            done.exception()  # seen, even if everybody who asked has gone
