@@ -1,0 +1,191 @@
+"""`python -m bench`: both servers in alternating rounds; a table on the terminal, JSON in bench/results/."""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench import measure
+from bench.generators import Sink, send_many
+from bench.measure import ACCOUNTS, DOMAIN, Server
+from bench.postfix import Postfix, tool, why_not
+from bench.postroom import Postroom
+from bench.processes import BenchError
+from bench.result import Findings, machine_facts, show_table, table_lines
+
+MEASUREMENTS = ("stored", "relayed", "latency", "memory", "big")
+_RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured, of whom."""
+
+    servers: tuple[str, ...]
+    what: tuple[str, ...]
+    rounds: int
+    messages: int
+    latency_seconds: float
+    big_octets: int
+
+
+def main() -> int:
+    """Measure, show, write down."""
+    plan, folder = _asked()
+    trouble = why_not()
+    if tool("smtp-source") is None or tool("smtp-sink") is None or ("postfix" in plan.servers and trouble):
+        print(f"bench: {trouble}; --server postroom leaves Postfix out", file=sys.stderr)
+        return 1
+    work = Path(tempfile.mkdtemp(prefix="postroom-bench-", dir=folder))
+    work.chmod(0o755)  # Postfix's processes pass here as other users
+    try:
+        facts = machine_facts(work)
+        if facts["file system"] == "tmpfs":
+            print("bench: the work folder is in memory, where fsync costs nothing; choose another with --dir")
+            return 1
+        found, ceiling = _measure(plan, work)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    _tell(plan, facts, found, ceiling)
+    return 0
+
+
+def _asked() -> tuple[Plan, Path]:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Postroom and Postfix, side by side.")
+    parser.add_argument("--quick", action="store_true", help="small runs, as CI makes them")
+    parser.add_argument("--rounds", type=int, help="alternating rounds (default 5, quick 2)")
+    parser.add_argument("--messages", type=int, help="messages of one run (default 5000, quick 1500)")
+    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=MEASUREMENTS, help="only these measurements")
+    parser.add_argument("--server", choices=("both", "postfix", "postroom"), default="both", help="only this server")
+    parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="on which disk to work (default /var/tmp)")
+    asked = parser.parse_args()
+    plan = Plan(
+        servers=("postfix", "postroom") if asked.server == "both" else (asked.server,),
+        what=tuple(asked.only),
+        rounds=asked.rounds or (2 if asked.quick else 5),
+        messages=asked.messages or (1500 if asked.quick else 5000),
+        latency_seconds=4 if asked.quick else 15,
+        big_octets=100_000_000,
+    )
+    return plan, asked.dir
+
+
+def _measure(plan: Plan, work: Path) -> tuple[dict[str, Findings], float]:
+    sink = Sink(work)
+    sink.start()
+    try:
+        found = {name: Findings() for name in plan.servers}
+        ceiling = plan.messages / send_many(sink.port, measure.REMOTE, plan.messages)
+        _say(f"smtp-source against smtp-sink alone: {ceiling:,.0f}/s")
+        if {"stored", "relayed"} & set(plan.what):
+            for number in range(plan.rounds):
+                for name in plan.servers:
+                    with _running(name, work, sink) as server:
+                        _round(plan, server, sink, found[name])
+                    _say(f"round {number + 1} of {plan.rounds}: {_last(found[name])}")
+        for name in plan.servers:
+            _apart(plan, name, work, sink, found[name])
+        return found, ceiling
+    finally:
+        sink.stop()
+
+
+@contextmanager
+def _running(name: str, work: Path, sink: Sink) -> Iterator[Server]:
+    """A fresh, warm server in a fresh folder, gone afterwards."""
+    folder = work / name
+    server: Server
+    if name == "postfix":
+        relay = {"relayhost": f"[127.0.0.1]:{sink.port}"}
+        server = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings=relay)
+    else:
+        server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, sink_port=sink.port)
+    try:
+        server.start()
+        measure.warm_up(server, sink)
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _round(plan: Plan, server: Server, sink: Sink, found: Findings) -> None:
+    if "stored" in plan.what:
+        found.stored.append(measure.stored(server, plan.messages))
+    if "relayed" in plan.what:
+        found.relayed.append(measure.relayed(server, sink, plan.messages))
+
+
+def _apart(plan: Plan, name: str, work: Path, sink: Sink, found: Findings) -> None:
+    """What is measured once, each on a server of its own so that one does not change the other's memory."""
+    parts: dict[str, Callable[[Server], None]] = {
+        "latency": lambda server: _latency(plan, server, sink, found),
+        "memory": lambda server: found.memory.append(measure.peak_memory(server, sink, plan.messages)),
+        "big": lambda server: found.big.append(measure.big(server, sink, plan.big_octets)),
+    }
+    for what in plan.what:
+        if what in parts:
+            with _running(name, work, sink) as server:
+                parts[what](server)
+            _say(f"{name}: {what} measured")
+
+
+def _latency(plan: Plan, server: Server, sink: Sink, found: Findings) -> None:
+    """At half of this server's own top rate; the client against the sink shows what of it is the client's own."""
+    top = sorted(rates.accepted for rates in found.stored or [measure.stored(server, plan.messages)])
+    rate = top[len(top) // 2] / 2
+    client = measure.latency(sink.port, rate, plan.latency_seconds / 2)
+    _say(
+        f"load client against smtp-sink at {client.rate:,.0f}/s: p50 {client.due_p50} ms, p99 {client.due_p99} ms, "
+        f"late by {client.lag_p50} ms (p50), {client.client_cpu:.0%} of one core"
+    )
+    found.latency.append(measure.latency(server.smtp_port, rate, plan.latency_seconds))
+
+
+def _last(found: Findings) -> str:
+    parts = []
+    if found.stored:
+        parts.append(f"stored {found.stored[-1].accepted:,.0f}/s, {found.stored[-1].complete:,.0f}/s complete")
+    if found.relayed:
+        parts.append(f"relayed {found.relayed[-1].accepted:,.0f}/s, {found.relayed[-1].complete:,.0f}/s complete")
+    return "; ".join(parts)
+
+
+def _tell(plan: Plan, facts: dict[str, str], found: dict[str, Findings], ceiling: float) -> None:
+    lines = table_lines(found)
+    print()
+    for name, value in facts.items():
+        print(f"{name + ':':<13} {value}")
+    print(
+        f"{'runs:':<13} median of {plan.rounds} x {plan.messages} messages of 10 KiB, each a new connection, 20 at once"
+    )
+    print(f"{'reference:':<13} smtp-source against smtp-sink alone {ceiling:,.0f}/s")
+    print(f"\n{show_table(lines)}\n")
+    _RESULTS.mkdir(exist_ok=True)
+    path = _RESULTS / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
+    whole = {
+        "machine": facts,
+        "plan": asdict(plan),
+        "ceiling": ceiling,
+        "table": [asdict(line) for line in lines],
+        "rounds": {name: asdict(findings) for name, findings in found.items()},
+    }
+    path.write_text(json.dumps(whole, indent=1) + "\n")
+    print(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

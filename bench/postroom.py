@@ -1,0 +1,149 @@
+"""A Postroom of our own in a folder of its own: started, asked how far it is, stopped.
+
+The settings are the defaults, except for ports, the accounts' domain and the way to the sink (docs/performance.md).
+"""
+
+import json
+import poplib
+import ssl
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import trustme
+
+from bench.processes import BenchError, is_alive, stop_pids, wait_until
+
+PASSWORD = "a bench needs one too"
+_SETTINGS = """\
+hostname = "postroom.example"
+data = "data"
+
+[tls]
+certificate = "certificate.pem"
+key = "key.pem"
+
+[smtp]
+trusted_networks = ["127.0.0.0/8"]
+max_size = "200MiB"
+
+[[listener]]
+role = "mx"
+addresses = ["127.0.0.1"]
+port = 0
+
+[[listener]]
+role = "pop3s"
+addresses = ["127.0.0.1"]
+port = 0
+
+[[smarthost]]
+name = "sink"
+host = "127.0.0.1"
+port = {sink_port}
+tls = "none"
+
+[[route]]
+domains = ["*"]
+via = "sink"
+
+[web]
+port = 0
+
+[log]
+format = "json"
+"""
+
+
+class Postroom:
+    """One server under ``folder`` that takes mail for ``domain`` and relays the rest to the sink."""
+
+    name = "postroom"
+
+    def __init__(self, folder: Path, *, domain: str, accounts: tuple[str, ...], sink_port: int) -> None:
+        self._folder = folder
+        self._settings = folder / "postroom.toml"
+        self._log = folder / "log"
+        self._accounts = tuple(f"{account}@{domain}" for account in accounts)
+        self._domain = domain
+        self._sink_port = sink_port
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Write the settings, add the accounts, start the server, learn its ports."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        certificate = trustme.CA().issue_cert("postroom.example", "127.0.0.1")
+        certificate.private_key_pem.write_to_path(self._folder / "key.pem")
+        (self._folder / "certificate.pem").write_bytes(b"".join(p.bytes() for p in certificate.cert_chain_pems))
+        self._settings.write_text(_SETTINGS.format(sink_port=self._sink_port))
+        self._run("domain", "add", self._domain)
+        for account in self._accounts:
+            self._run("user", "add", account, "--password-stdin", typed=PASSWORD + "\n")
+        with self._log.open("wb") as log:
+            command = [sys.executable, "-m", "postroom", "serve", "-c", str(self._settings)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(self._is_ready, seconds=20, what="Postroom did not become ready")
+
+    def stop(self) -> None:
+        """Stop it, with a drain."""
+        if self._process is not None:
+            stop_pids([self._process.pid])
+            self._process.wait()
+            self._process = None
+
+    @property
+    def smtp_port(self) -> int:
+        """The mx port."""
+        return self._ports["mx"]
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, or None while it does not run."""
+        return self._process.pid if self._process is not None and is_alive(self._process.pid) else None
+
+    def stored(self) -> int:
+        """How many messages POP3 shows, over all accounts."""
+        return sum(self._mailbox(account) for account in self._accounts)
+
+    def waiting(self) -> int:
+        """How many recipients are not settled yet, by the server's metrics."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._ports['web']}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+        counts = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("postroom_queue_recipients")]
+        if not counts:
+            raise BenchError("the metrics tell nothing of the queue")
+        return int(sum(map(float, counts)))
+
+    def deferred(self) -> int:
+        """Attempts that have to be repeated: in a bench none may."""
+        return self._log.read_bytes().count(b'"deferred"')
+
+    def _mailbox(self, account: str) -> int:
+        trust = ssl.create_default_context()
+        trust.check_hostname = False
+        trust.verify_mode = ssl.CERT_NONE  # our own certificate on loopback
+        client = poplib.POP3_SSL("127.0.0.1", self._ports["pop3s"], context=trust, timeout=60)
+        client.user(account)
+        client.pass_(PASSWORD)
+        messages, _ = client.stat()
+        client.quit()
+        return messages
+
+    def _is_ready(self) -> bool:
+        if self.pid is None:
+            raise BenchError(f"Postroom ended at start: {self._log.read_text(errors='replace')[-2000:]}")
+        for line in self._log.read_text(errors="replace").splitlines():
+            if line.startswith("{") and "server_ready" in line:
+                for listener in json.loads(line)["listeners"]:
+                    role, _, address = listener.partition(" ")
+                    self._ports[role] = int(address.rpartition(":")[2])
+                return True
+        return False
+
+    def _run(self, *command: str, typed: str = "") -> None:
+        whole = [sys.executable, "-m", "postroom", *command, "-c", str(self._settings)]
+        done = subprocess.run(whole, input=typed, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"postroom {' '.join(command)} failed: {(done.stdout + done.stderr).strip()}")
