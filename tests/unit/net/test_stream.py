@@ -133,7 +133,7 @@ async def test_nothing_listens(unused_tcp_port: int) -> None:
 
 
 async def shake(client: SocketStream, server: SocketStream, context: ssl.SSLContext) -> None:
-    await asyncio.gather(client.start_tls(context, "mx.example.org"), server.start_tls())
+    await asyncio.gather(server.start_tls(), client.start_tls(context, "mx.example.org"))
 
 
 async def test_tls_carries_bytes_and_tells_its_facts(
@@ -188,13 +188,16 @@ async def test_what_comes_with_the_end_of_the_handshake_is_held(tls_settings: Tl
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     peer = opportunistic_context().wrap_bio(incoming, outgoing, server_hostname="mx.example.org")
     shaking = asyncio.create_task(server.start_tls())
+    await asyncio.sleep(0)  # the server waits for the handshake before the client can know of it
     while True:
         try:
             peer.do_handshake()
             break
         except ssl.SSLWantReadError:
             client.send(outgoing.read())
-            incoming.write(await client.receive())
+            answer = await client.receive()
+            assert answer
+            incoming.write(answer)
     peer.write(b"EHLO early\r\n")
     client.send(outgoing.read())
     await shaking
@@ -230,6 +233,7 @@ async def test_a_certificate_for_another_name_is_not_accepted(
 ) -> None:
     client, server = await pair(ServerTls(tls_settings))
     shaking = asyncio.create_task(server.start_tls())
+    await asyncio.sleep(0)
     with pytest.raises(TlsError, match="certificate not accepted"):
         await client.start_tls(trusting, "other.example.org")
     with pytest.raises(TlsError):
