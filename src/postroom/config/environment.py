@@ -85,9 +85,9 @@ def _place(values: dict[str, Any], path: KeyPath, value: Any) -> None:
         else:
             raise LookupError(f"there is no {show_path(path[: depth + 1])} in the settings file")
     last = path[-1]
-    if isinstance(here, dict) and isinstance(last, str):
+    if isinstance(here, list) and isinstance(last, int) and last < len(here):
         here[last] = value
-    elif isinstance(here, list) and isinstance(last, int) and last < len(here):
-        here[last] = value
-    else:
+        return
+    if not (isinstance(here, dict) and isinstance(last, str)):
         raise LookupError(f"there is no {show_path(path)} in the settings file")
+    here[last] = value

@@ -57,7 +57,7 @@ def find(explicit: Path | None = None) -> Path:
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of ``path`` and the environment, every relative path made absolute. SettingsError with all problems."""
+    """The settings of ``path`` and the environment, relative paths made absolute. SettingsError with all problems."""
     examined = examine(path, environment)
     if examined.settings is None:
         raise SettingsError(examined.problems)

@@ -17,8 +17,9 @@ from postroom.config.model import Duration, Settings, Size
 _HEAD = """# Settings
 
 One file in TOML, `postroom.toml`. Commands look for `./postroom.toml`, then `/etc/postroom/postroom.toml`;
-`-c FILE` names another. An unknown key is an error. Every key can be set from the environment: `POSTROOM_HOSTNAME`, `POSTROOM_SMTP__MAX_SIZE`,
-`POSTROOM_SMARTHOST__0__PASSWORD` (entries of arrays count from 0; lists are written with commas or as TOML).
+`-c FILE` names another. An unknown key is an error. Every key can be set from the environment: `POSTROOM_HOSTNAME`,
+`POSTROOM_SMTP__MAX_SIZE`, `POSTROOM_SMARTHOST__0__PASSWORD` (entries of arrays count from 0; lists are written with
+commas or as TOML).
 
 Durations are seconds, or text such as `"90s"`, `"15m"`, `"4h"`, `"5d"`. Sizes are octets, or text such as `"64KiB"`,
 `"50MiB"`. The file says how this node runs; who lives here (domains, accounts, aliases) is in the store: see
@@ -93,7 +94,7 @@ def _kind_of(annotation: Any) -> str:
 
 
 def _is_measured(field: FieldInfo, alias: Any) -> bool:
-    """Whether the field's type was written as ``alias``, an Annotated type: pydantic keeps its parts in the metadata."""
+    """Whether the field's type was written as ``alias``, an Annotated type: its parts are in the field's metadata."""
     return any(part in field.metadata for part in alias.__metadata__ if not isinstance(part, FieldInfo))
 
 

@@ -1,0 +1,82 @@
+"""One report of every kind, about the same client and the same message."""
+
+from typing import get_args
+
+from postroom.mail.address import Address
+from postroom.mail.delivery import Deferred, Delivered, Failed, Peer, RecipientState, RouteKind, Site
+from postroom.mail.envelope import Envelope, Recipient
+from postroom.mail.message import Message, QueueId
+from postroom.mail.reply import Reply
+from postroom.mail.session import Client, Role, TlsFacts
+from postroom.report import events
+from postroom.report.events import Report
+
+QUEUE_ID = QueueId(0x0123456789ABCDEF)
+SHOWN_ID = "028t5cy4tqkff"
+CLIENT = Client(
+    7, Role.SUBMISSION, "192.0.2.7", 51234, "laptop.example", True, TlsFacts("TLSv1.3", "AES"), "alice@example.org"
+)
+STRANGER = Client(8, Role.MX, "2001:db8::8", 51235)
+ALICE = Address("alice", "example.org")
+BOB = Address("bob", "example.net")
+MESSAGE = Message(
+    QUEUE_ID,
+    1_800_000_000.0,
+    Envelope(ALICE, (Recipient(BOB),)),
+    b"Received: x\r\n",
+    1000,
+    "alice@example.org",
+    "192.0.2.7",
+    "<m@example.org>",
+)
+SITE = Site("mx.example.net", RouteKind.MX, (("mx.example.net",),))
+PEER = Peer("mx.example.net", "192.0.2.25", 25, "TLSv1.3 AES")
+NO = Reply.of(550, "5.1.1", "No such user")
+LATER = Reply.of(451, "4.3.0", "Try again later")
+YES = Reply.of(250, "2.0.0", "Accepted")
+
+ATTEMPTS: tuple[events.AttemptMade, ...] = (
+    events.AttemptMade(QUEUE_ID, str(BOB), SITE, Delivered(YES, PEER), RecipientState.RELAYED, 2, None, 0.25),
+    events.AttemptMade(
+        QUEUE_ID,
+        str(BOB),
+        SITE,
+        Deferred(LATER, PEER, True, "connection lost"),
+        RecipientState.DEFERRED,
+        1,
+        1_800_000_300.0,
+        30.0,
+    ),
+    events.AttemptMade(QUEUE_ID, str(BOB), None, Failed(NO, detail="null MX"), RecipientState.FAILED, 1, None, 0.001),
+)
+
+REPORTS: tuple[Report, ...] = (
+    events.ServerReady(("mx 127.0.0.1:2025",)),
+    events.ServerDraining(3),
+    events.SettingsReloaded(),
+    events.SettingsReloaded("hostname: bad"),
+    events.SessionOpened(CLIENT),
+    events.SessionClosed(CLIENT, "quit", 1.5, 2),
+    events.SessionRefused("mx", "192.0.2.9", "address"),
+    events.ListenerPaused("mx", "Too many open files", 1.0),
+    events.TlsFailed(STRANGER, "no shared cipher"),
+    events.CommandRefused(STRANGER, "RCPT", "RCPT TO:<x@y>", NO),
+    events.LoginSucceeded(CLIENT, "PLAIN"),
+    events.LoginFailed(STRANGER, "PLAIN", "alice@example.org", "wrong password", 3, 2),
+    events.RecipientRefused(STRANGER, "a@b.example", "nobody@example.org", NO, "no such account"),
+    events.SenderRefused(STRANGER, "a@b.example", NO, "blocked"),
+    events.MessageRefused(STRANGER, "a@b.example", 2, 5000, LATER, "store full"),
+    events.MessageAccepted(MESSAGE, CLIENT, ("carol@example.org",), ("bob@example.net",), 0.0012),
+    events.MessageAccepted(MESSAGE, None, (), ("bob@example.net",), 0.0012),
+    *ATTEMPTS,
+    events.LeaseLost(QUEUE_ID, str(BOB)),
+    events.DsnMade(QUEUE_ID, QueueId(5), "failed", str(BOB)),
+    events.QueueActed("hold", 5, "domain example.net"),
+    events.StoreTrouble("disk full"),
+    events.StoreTrouble("disk full", recovered=True),
+    events.MailboxOpened(CLIENT, 3, 3000),
+    events.MailboxClosed(CLIENT, 2, 1),
+    events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
+)
+
+assert {type(report) for report in REPORTS} == set(get_args(Report)), "a kind of report has no sample"

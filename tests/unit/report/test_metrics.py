@@ -1,0 +1,134 @@
+"""Prometheus sees every report, and label sets stay small whatever peers do."""
+
+import time
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.fakes.reports import CLIENT, MESSAGE, REPORTS, STRANGER
+
+from postroom.mail.reply import Reply
+from postroom.mail.session import Client, Role
+from postroom.report.events import (
+    CommandRefused,
+    LoginFailed,
+    MessageAccepted,
+    Report,
+    ServerDraining,
+    SessionClosed,
+    SessionOpened,
+    StoreTrouble,
+)
+from postroom.report.metrics import Metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def fed() -> Metrics:
+    metrics = Metrics()
+    for report in REPORTS:
+        metrics.tell(report)
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("postroom_sessions_total", {"role": "submission"}, 1),
+        ("postroom_sessions_open", {"role": "submission"}, 0),
+        ("postroom_sessions_closed_total", {"role": "submission", "reason": "quit", "tls": "TLSv1.3"}, 1),
+        ("postroom_sessions_refused_total", {"role": "mx", "reason": "address"}, 1),
+        ("postroom_listener_pauses_total", {"role": "mx"}, 1),
+        ("postroom_tls_failures_total", {"role": "mx"}, 1),
+        ("postroom_commands_refused_total", {"role": "mx", "command": "RCPT", "code": "550"}, 1),
+        ("postroom_logins_total", {"role": "submission", "mechanism": "PLAIN", "result": "ok"}, 1),
+        ("postroom_logins_total", {"role": "mx", "mechanism": "PLAIN", "result": "failed"}, 1),
+        ("postroom_senders_refused_total", {"role": "mx", "code": "550"}, 1),
+        ("postroom_recipients_refused_total", {"role": "mx", "code": "550"}, 1),
+        ("postroom_messages_refused_total", {"role": "mx", "code": "451"}, 1),
+        ("postroom_messages_accepted_total", {"role": "submission", "tls": "TLSv1.3"}, 1),
+        ("postroom_messages_accepted_total", {"role": "own", "tls": "none"}, 1),
+        ("postroom_accepted_octets_total", {"role": "submission"}, 1013),
+        ("postroom_recipients_accepted_total", {"to": "mailbox"}, 1),
+        ("postroom_recipients_accepted_total", {"to": "queue"}, 2),
+        ("postroom_intake_seconds_count", {}, 2),
+        ("postroom_attempts_total", {"route": "mx", "outcome": "delivered"}, 1),
+        ("postroom_attempts_total", {"route": "mx", "outcome": "deferred"}, 1),
+        ("postroom_attempts_total", {"route": "none", "outcome": "failed"}, 1),
+        ("postroom_attempts_ambiguous_total", {}, 1),
+        ("postroom_attempt_seconds_count", {"route": "mx"}, 2),
+        ("postroom_leases_lost_total", {}, 1),
+        ("postroom_dsns_total", {"kind": "failed"}, 1),
+        ("postroom_store_trouble", {}, 0),
+        ("postroom_store_troubles_total", {}, 1),
+        ("postroom_mailbox_messages_total", {"action": "retrieved"}, 2),
+        ("postroom_mailbox_messages_total", {"action": "removed"}, 1),
+        ("postroom_internal_errors_total", {}, 1),
+    ],
+)
+def test_counted(fed: Metrics, name: str, labels: dict[str, str], expected: float) -> None:
+    assert value(fed, name, **labels) == expected
+
+
+def test_open_sessions_go_up_and_down() -> None:
+    metrics = Metrics()
+    metrics.tell(SessionOpened(CLIENT))
+    metrics.tell(SessionOpened(CLIENT))
+    metrics.tell(SessionClosed(CLIENT, "quit", 1))
+    assert value(metrics, "postroom_sessions_open", role="submission") == 1
+
+
+def test_store_trouble_is_a_state() -> None:
+    metrics = Metrics()
+    metrics.tell(StoreTrouble("disk"))
+    assert value(metrics, "postroom_store_trouble") == 1
+
+
+def test_queue_gauges() -> None:
+    metrics = Metrics()
+    metrics.set_queue(messages=5, by_state={"deferred": 7, "held": 1}, oldest_seconds=60)
+    assert value(metrics, "postroom_queue_messages") == 5
+    assert value(metrics, "postroom_queue_recipients", state="deferred") == 7
+    assert value(metrics, "postroom_queue_recipients", state="queued") == 0
+    assert value(metrics, "postroom_queue_oldest_seconds") == 60
+
+
+def test_text_for_prometheus(fed: Metrics) -> None:
+    families = list(text_string_to_metric_families(fed.render().decode()))
+    assert len(families) > 20
+    assert all(family.documentation for family in families)
+
+
+def test_peers_cannot_invent_labels() -> None:
+    metrics = Metrics()
+    metrics.tell(StoreTrouble("first"))
+    for number in range(100):
+        metrics.tell(CommandRefused(STRANGER, f"XX{number}", "x", Reply.of(500, "5.5.1", "?")))
+        metrics.tell(LoginFailed(STRANGER, f"M{number}", f"u{number}@x", "?", 1, 1))
+        metrics.tell(SessionOpened(Client(number, Role.MX, f"192.0.2.{number}", number, f"h{number}")))
+    samples = [s for family in metrics.registry.collect() for s in family.samples if not s.name.endswith("_created")]
+    assert value(metrics, "postroom_commands_refused_total", role="mx", command="other", code="500") == 100
+    assert value(metrics, "postroom_logins_total", role="mx", mechanism="other", result="failed") == 100
+    assert len(samples) < 60
+
+
+def test_a_report_without_metric_is_ignored() -> None:
+    metrics = Metrics()
+    before = metrics.render()
+    metrics.tell(ServerDraining(1))
+    assert metrics.render() == before
+
+
+def test_counting_is_cheap() -> None:
+    metrics = Metrics()
+    report: Report = MessageAccepted(MESSAGE, replace(CLIENT, account=""), ("a@b.example",), (), 0.001)
+    rounds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        for _ in range(100):
+            metrics.tell(report)
+        rounds.append(time.perf_counter() - start)
+    assert min(rounds) / 100 < 40e-6
