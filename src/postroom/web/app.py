@@ -1,0 +1,55 @@
+"""The web application: health and metrics. It decides nothing; it shows what the composition root hands to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from postroom import __version__
+
+HEALTH_TIMEOUT = 5.0  # seconds: what usual probes wait at most
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether this node can do its work: each check by name with ``"ok"`` or what is wrong."""
+
+    checks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ok(self) -> bool:
+        """All checks are."""
+        return all(finding == "ok" for finding in self.checks.values())
+
+
+def make_app(health: Callable[[], Awaitable[Health]], metrics: Callable[[], bytes]) -> FastAPI:
+    """The application. ``health`` looks at the node, ``metrics`` renders the Prometheus text (``Metrics.render``)."""
+    app = FastAPI(title="Postroom", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/healthz")
+    async def healthz() -> JSONResponse:
+        """200 while the node works; 503 and the reason otherwise."""
+        found = await _look(health)
+        status = "ok" if found.is_ok else "failing"
+        body = {"status": status, "version": __version__, "checks": dict(found.checks)}
+        return JSONResponse(body, status_code=200 if found.is_ok else 503, headers={"Cache-Control": "no-store"})
+
+    @app.get("/metrics")
+    async def metrics_text() -> Response:
+        """The Prometheus text format."""
+        return Response(metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return app
+
+
+async def _look(health: Callable[[], Awaitable[Health]]) -> Health:
+    """A look that takes too long or fails is a finding too."""
+    try:
+        return await asyncio.wait_for(health(), HEALTH_TIMEOUT)
+    except TimeoutError:
+        return Health({"health": f"no answer within {HEALTH_TIMEOUT:.0f} seconds"})
+    except Exception as error:  # noqa: BLE001 - whatever keeps the node from looking at itself means that it is not well
+        return Health({"health": f"{type(error).__name__}: {error}"})

@@ -1,0 +1,82 @@
+"""Serves the web application with uvicorn inside the server's own loop; signals stay the application's business."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import uvicorn
+from fastapi import FastAPI
+
+from postroom.config.model import WebSettings
+
+MOST_REQUESTS = 100  # at once; more get 503
+GRACE = 5  # seconds that open requests have when the server stops
+BACKLOG = 128
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: uvicorn would take SIGTERM and SIGINT away from the mail server's drain."""
+        yield
+
+
+class WebServer:
+    """One open web port. ``open`` binds, ``start`` serves, ``stop`` ends gracefully."""
+
+    def __init__(self, app: FastAPI, settings: WebSettings) -> None:
+        self._settings = settings
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            server_header=False,
+            limit_concurrency=MOST_REQUESTS,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=GRACE,
+            backlog=BACKLOG,
+        )
+        self._server = _Server(config)
+        self._socket: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> tuple[str, int]:
+        """Bind the port (before privileges are dropped); returns address and port. OSError if it is taken."""
+        address = self._settings.address
+        family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.bind((address, self._settings.port))
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+        self._socket = listening
+        host, port = listening.getsockname()[:2]
+        return str(host), int(port)
+
+    async def start(self) -> None:
+        """Begin to serve, in a task of its own. Opens the port if ``open`` was not called."""
+        if self._socket is None:
+            self.open()
+        assert self._socket is not None  # noqa: S101 - open sets it or raises
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="web")
+
+    async def stop(self) -> None:
+        """Close the port; open requests may finish. Harmless if it was never started."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+            self._task = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
