@@ -35,6 +35,11 @@ class SayAuthResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class SayAuthCancel:
+    """``*`` in answer to a 334: the exchange is called off (RFC 4954 §4)."""
+
+
+@dataclass(frozen=True, slots=True)
 class SayMail:
     """MAIL FROM. Parameters whose extension the server did not announce are left out by the engine."""
 
@@ -83,6 +88,7 @@ Command = (
     | SayStartTls
     | SayAuth
     | SayAuthResponse
+    | SayAuthCancel
     | SayMail
     | SayRcpt
     | SayData

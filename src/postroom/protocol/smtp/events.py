@@ -49,7 +49,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """STARTTLS. After a 220 the engine is PAUSED until ``tls_established``; what came before the handshake is dropped."""
+    """STARTTLS. After a 220 the engine is PAUSED until ``tls_established``; what came before that is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ class Rcpt:
 class Data:
     """DATA, or the first BDAT of a transaction (``chunking``). A positive reply opens the content.
 
-    To DATA the answer goes out (354); for BDAT a positive answer is not sent, as BDAT has no go-ahead of its own.
+    To DATA the answer goes out (354). For BDAT a positive answer is not sent, as BDAT has no go-ahead of its own, and
+    a refusal goes out as ``Answered`` once the chunk has been consumed (RFC 3030 §2). A refusal ends the transaction.
     """
 
     chunking: bool = False
@@ -148,8 +149,8 @@ class ContentDropped:
 class Answered:
     """The engine answered by itself (NOOP, HELP, BDAT chunks, syntax, order). ``data`` goes to the peer.
 
-    ``command`` is the verb, ``""`` where none could be read; ``line`` the offending line, cut to 200 characters and with
-    AUTH material removed, for the log only.
+    ``command`` is the verb, ``""`` where none could be read; ``line`` the offending line, cut to 200 characters and
+    with AUTH material removed, for the log only.
     """
 
     reply: Reply
@@ -160,7 +161,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The peer closed the connection (``receive_data(b"")``), or the engine gave up on it after its last ``Answered``."""
+    """The peer closed the connection (``receive_data(b"")``), or the engine gave up after its last ``Answered``."""
 
 
 ServerEvent = (

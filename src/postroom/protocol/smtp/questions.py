@@ -1,0 +1,182 @@
+"""Which question a command line asks: verb, order, gates and syntax, in that order (RFC 5321 §4.1)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from postroom.mail.reply import Reply
+from postroom.protocol.smtp import replies
+from postroom.protocol.smtp.events import (
+    Answered,
+    Auth,
+    Data,
+    Hello,
+    Quit,
+    Reset,
+    ServerEvent,
+    StartTls,
+    Verify,
+)
+from postroom.protocol.smtp.extensions import read_mail, read_rcpt
+from postroom.protocol.smtp.grammar import read_auth, read_chunk, read_hello
+from postroom.protocol.smtp.replies import Refused, bad_argument
+from postroom.protocol.smtp.standing import Standing
+from postroom.protocol.smtp.states import SERVER_ORDER
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """BDAT: the engine's own affair, because its octets follow whatever the answer is (RFC 3030 §2)."""
+
+    size: int
+    last: bool
+    refused: Refused | None
+
+
+Handler = Callable[[str, Standing], ServerEvent | Chunk]
+
+
+def read_question(verb: str, argument: str, line: str, standing: Standing) -> ServerEvent | Chunk:
+    """The question that a command asks; Answered where there is nothing to ask. Refused if it must not be asked."""
+    handler = HANDLERS.get(verb)
+    if handler is None or (verb in _HELLO_VERBS and (verb == "LHLO") is not standing.options.lmtp):  # RFC 2033 §4.1
+        raise Refused(replies.UNKNOWN_COMMAND)
+    if not line.isascii() and verb not in _UTF8_VERBS:
+        raise Refused(replies.NOT_ASCII)
+    if verb != "BDAT":
+        fault = _fault(verb, standing)
+        if fault is not None:
+            raise fault
+    return handler(argument, standing)
+
+
+def _fault(verb: str, standing: Standing) -> Refused | None:
+    """Why the command is not in order now."""
+    if standing.options.require_tls and not standing.tls and verb not in _BEFORE_TLS:
+        return Refused(replies.TLS_FIRST)  # RFC 3207 §4
+    refusal = SERVER_ORDER[verb].get(standing.state)
+    if refusal is None:
+        return None
+    return Refused(refusal, counted=not (standing.excused and verb in _MAY_FOLLOW_A_REFUSAL))
+
+
+def _no_argument(verb: str, argument: str) -> None:
+    if argument:
+        raise bad_argument(f"{verb} has no argument")
+
+
+def _ehlo(argument: str, _: Standing) -> ServerEvent:
+    return Hello(read_hello(argument), esmtp=True)
+
+
+def _helo(argument: str, _: Standing) -> ServerEvent:
+    return Hello(read_hello(argument), esmtp=False)
+
+
+def _mail(argument: str, standing: Standing) -> ServerEvent:
+    if standing.options.require_auth and not standing.authenticated:
+        raise Refused(replies.AUTH_FIRST)
+    return read_mail(argument, standing.offer)
+
+
+def _rcpt(argument: str, standing: Standing) -> ServerEvent:
+    question = read_rcpt(argument, smtputf8=standing.smtputf8)
+    if standing.recipients >= standing.options.max_recipients:
+        raise Refused(replies.TOO_MANY_RECIPIENTS, counted=False)  # RFC 5321 §4.5.3.1.10
+    return question
+
+
+def _data(argument: str, _: Standing) -> ServerEvent:
+    _no_argument("DATA", argument)
+    return Data()
+
+
+def _bdat(argument: str, standing: Standing) -> Chunk:
+    size, last = read_chunk(argument)
+    return Chunk(size, last, _fault("BDAT", standing))
+
+
+def _rset(argument: str, _: Standing) -> ServerEvent:
+    _no_argument("RSET", argument)
+    return Reset()
+
+
+def _quit(argument: str, _: Standing) -> ServerEvent:
+    _no_argument("QUIT", argument)
+    return Quit()
+
+
+def _answer(reply: Reply, verb: str, argument: str) -> Answered:
+    return Answered(reply, reply.to_bytes(), verb, f"{verb} {argument}".rstrip()[:200])
+
+
+def _noop(argument: str, _: Standing) -> ServerEvent:
+    return _answer(replies.OK, "NOOP", argument)
+
+
+def _help(argument: str, _: Standing) -> ServerEvent:
+    return _answer(replies.HELP, "HELP", argument)
+
+
+def _verify(verb: str, argument: str, standing: Standing) -> ServerEvent:
+    if standing.offer.smtputf8 and argument.upper().endswith(" SMTPUTF8"):  # RFC 6531 §3.7.4.2
+        argument = argument[: -len(" SMTPUTF8")].rstrip(" ")
+    elif not argument.isascii():
+        raise Refused(replies.RECIPIENT_NOT_ASCII)
+    if not argument:
+        raise bad_argument(f"{verb} needs an address or a name")
+    return Verify(verb, argument)
+
+
+def _vrfy(argument: str, standing: Standing) -> ServerEvent:
+    return _verify("VRFY", argument, standing)
+
+
+def _expn(argument: str, standing: Standing) -> ServerEvent:
+    return _verify("EXPN", argument, standing)
+
+
+def _starttls(argument: str, standing: Standing) -> ServerEvent:
+    if standing.tls:
+        raise Refused(replies.TLS_ALREADY)
+    if not standing.offer.starttls:
+        raise Refused(replies.NO_STARTTLS)
+    _no_argument("STARTTLS", argument)
+    return StartTls()
+
+
+def _auth(argument: str, standing: Standing) -> ServerEvent:
+    offer = standing.offer
+    if standing.authenticated:
+        raise Refused(replies.AUTH_ALREADY)
+    if not offer.auth_parameter:
+        raise Refused(replies.NO_AUTH)
+    if not offer.auth_mechanisms:
+        raise Refused(replies.TLS_FOR_AUTH)
+    mechanism, initial = read_auth(argument)
+    if mechanism not in offer.auth_mechanisms:
+        raise Refused(replies.UNKNOWN_MECHANISM)
+    return Auth(mechanism, initial)
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "MAIL": _mail,
+    "RCPT": _rcpt,
+    "DATA": _data,
+    "BDAT": _bdat,
+    "EHLO": _ehlo,
+    "HELO": _helo,
+    "LHLO": _ehlo,
+    "RSET": _rset,
+    "NOOP": _noop,
+    "HELP": _help,
+    "VRFY": _vrfy,
+    "EXPN": _expn,
+    "QUIT": _quit,
+    "STARTTLS": _starttls,
+    "AUTH": _auth,
+}
+
+_HELLO_VERBS = frozenset({"EHLO", "HELO", "LHLO"})
+_UTF8_VERBS = frozenset({"MAIL", "RCPT", "VRFY", "EXPN"})
+_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "STARTTLS", "NOOP", "RSET", "HELP", "QUIT"})
+_MAY_FOLLOW_A_REFUSAL = frozenset({"RCPT", "DATA", "BDAT"})

@@ -1,0 +1,135 @@
+"""How the client writes its commands and reads what the server can do (RFC 5321 §4.1.1, §2.2)."""
+
+import re
+from collections.abc import Mapping
+from typing import assert_never
+
+from postroom.mail.address import Address
+from postroom.mail.envelope import Body, Notify, Recipient
+from postroom.mail.reply import Reply
+from postroom.protocol.errors import LocalProtocolError
+from postroom.protocol.smtp.commands import (
+    Command,
+    EndOfContent,
+    SayAuth,
+    SayAuthCancel,
+    SayAuthResponse,
+    SayData,
+    SayHello,
+    SayMail,
+    SayNoop,
+    SayQuit,
+    SayRcpt,
+    SayReset,
+    SayStartTls,
+)
+from postroom.protocol.smtp.extensions import write_orcpt
+from postroom.protocol.smtp.grammar import write_base64, write_xtext
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def write_command(command: Command, capabilities: Mapping[str, str], *, lmtp: bool) -> bytes:
+    """The command on the wire, with the parameters that the server has announced.
+
+    LocalProtocolError if a field has a control character, which would smuggle a command, or if an address needs
+    SMTPUTF8 and the server did not announce it.
+    """
+    text = _write(command, capabilities, lmtp=lmtp)
+    if _CONTROL.search(text):
+        raise LocalProtocolError(f"{type(command).__name__} has a control character in one of its fields")
+    if not text.isascii() and "SMTPUTF8" not in capabilities:  # RFC 6531 §3.1
+        raise LocalProtocolError(f"{type(command).__name__} is not in ASCII, and the server did not announce SMTPUTF8")
+    return f"{text}\r\n".encode()
+
+
+def read_capabilities(reply: Reply) -> dict[str, str]:
+    """The extensions of an EHLO reply: keyword in upper case, parameters (RFC 5321 §4.1.1.1)."""
+    capabilities: dict[str, str] = {}
+    for line in reply.lines[1:]:
+        keyword, _, parameters = line.strip().partition(" ")
+        keyword = keyword.upper()
+        if keyword.startswith("AUTH="):  # as servers wrote it before RFC 2554
+            keyword, parameters = "AUTH", f"{keyword[5:]} {parameters}".strip()
+        if keyword:
+            capabilities.setdefault(keyword, parameters)
+    return capabilities
+
+
+def _write(command: Command, capabilities: Mapping[str, str], *, lmtp: bool) -> str:
+    match command:
+        case SayMail():
+            return _write_mail(command, capabilities)
+        case SayRcpt(recipient=recipient):
+            return _write_rcpt(recipient, capabilities)
+        case SayHello(domain=domain, esmtp=esmtp):
+            if lmtp:
+                return f"LHLO {domain}"  # RFC 2033 §4.1
+            return f"EHLO {domain}" if esmtp else f"HELO {domain}"
+        case SayAuth() | SayAuthResponse() | SayAuthCancel():
+            return _write_auth(command)
+        case SayStartTls() | SayData() | SayReset() | SayNoop() | SayQuit() | EndOfContent():
+            return _WORDS[type(command)]
+        case _:
+            assert_never(command)
+
+
+_WORDS: Mapping[type[Command], str] = {
+    SayStartTls: "STARTTLS",
+    SayData: "DATA",
+    SayReset: "RSET",
+    SayNoop: "NOOP",
+    SayQuit: "QUIT",
+    EndOfContent: ".",
+}
+
+
+def _write_auth(command: SayAuth | SayAuthResponse | SayAuthCancel) -> str:
+    """RFC 4954 §4; an empty initial response is a single ``=``."""
+    match command:
+        case SayAuth(mechanism=mechanism, initial=None):
+            return f"AUTH {mechanism}"
+        case SayAuth(mechanism=mechanism, initial=initial):
+            return f"AUTH {mechanism} {write_base64(initial or b'') or '='}"
+        case SayAuthResponse(data=data):
+            return write_base64(data)
+        case SayAuthCancel():
+            return "*"
+        case _:
+            assert_never(command)
+
+
+def _path(address: Address | None) -> str:
+    return "<>" if address is None else f"<{address}>"
+
+
+def _write_mail(command: SayMail, capabilities: Mapping[str, str]) -> str:
+    words = [f"MAIL FROM:{_path(command.reverse_path)}"]
+    if command.size is not None and "SIZE" in capabilities:
+        words.append(f"SIZE={command.size}")
+    if command.body is not Body.SEVEN_BIT and "8BITMIME" in capabilities:
+        words.append("BODY=8BITMIME")
+    if command.smtputf8 and "SMTPUTF8" in capabilities:
+        words.append("SMTPUTF8")
+    if "DSN" in capabilities:  # RFC 3461 §5.2.1
+        if command.ret is not None:
+            words.append(f"RET={command.ret.value}")
+        if command.envid and command.envid.isascii():
+            words.append(f"ENVID={write_xtext(command.envid)}")
+    return " ".join(words)
+
+
+def _write_rcpt(recipient: Recipient, capabilities: Mapping[str, str]) -> str:
+    words = [f"RCPT TO:{_path(recipient.address)}"]
+    if "DSN" in capabilities:
+        if recipient.notify is not None:
+            words.append(f"NOTIFY={_write_notify(recipient.notify)}")
+        # Native UTF-8 in ORCPT is for transactions with SMTPUTF8; the escaped form is right in all (RFC 6533 §3).
+        orcpt = write_orcpt(recipient.orcpt) if recipient.orcpt else ""
+        if orcpt:
+            words.append(f"ORCPT={orcpt}")
+    return " ".join(words)
+
+
+def _write_notify(notify: Notify) -> str:
+    return ",".join([str(case.name) for case in notify]) or "NEVER"
