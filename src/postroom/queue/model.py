@@ -31,8 +31,8 @@ class Draft:
     """A message that asks to come in; the intake makes the rest of it.
 
     ``received_at`` is seconds since the Unix epoch. ``resolutions`` stand in the order of ``envelope.recipients``, as
-    RCPT found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id already;
-    then ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from
+    RCPT found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id: then
+    ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from
     which the header of a "delivered" DSN is taken. ``account`` is the login that submits it or ``""``, ``client`` None
     for mail of our own.
     """

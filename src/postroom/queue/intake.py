@@ -1,0 +1,112 @@
+"""The one door in: every message enters here and is safe when the door says so (DESIGN §4 step 6)."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from postroom.clock import Clock
+from postroom.directory.model import Resolution
+from postroom.mail.message import Message
+from postroom.queue.dsn import DsnMaker, Resolve
+from postroom.queue.expansion import Expansion, build, expand
+from postroom.queue.model import Draft, Intake, Lease, LeasedMessage
+from postroom.queue.store import QueueStore
+from postroom.report.events import MessageAccepted
+from postroom.report.reporter import Reporter
+
+
+class ReadyList(Protocol):
+    """Where accepted mail goes on without a second read: the scheduler."""
+
+    def reserve(self, domains: Collection[str], recipients: int, octets: int) -> Lease | None:
+        """A place for fresh recipients in ``domains`` with ``octets`` of content; None: the store keeps them."""
+        ...
+
+    def release(self, recipients: int, octets: int) -> None:
+        """Give back a place that was reserved and will not be used."""
+        ...
+
+    def offer(self, leased: LeasedMessage, lease: Lease) -> None:
+        """Use a place that was reserved."""
+        ...
+
+    def wake(self) -> None:
+        """There is something new in the store."""
+        ...
+
+
+class IntakeDoor:
+    """Takes messages in, whatever brings them: SMTP, submission, the command line."""
+
+    def __init__(
+        self,
+        *,
+        store: QueueStore,
+        ready: ReadyList,
+        resolve: Resolve,
+        dsns: DsnMaker,
+        clock: Clock,
+        reporter: Reporter,
+    ) -> None:
+        self._store = store
+        self._ready = ready
+        self._resolve = resolve
+        self._dsns = dsns
+        self._clock = clock
+        self._reporter = reporter
+
+    async def accept(self, draft: Draft) -> Message:
+        """On return the message is on disk, placed or queued, and its DSN-on-success with it: ``250`` may be said.
+
+        Raises StoreUnavailable; then nothing has been written.
+        """
+        started = self._clock.monotonic()
+        resolutions = draft.resolutions or await self._resolve_all(draft)
+        now = self._clock.now()
+        expansion = expand(draft, resolutions, now)
+        if expansion.queued:
+            intake = await self._take_in_leased(draft, expansion, now)
+        else:
+            intake = build(draft, expansion, None, now)
+            await self._commit(intake, expansion, draft)
+        message = intake.message
+        self._reporter.tell(
+            MessageAccepted(
+                message,
+                draft.client,
+                tuple(expansion.placed),
+                tuple([str(queued.recipient.address) for queued in intake.queued]),
+                self._clock.monotonic() - started,
+            )
+        )
+        return message
+
+    async def _take_in_leased(self, draft: Draft, expansion: Expansion, now: float) -> Intake:
+        """Commit with the lease taken where the scheduler has room, and go straight on to it."""
+        recipients, octets = len(expansion.queued), len(draft.content or b"")
+        lease = self._ready.reserve(expansion.destinations, recipients, octets)
+        intake = build(draft, expansion, lease, now)
+        try:
+            await self._commit(intake, expansion, draft)
+        except BaseException:
+            if lease is not None:
+                self._ready.release(recipients, octets)
+            raise
+        if lease is not None:
+            self._ready.offer(LeasedMessage(intake.message, intake.queued, draft.content), lease)
+        return intake
+
+    async def _commit(self, intake: Intake, expansion: Expansion, draft: Draft) -> None:
+        """Write the message, and in the same transaction the DSN that is due at once."""
+        dsn = None
+        if expansion.reports:
+            dsn = await self._dsns.make(intake.message, expansion.reports, draft.content, start=draft.content_start)
+        if dsn is None:
+            await self._store.take_in((intake,))
+            return
+        await self._store.take_in((intake, dsn))
+        self._dsns.tell(dsn, intake.message, expansion.reports)
+        if dsn.queued:
+            self._ready.wake()
+
+    async def _resolve_all(self, draft: Draft) -> tuple[Resolution, ...]:
+        return tuple([await self._resolve(recipient.address) for recipient in draft.envelope.recipients])
