@@ -1,0 +1,162 @@
+"""Carries one message to one site: by a session from the pool or a fresh one, host after host."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from postroom.clock import Clock
+from postroom.config.model import OutboundSettings, SmarthostSettings
+from postroom.dns.resolver import Resolver
+from postroom.mail.delivery import Delivered, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
+from postroom.mail.reply import Reply
+from postroom.mail.trouble import StoreUnavailable
+from postroom.outbound import trouble
+from postroom.outbound.hosts import Hosts, Target
+from postroom.outbound.job import ONE_WRITE, Job
+from postroom.outbound.login import login_for
+from postroom.outbound.opening import Connect, Opener, SocketConnect
+from postroom.outbound.pool import Pool
+from postroom.outbound.session import Session
+from postroom.outbound.tlspolicy import PLAIN, TlsNeed, TlsPlan, TlsPolicy
+from postroom.outbound.trouble import AttemptEnded, Scope, Step, Trouble, on_reused, worst
+from postroom.queue.carrier import ContentSource
+
+_DISCARDED = Delivered(Reply.of(250, "2.0.0", "discarded"))
+
+
+class SmtpCarrier:
+    """The carrier for MX, smarthost and LMTP sites, and for what is discarded.
+
+    Raises OSError where the password file of a smarthost cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        settings: OutboundSettings,
+        smarthosts: Sequence[SmarthostSettings],
+        resolver: Resolver,
+        content: ContentSource,
+        clock: Clock,
+        connect: Connect | None = None,
+    ) -> None:
+        self._settings = settings
+        self._content = content
+        self._logins = {smarthost.name: login_for(smarthost) for smarthost in smarthosts}
+        self._hosts = Hosts(resolver, settings, clock)
+        self._policy = TlsPolicy(settings, smarthosts, clock)
+        self._opener = Opener(hostname, settings, connect or SocketConnect())
+        self.pool = Pool(settings, clock)
+
+    async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
+        """One attempt: an outcome for each recipient. Never raises for what the peer or the network does."""
+        site = request.site
+        match site.kind:
+            case RouteKind.DISCARD:
+                return {recipient.number: _DISCARDED for recipient in request.recipients}
+            case RouteKind.MAILBOX:
+                return _for_all(request.recipients, trouble.no_route("a mailbox is not outbound").outcome)
+            case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
+                return await self._carry(request)
+
+    async def close(self) -> None:
+        """End the sessions that are idle; those in use end after their message."""
+        await self.pool.close()
+
+    async def _carry(self, request: DeliveryRequest) -> dict[int, Outcome]:
+        message = request.message
+
+        def read() -> AsyncIterator[bytes]:
+            return self._content.read_content(message.queue_id)
+
+        content = request.content
+        if content is None and message.content_size <= ONE_WRITE:
+            try:
+                content = b"".join([piece async for piece in read()])
+            except StoreUnavailable as error:
+                return _for_all(request.recipients, trouble.content_unreadable(error))
+        job = Job(message, request.recipients, content, read)
+        outcomes = await self._attempt(request.site, job)
+        while True:
+            # RFC 5321 §4.5.3.1.10: those beyond the host's limit go in a transaction of their own, at once, as long as
+            # each transaction gets some further.
+            left = tuple(r for r in job.recipients if trouble.is_too_many(outcomes[r.number]))
+            if not left or len(left) == len(job.recipients):
+                return outcomes
+            job = replace(job, recipients=left)
+            outcomes |= await self._attempt(request.site, job)
+
+    async def _attempt(self, site: Site, job: Job) -> dict[int, Outcome]:
+        """On an idle session if there is one. If that turns out to be stale, on a fresh one: that costs no attempt."""
+        session = self.pool.take(site.key)
+        if session is not None:
+            try:
+                return await self._use(session, job)
+            except AttemptEnded as ended:
+                found = on_reused(ended.trouble)
+                if found.scope is not Scope.SESSION:
+                    return _for_all(job.recipients, found.outcome)
+        return await self._attempt_fresh(site, job)
+
+    async def _attempt_fresh(self, site: Site, job: Job) -> dict[int, Outcome]:
+        """Host after host (RFC 5321 §5.1), until one has answered for the message."""
+        bad: Trouble | None = None
+        tried = 0
+        async for target in self._hosts.of(site):
+            if isinstance(target, Trouble):
+                bad = worst(bad, target)
+                continue
+            tried += 1
+            try:
+                return await self._use(await self._open(site, target), job)
+            except AttemptEnded as ended:
+                bad = worst(bad, ended.trouble)
+                if ended.trouble.step is Step.CONNECT:
+                    self._hosts.shun(target.address)
+                if ended.trouble.scope is not Scope.HOST:
+                    return _for_all(job.recipients, ended.trouble.outcome)
+            if tried >= self._settings.max_hosts:
+                break
+        return _for_all(job.recipients, (bad or trouble.no_route(f"{site.key} has no hosts")).outcome)
+
+    async def _open(self, site: Site, target: Target) -> Session:
+        """A fresh session, in the clear where an opportunistic handshake fails. AttemptEnded if there is none."""
+        plan = self._plan(site, target)
+        login = self._logins.get(site.route)
+        await self.pool.reserve()
+        try:
+            try:
+                return await self._opener.open(site, target, plan, login)
+            except AttemptEnded as ended:
+                if plan.need is not TlsNeed.OPPORTUNISTIC or ended.trouble.step is not Step.TLS:
+                    raise
+            self._policy.handshake_failed(target.host)
+            return await self._opener.open(site, target, PLAIN, login)
+        except BaseException:
+            self.pool.release()
+            raise
+
+    def _plan(self, site: Site, target: Target) -> TlsPlan:
+        if site.route and site.route not in self._logins:
+            raise AttemptEnded(trouble.no_route(f"there is no smarthost {site.route!r} in the settings"))
+        try:
+            return self._policy.plan(site, target.host)
+        except OSError as error:  # the ca_file
+            raise AttemptEnded(
+                trouble.no_route(f"the authorities for {site.route!r} cannot be read: {error}")
+            ) from error
+
+    async def _use(self, session: Session, job: Job) -> dict[int, Outcome]:
+        """Carry the message by the session, which goes back to the pool or away."""
+        try:
+            outcomes = await session.transact(job)
+        except BaseException:
+            session.abort()  # also when cancelled: nobody knows what the host has heard
+            self.pool.retire(session)
+            raise
+        self.pool.give_back(session)
+        return outcomes
+
+
+def _for_all(recipients: Sequence[QueuedRecipient], outcome: Outcome) -> dict[int, Outcome]:
+    return {recipient.number: outcome for recipient in recipients}

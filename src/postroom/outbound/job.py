@@ -1,0 +1,47 @@
+"""What a session is asked to carry: one message for some recipients, its content at hand or read in pieces."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from postroom.mail.delivery import QueuedRecipient
+from postroom.mail.message import Message
+
+ONE_WRITE = 256 * 1024
+"""Octets of content that are read at once and leave in one write; the socket's buffer takes them soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message for some recipients. ``content`` where it is at hand, else ``read`` gives it in pieces."""
+
+    message: Message
+    recipients: tuple[QueuedRecipient, ...]
+    content: bytes | None
+    read: Callable[[], AsyncIterator[bytes]]
+
+
+async def pieces_of(job: Job) -> AsyncGenerator[bytes, None]:
+    """The content in pieces of bounded size."""
+    if job.content is not None:
+        for at in range(0, len(job.content), ONE_WRITE):
+            yield job.content[at : at + ONE_WRITE]
+        return
+    pieces = job.read()
+    if isinstance(pieces, AsyncGenerator):
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+        return
+    async for piece in pieces:
+        yield piece
+
+
+async def has_ascii_header(job: Job) -> bool:
+    """Whether the message can do without SMTPUTF8. A header beyond the first piece counts as far as it is there."""
+    if not job.message.prefix.isascii():
+        return False
+    async with aclosing(pieces_of(job)) as pieces:
+        start = await anext(pieces, b"")
+    end = start.find(b"\r\n\r\n")
+    return (start if end < 0 else start[:end]).isascii()

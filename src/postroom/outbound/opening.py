@@ -1,0 +1,168 @@
+"""Opens a session: connection, greeting, EHLO, TLS, AUTH (RFC 5321 §3.1, §3.2, RFC 3207, RFC 4954)."""
+
+import ssl
+from dataclasses import replace
+from typing import Protocol
+
+from postroom.config.model import OutboundSettings
+from postroom.mail.delivery import Peer, RouteKind, Site
+from postroom.mail.reply import Reply
+from postroom.mail.session import TlsFacts
+from postroom.net.stream import Stream, connect
+from postroom.net.sweeper import Sweeper
+from postroom.net.tls import TlsError
+from postroom.outbound import trouble
+from postroom.outbound.hosts import Target
+from postroom.outbound.login import Login, log_in
+from postroom.outbound.session import Session
+from postroom.outbound.tlspolicy import TlsNeed, TlsPlan
+from postroom.outbound.trouble import AttemptEnded, Step
+from postroom.protocol.smtp.commands import Command, SayHello, SayStartTls
+
+
+class ClientStream(Stream, Protocol):
+    """A stream whose handshake can be held from the client's side."""
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """What the handshake agreed on, or None in the clear."""
+        ...
+
+    async def start_tls(self, context: ssl.SSLContext | None = None, server_hostname: str | None = None) -> TlsFacts:
+        """With ``context`` the client's side of a handshake."""
+        ...
+
+
+class Connect(Protocol):
+    """Makes connections. Raises OSError, TimeoutError or TlsError."""
+
+    async def __call__(
+        self,
+        host_address: str,
+        port: int,
+        *,
+        timeout: float,  # noqa: ASYNC109 - as net.stream has it
+        source: str | None,
+        tls: ssl.SSLContext | None,
+        server_hostname: str | None,
+    ) -> ClientStream:
+        """A connection to an IP address."""
+        ...
+
+
+class SocketConnect:
+    """Connections over the network; one timer watches them all."""
+
+    def __init__(self) -> None:
+        self._sweeper = Sweeper()
+
+    async def __call__(
+        self,
+        host_address: str,
+        port: int,
+        *,
+        timeout: float,  # noqa: ASYNC109 - as net.stream has it
+        source: str | None,
+        tls: ssl.SSLContext | None,
+        server_hostname: str | None,
+    ) -> ClientStream:
+        """A connection to an IP address."""
+        return await connect(
+            host_address,
+            port,
+            timeout=timeout,
+            source=source,
+            tls=tls,
+            server_hostname=server_hostname,
+            sweeper=self._sweeper,
+        )
+
+
+class Opener:
+    """Opens sessions, all with the same name and timeouts."""
+
+    def __init__(self, hostname: str, settings: OutboundSettings, connect: Connect) -> None:
+        self._hostname = settings.hostname or hostname
+        self._settings = settings
+        self._connect = connect
+        self._sources = {":" in address: address for address in settings.source_addresses}
+
+    async def open(self, site: Site, target: Target, plan: TlsPlan, login: Login | None) -> Session:
+        """A session that is ready for MAIL. AttemptEnded if it cannot be had."""
+        peer = Peer(target.host, target.address, target.port)
+        stream = await self._reach(target, plan, peer)
+        if stream.tls is not None:
+            peer = replace(peer, tls=_shown(stream.tls))
+        session = Session(site.key, stream, peer, self._settings, lmtp=site.kind is RouteKind.LMTP)
+        try:
+            await self._greet(session)
+            if plan.need in {TlsNeed.OPPORTUNISTIC, TlsNeed.REQUIRED}:
+                await self._secure(session, stream, plan, target.host)
+            if login is not None:
+                await self._log_in(session, login)
+        except BaseException:
+            session.abort()
+            raise
+        session.opened()
+        return session
+
+    async def _reach(self, target: Target, plan: TlsPlan, peer: Peer) -> ClientStream:
+        implicit = plan.need is TlsNeed.IMPLICIT
+        try:
+            return await self._connect(
+                target.address,
+                target.port,
+                timeout=self._settings.connect_timeout,
+                source=self._sources.get(":" in target.address),
+                tls=plan.context if implicit else None,
+                server_hostname=target.host if implicit else None,
+            )
+        except OSError as error:
+            step = Step.TLS if isinstance(error, TlsError) else Step.CONNECT
+            raise AttemptEnded(trouble.from_exception(step, error, peer)) from error
+
+    async def _greet(self, session: Session) -> None:
+        greeting = await session.reply(Step.GREETING, self._settings.greeting_timeout)
+        if greeting.code != 220:  # RFC 5321 §3.1: 554; RFC 7504 §3: 521
+            raise AttemptEnded(trouble.from_reply(Step.GREETING, greeting, session.peer))
+        await self._hello(session)
+
+    async def _hello(self, session: Session) -> None:
+        """EHLO; HELO for a host that does not know it (RFC 5321 §3.2). LMTP has LHLO alone."""
+        seconds = self._settings.command_timeout
+        reply = await session.ask(SayHello(self._hostname), Step.HELLO, seconds)
+        if reply.is_permanent and not session.is_lmtp:
+            reply = await session.ask(SayHello(self._hostname, esmtp=False), Step.HELLO, seconds)
+        if not 200 <= reply.code < 300:
+            raise AttemptEnded(trouble.from_reply(Step.HELLO, reply, session.peer))
+
+    async def _secure(self, session: Session, stream: ClientStream, plan: TlsPlan, host: str) -> None:
+        """STARTTLS, then EHLO again (RFC 3207 §4.2). Where TLS is not required its refusal does no harm."""
+        required = plan.need is TlsNeed.REQUIRED
+        if "STARTTLS" not in session.engine.capabilities:
+            if required:
+                raise AttemptEnded(trouble.tls_not_offered(session.peer))
+            return
+        reply = await session.ask(SayStartTls(), Step.TLS, self._settings.command_timeout)
+        if reply.code != 220:
+            if required:
+                raise AttemptEnded(trouble.from_reply(Step.TLS, reply, session.peer))
+            return
+        stream.set_timeout(self._settings.connect_timeout)
+        try:
+            facts = await stream.start_tls(plan.context, host)
+        except OSError as error:
+            raise AttemptEnded(trouble.from_exception(Step.TLS, error, session.peer)) from error
+        session.engine.tls_established()
+        session.peer = replace(session.peer, tls=_shown(facts))
+        await self._hello(session)
+
+    async def _log_in(self, session: Session, login: Login) -> None:
+        async def ask(command: Command) -> Reply:
+            return await session.ask(command, Step.AUTH, self._settings.command_timeout)
+
+        await log_in(login, ask, session.engine.capabilities.get("AUTH", ""), session.peer)
+
+
+def _shown(facts: TlsFacts) -> str:
+    return f"{facts.version} {facts.cipher}"

@@ -1,0 +1,263 @@
+"""Decides what a failure means: its scope, and the outcome that replies and exceptions become. Nobody else does.
+
+A 4yz is Deferred and a 5yz Failed (RFC 5321 §4.2.1), but a fault of this house is never Failed (DESIGN §3).
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
+
+from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Failed, Outcome, Peer
+from postroom.mail.reply import Reply
+from postroom.protocol.errors import RemoteProtocolError
+
+
+class Step(IntEnum):
+    """How far an attempt has come; later steps are greater."""
+
+    ROUTE = 0
+    CONNECT = 1
+    GREETING = 2
+    HELLO = 3
+    TLS = 4
+    AUTH = 5
+    MAIL = 6
+    RCPT = 7
+    DATA = 8
+    CONTENT = 9
+    END = 10
+
+
+class Scope(Enum):
+    """What a failure says about others: who need not be tried, and who may do better."""
+
+    SESSION = "session"
+    """This connection, which had been used before: a fresh one may do better."""
+    HOST = "host"
+    """This address: the next one may do better."""
+    SITE = "site"
+    """All hosts of the site."""
+    MESSAGE = "message"
+    """This message at this site: the connection may carry others."""
+    RECIPIENT = "recipient"
+    """One recipient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something went wrong: how far it reaches, and what it means for the recipients concerned."""
+
+    scope: Scope
+    outcome: Deferred | Failed
+    step: Step
+
+
+class AttemptEnded(Exception):
+    """A session cannot go on with a message. ``trouble`` says why and what it means."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(str(trouble.outcome.reply))
+        self.trouble = trouble
+
+
+_WORDS = {
+    Step.CONNECT: "while connecting",
+    Step.GREETING: "while waiting for the greeting",
+    Step.HELLO: "in reply to EHLO",
+    Step.TLS: "during the TLS handshake",
+    Step.AUTH: "during authentication",
+    Step.MAIL: "in reply to MAIL",
+    Step.RCPT: "in reply to RCPT",
+    Step.DATA: "in reply to DATA",
+    Step.CONTENT: "while sending the content",
+    Step.END: "in reply to the end of content",
+}
+
+_REPLY_SCOPE = {
+    Step.GREETING: Scope.HOST,
+    Step.HELLO: Scope.HOST,
+    Step.TLS: Scope.HOST,
+    Step.AUTH: Scope.SITE,
+    Step.MAIL: Scope.MESSAGE,
+    Step.RCPT: Scope.RECIPIENT,
+    Step.DATA: Scope.MESSAGE,
+    Step.CONTENT: Scope.MESSAGE,
+    Step.END: Scope.MESSAGE,
+}
+
+_OWN_FAULT = frozenset({Step.TLS, Step.AUTH})
+"""A 5yz here is about our settings, not about the mail: it is Deferred."""
+
+_TOO_MANY = frozenset({"", "4.5.3", "5.5.3"})
+
+
+def from_reply(step: Step, reply: Reply, peer: Peer) -> Trouble:
+    """What a reply that is not the hoped-for one means."""
+    if reply.code == 421 and step is not Step.END:
+        # RFC 5321 §3.8: the server is closing this channel; says nothing about the message.
+        return Trouble(Scope.HOST, Deferred(reply, peer, detail=f"421 {_WORDS[step]}"), step)
+    if reply.is_permanent and step not in _OWN_FAULT:
+        return Trouble(_REPLY_SCOPE[step], Failed(reply, peer), step)
+    if reply.is_transient or reply.is_permanent:
+        return Trouble(_REPLY_SCOPE[step], Deferred(reply, peer), step)
+    odd = Reply.of(451, "4.5.0", f"{_named(peer)} gave an unexpected reply {_WORDS[step]}")
+    outcome = Deferred(odd, peer, ambiguous=step is Step.END, detail=f"unexpected reply: {reply}")
+    return Trouble(Scope.MESSAGE if step is Step.END else Scope.HOST, outcome, step)
+
+
+def from_exception(step: Step, error: OSError | RemoteProtocolError, peer: Peer) -> Trouble:
+    """What it means that the network or the peer's protocol broke down.
+
+    After the final dot the peer may have the message (RFC 5321 §4.5.4.1): ambiguous, and no other host is tried now.
+    """
+    if isinstance(error, TimeoutError):
+        status, what = "4.4.1" if step is Step.CONNECT else "4.4.2", "timed out"
+    elif isinstance(error, RemoteProtocolError):
+        status, what = "4.5.0", "broke the protocol"
+    elif step is Step.TLS:
+        status, what = "4.7.5", "failed"
+    elif step is Step.CONNECT:
+        status, what = "4.4.1", "could not be reached"
+    else:
+        status, what = "4.4.2", "lost the connection"
+    ambiguous = step is Step.END
+    reply = Reply.of(451, status, f"{_named(peer)} {what} {_WORDS[step]}")
+    outcome = Deferred(reply, peer, ambiguous=ambiguous, detail=str(error) or type(error).__name__)
+    return Trouble(Scope.MESSAGE if ambiguous else Scope.HOST, outcome, step)
+
+
+def on_reused(trouble: Trouble) -> Trouble:
+    """The same trouble on a connection that had been used before: a fresh one is tried first (a stale connection)."""
+    return replace(trouble, scope=Scope.SESSION) if trouble.scope is Scope.HOST else trouble
+
+
+def worst(first: Trouble | None, second: Trouble) -> Trouble:
+    """Of two hosts' troubles the one that stands for the site.
+
+    As long as one host may take the message later it is Deferred; else the one that came furthest tells most.
+    """
+    if first is None:
+        return second
+    if isinstance(first.outcome, Deferred) is not isinstance(second.outcome, Deferred):
+        return first if isinstance(first.outcome, Deferred) else second
+    return first if first.step > second.step else second
+
+
+def recipient_outcome(reply: Reply, peer: Peer, *, others_accepted: bool) -> Deferred | Failed:
+    """What a refused RCPT means."""
+    if reply.code == 552 and others_accepted and reply.status in _TOO_MANY:
+        # RFC 5321 §4.5.3.1.10: a 552 for too many recipients is to be treated as a 452.
+        return Deferred(reply, peer, detail="too many recipients")
+    return from_reply(Step.RCPT, reply, peer).outcome
+
+
+def is_too_many(outcome: Outcome) -> bool:
+    """The recipient was one too many for the transaction: another one may carry it (RFC 5321 §4.5.3.1.10)."""
+    reply = outcome.reply
+    return isinstance(outcome, Deferred) and reply.code in {452, 552} and reply.status in _TOO_MANY
+
+
+def final_outcome(reply: Reply, peer: Peer) -> Outcome:
+    """What the reply to the end of content means."""
+    if 200 <= reply.code < 300:
+        return Delivered(reply, peer)
+    return from_reply(Step.END, reply, peer).outcome
+
+
+# Troubles that nobody told us, by the step at which they show.
+
+
+def resolver_unavailable(name: str, error: Exception) -> Deferred:
+    """The DNS did not answer."""
+    return Deferred(Reply.of(451, "4.4.3", f"the DNS does not answer for {name}"), detail=str(error))
+
+
+def no_such_domain(domain: str) -> Failed:
+    """The recipient's domain does not exist (RFC 3463 §3.2, X.1.2)."""
+    return Failed(Reply.of(550, "5.1.2", f"the domain {domain} does not exist"))
+
+
+def takes_no_mail(domain: str) -> Failed:
+    """The domain exists, but has neither MX nor address records (RFC 5321 §5.1)."""
+    return Failed(Reply.of(550, "5.1.2", f"the domain {domain} has no mail server"))
+
+
+def null_mx(domain: str) -> Failed:
+    """The domain says that it takes no mail (RFC 7505 §4.1)."""
+    return Failed(Reply.of(556, "5.1.10", f"the domain {domain} accepts no mail"))
+
+
+def loops_back(domain: str) -> Failed:
+    """The best mail server of the domain is this one, which does not know it (RFC 5321 §5.1)."""
+    return Failed(Reply.of(554, "5.4.6", f"mail for {domain} loops back to this server"))
+
+
+def unknown_host(host: str, *, ours: bool) -> Trouble:
+    """A mail server has no address. ``ours``: our settings name it, so that it is no fault of the mail."""
+    if ours:
+        outcome: Deferred | Failed = Deferred(Reply.of(451, "4.4.4", f"the next server {host} has no address"))
+    else:
+        outcome = Failed(Reply.of(550, "5.4.4", f"the mail server {host} has no address"))
+    return Trouble(Scope.HOST, outcome, Step.ROUTE)
+
+
+def address_is_ours(host: str, address: str) -> Trouble:
+    """A mail server's address is of this machine alone: it would be a way back to ourselves."""
+    detail = f"{address} is a loopback address, and outbound.allow_loopback is off"
+    reply = Reply.of(554, "5.4.6", f"the mail server {host} has an address of this server")
+    return Trouble(Scope.HOST, Failed(reply, detail=detail), Step.ROUTE)
+
+
+def host_unresolved(host: str, error: Exception) -> Trouble:
+    """The address of one mail server cannot be asked for now."""
+    return Trouble(Scope.HOST, resolver_unavailable(host, error), Step.ROUTE)
+
+
+def no_route(what: str) -> Trouble:
+    """A route of our settings leads nowhere."""
+    outcome = Deferred(Reply.of(451, "4.3.5", "the route is not set up"), detail=what)
+    return Trouble(Scope.SITE, outcome, Step.ROUTE)
+
+
+def tls_not_offered(peer: Peer) -> Trouble:
+    """TLS is required, and the host does not offer it."""
+    return Trouble(
+        Scope.HOST, Deferred(Reply.of(451, "4.7.4", f"{_named(peer)} does not offer STARTTLS"), peer), Step.TLS
+    )
+
+
+def login_impossible(peer: Peer, why: str) -> Trouble:
+    """We cannot authenticate, or will not."""
+    reply = Reply.of(451, "4.7.0", f"cannot authenticate to {_named(peer)}")
+    return Trouble(Scope.SITE, Deferred(reply, peer, detail=why), Step.AUTH)
+
+
+def too_big(size: int, limit: int, peer: Peer) -> Failed:
+    """The host announced a lower limit (RFC 1870 §6.1: no need to try)."""
+    return Failed(Reply.of(552, "5.3.4", f"the message has {size} octets, {_named(peer)} takes {limit}"), peer)
+
+
+def address_needs_smtputf8(peer: Peer) -> Failed:
+    """A non-ASCII address for a host without SMTPUTF8 (RFC 6531 §3.5)."""
+    return Failed(Reply.of(553, "5.6.7", f"{_named(peer)} takes no non-ASCII addresses"), peer)
+
+
+def header_needs_smtputf8(peer: Peer) -> Failed:
+    """A header in UTF-8 for a host without SMTPUTF8 (RFC 6531 §3.5)."""
+    return Failed(Reply.of(554, "5.6.9", f"{_named(peer)} takes no header fields in UTF-8"), peer)
+
+
+def content_malformed(peer: Peer, error: Exception) -> Failed:
+    """The content cannot be sent as SMTP without changing it (RFC 5321 §2.3.8: no bare CR or LF)."""
+    return Failed(Reply.of(554, "5.6.0", "the content has a bare CR or LF and cannot be sent"), peer, str(error))
+
+
+def content_unreadable(error: Exception) -> Deferred:
+    """Our own store does not give the content now."""
+    return Deferred(Reply.of(451, "4.3.0", "the content cannot be read at the moment"), detail=str(error))
+
+
+def _named(peer: Peer) -> str:
+    """The host as people know it."""
+    if peer is NO_PEER:
+        return "the server"
+    return f"{peer.host}[{peer.address}]" if peer.address and peer.address != peer.host else peer.host
