@@ -1,0 +1,55 @@
+"""Opens connections to the database file, and says what their errors mean for mail."""
+
+import os
+from pathlib import Path
+
+import apsw
+
+from postroom.mail.trouble import StoreUnavailable
+
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another process that is writing (a command beside a running server)."""
+
+PAGE_SIZE = 8192
+WAL_PAGES = 4000
+"""Pages in the write-ahead log after which they are copied into the database (32 MiB)."""
+
+_CACHE_KIB = 32 * 1024
+_STATEMENTS = 300
+
+
+def connect(path: Path, *, read_only: bool) -> apsw.Connection:
+    """A connection to the file, which is made, readable to its owner alone, where it is missing and may be written."""
+    if read_only:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_STATEMENTS)
+    else:
+        # SQLite gives its log files the mode of the database file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS)
+    try:
+        connection.set_busy_timeout(int(BUSY_TIMEOUT * 1000))
+        connection.pragma("cache_size", -_CACHE_KIB)
+        connection.pragma("temp_store", "memory")
+        if not read_only:
+            connection.pragma("page_size", PAGE_SIZE)  # takes effect on a new file only
+            connection.pragma("journal_mode", "wal")
+            connection.pragma("synchronous", "full")  # in WAL mode: the log is synced at each commit
+            connection.pragma("wal_autocheckpoint", WAL_PAGES)
+            connection.pragma("journal_size_limit", 2 * WAL_PAGES * PAGE_SIZE)
+    except apsw.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def unavailable(error: Exception, *, full: bool = False) -> StoreUnavailable:
+    """The database's error, as the mail rooms know it."""
+    trouble = StoreUnavailable(f"{type(error).__name__}: {error}", full=full or isinstance(error, apsw.FullError))
+    trouble.__cause__ = error
+    return trouble
+
+
+def free_space(path: Path) -> int:
+    """Octets that this process may still write on the disk of the file. Raises OSError."""
+    facts = os.statvfs(path.parent)
+    return facts.f_bavail * facts.f_frsize

@@ -1,0 +1,156 @@
+"""Leasing: who may attempt what is due, and what becomes of leases whose holder died."""
+
+import heapq
+from collections.abc import Sequence
+
+import apsw
+
+from postroom.mail.message import QueueId
+from postroom.queue.model import Lease, LeaseAnswer, LeasedMessage, LeaseQuestion
+from postroom.storage.batch import Kind
+from postroom.storage.sqlite.rows import read_messages
+from postroom.storage.sqlite.statements import as_json, numbers, rows_of
+from postroom.storage.sqlite.waiting import mark_destinations
+
+_EXPIRED = """
+SELECT json_group_array(json_array(next_attempt, queue_id, number, domain)) FROM (
+    SELECT next_attempt, queue_id, number, domain FROM recipient
+    WHERE lease_node IS NOT NULL AND next_attempt <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2))
+    ORDER BY next_attempt LIMIT ?3)
+"""
+
+# The domains whose first recipient is due, longest waiting first. The oldest `limit` recipients are among the first
+# `limit` domains, because each of these has one that is at least as old as any of a later domain.
+_DESTINATIONS = """
+SELECT json_group_array(domain) FROM (
+    SELECT domain FROM destination INDEXED BY destination_next
+    WHERE next_attempt <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2))
+    ORDER BY next_attempt LIMIT ?3)
+"""
+_DUE = """
+SELECT json_group_array(json((
+    SELECT json_group_array(json_array(next_attempt, queue_id, number, domain)) FROM (
+        SELECT next_attempt, queue_id, number, domain FROM recipient INDEXED BY recipient_waiting
+        WHERE domain = asked.value AND lease_node IS NULL AND next_attempt IS NOT NULL AND next_attempt <= ?1
+        ORDER BY next_attempt LIMIT ?3)
+))) FROM json_each(?2) AS asked
+"""
+_NEXT = """
+SELECT min(
+    coalesce((SELECT next_attempt FROM destination INDEXED BY destination_next
+              WHERE domain NOT IN (SELECT value FROM json_each(?1)) ORDER BY next_attempt LIMIT 1), 1e999),
+    coalesce((SELECT next_attempt FROM recipient INDEXED BY recipient_leased
+              WHERE lease_node IS NOT NULL AND domain NOT IN (SELECT value FROM json_each(?1))
+              ORDER BY next_attempt LIMIT 1), 1e999))
+"""
+_LEASE = """
+UPDATE recipient SET state = 'leased', lost = lost OR lease_node IS NOT NULL, lease_node = ?1, next_attempt = ?2
+FROM json_each(?3) AS j
+WHERE recipient.queue_id = j.value ->> 0 AND recipient.number = j.value ->> 1
+"""
+_RENEW = "UPDATE recipient SET next_attempt = ?1 WHERE queue_id IN (SELECT value FROM carray(?2)) AND lease_node = ?3"
+
+_FAIR_SHARE = 64
+"""Recipients of one domain that are looked at however many domains are due: it bounds the work of one question."""
+
+_RECOVERED_DOMAINS = """
+SELECT json_group_array(DISTINCT domain) FROM recipient INDEXED BY recipient_leased
+WHERE lease_node IS NOT NULL AND lease_node = ?
+"""
+_RECOVERED_HISTORY = """
+INSERT INTO history (queue_id, at, day, kind, recipient, domain, message_id, detail)
+SELECT queue_id, ?1, CAST(?1 / 86400 AS INTEGER), 'recovered', local || '@' || domain, domain, '', '{}'
+FROM recipient INDEXED BY recipient_leased WHERE lease_node IS NOT NULL AND lease_node = ?2
+"""
+_RECOVER = """
+UPDATE recipient SET state = iif(attempts > 0, 'deferred', 'queued'), next_attempt = ?1, lost = 1, lease_node = NULL
+WHERE lease_node IS NOT NULL AND lease_node = ?2
+"""
+_SWEEP = "DELETE FROM chunk WHERE queue_id NOT IN (SELECT queue_id FROM message WHERE chunks > 0)"
+
+_Candidate = tuple[float, int, int, str]
+
+
+def lease(connection: apsw.Connection, question: LeaseQuestion) -> LeaseAnswer:
+    """Lease what is due, oldest first."""
+    excluded = as_json(list(question.excluded))
+    chosen = _choose(question, _candidates(connection, question, excluded)) if question.limit > 0 else []
+    messages: tuple[LeasedMessage, ...] = ()
+    if chosen:
+        keys = as_json([[queue_id, number] for _, queue_id, number, _ in chosen])
+        connection.execute(_LEASE, (question.lease.node, question.lease.until, keys))
+        mark_destinations(connection, {domain for _, _, _, domain in chosen})
+        messages = _read_leased(connection, chosen)
+    next_due = connection.execute(_NEXT, (excluded,)).get
+    return LeaseAnswer(messages, None if next_due == float("inf") else next_due)
+
+
+def _candidates(connection: apsw.Connection, question: LeaseQuestion, excluded: str) -> list[_Candidate]:
+    now, limit = question.now, question.limit
+    rows = rows_of(connection, _EXPIRED, (now, excluded, limit))
+    domains = rows_of(connection, _DESTINATIONS, (now, excluded, limit))
+    if domains:
+        share = min(question.per_destination, limit, max(_FAIR_SHARE, 4 * limit // len(domains)))
+        for some in rows_of(connection, _DUE, (now, as_json(domains), share)):
+            rows += some
+    return [(at, queue_id, number, domain) for at, queue_id, number, domain in rows]
+
+
+def _choose(question: LeaseQuestion, candidates: list[_Candidate]) -> list[_Candidate]:
+    """The oldest, within the limits."""
+    heapq.heapify(candidates)
+    taken: dict[str, int] = {}
+    chosen: list[_Candidate] = []
+    while candidates and len(chosen) < question.limit:
+        candidate = heapq.heappop(candidates)
+        count = taken.get(candidate[3], 0)
+        if count < question.per_destination:
+            taken[candidate[3]] = count + 1
+            chosen.append(candidate)
+    return chosen
+
+
+def _read_leased(connection: apsw.Connection, chosen: Sequence[_Candidate]) -> tuple[LeasedMessage, ...]:
+    """The chosen messages, in the order in which their first recipient was chosen."""
+    wanted: dict[int, set[int]] = {}
+    for _, queue_id, number, _ in chosen:
+        wanted.setdefault(queue_id, set()).add(number)
+    leased = {}
+    for entry, lost in read_messages(connection, wanted):
+        queue_id = entry.message.queue_id
+        recipients = tuple([one for one in entry.recipients if one.number in wanted[queue_id]])
+        leased[queue_id] = LeasedMessage(entry.message, recipients, lost_leases=lost & wanted[queue_id])
+    return tuple([leased[QueueId(queue_id)] for queue_id in wanted])
+
+
+def recover(connection: apsw.Connection, node: str, now: float) -> int:
+    """What the node had leased is due now; chunks without message go."""
+    domains = rows_of(connection, _RECOVERED_DOMAINS, (node,))
+    count = 0
+    if domains:
+        connection.execute(_RECOVERED_HISTORY, (now, node))
+        connection.execute(_RECOVER, (now, node))
+        count = connection.changes()
+        mark_destinations(connection, domains)
+    connection.execute(_SWEEP)
+    return count
+
+
+def _lease(connection: apsw.Connection, calls: Sequence[LeaseQuestion]) -> Sequence[LeaseAnswer]:
+    return [lease(connection, question) for question in calls]
+
+
+def _renew(connection: apsw.Connection, calls: Sequence[tuple[Sequence[QueueId], Lease]]) -> Sequence[None]:
+    for queue_ids, prolonged in calls:
+        if queue_ids:
+            connection.execute(_RENEW, (prolonged.until, numbers(queue_ids), prolonged.node))
+    return [None] * len(calls)
+
+
+def _recover(connection: apsw.Connection, calls: Sequence[tuple[str, float]]) -> Sequence[int]:
+    return [recover(connection, node, now) for node, now in calls]
+
+
+LEASE: Kind[apsw.Connection, LeaseQuestion, LeaseAnswer] = Kind("lease", _lease, essential=True)
+RENEW: Kind[apsw.Connection, tuple[Sequence[QueueId], Lease], None] = Kind("renew", _renew, essential=True)
+RECOVER: Kind[apsw.Connection, tuple[str, float], int] = Kind("recover", _recover, essential=True)

@@ -1,0 +1,118 @@
+"""The whole store on one SQLite file: opens it, brings its schema up to date, and offers the four ports over it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from postroom.config.model import StoreSettings
+from postroom.mail.trouble import StoreUnavailable
+from postroom.storage.batch import BatchWriter, Outcome, Refused, Write
+from postroom.storage.sqlite.committer import SqliteCommitter
+from postroom.storage.sqlite.connection import connect, free_space, unavailable
+from postroom.storage.sqlite.directory import SqliteDirectory
+from postroom.storage.sqlite.history import SqliteHistory
+from postroom.storage.sqlite.mailbox import SqliteMailbox
+from postroom.storage.sqlite.migrate import Migration, check_version, migrate, migrations, version_of
+from postroom.storage.sqlite.queue import SqliteQueue
+from postroom.storage.sqlite.reader import Reader
+
+GENERATION_FRESHNESS = 0.2
+"""Seconds after which the directory's counter is read anew: commands beside the server take effect within a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """What ``postroom check`` tells of the store: schema version, octets of the files, free octets, what is broken."""
+
+    version: int
+    size: int
+    free: int
+    problems: tuple[str, ...]
+
+
+class _ReadOnly:
+    """The committer of a store that was opened to be looked at."""
+
+    def commit(self, batch: Sequence[Write[apsw.Connection]]) -> Sequence[Outcome]:
+        """Refuses."""
+        return [Refused(StoreUnavailable("the store was opened read-only")) for _ in batch]
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+class SqliteStore:
+    """Queue, mailboxes, directory and history in one file. Made by ``open``, used on one loop, ended by ``close``."""
+
+    def __init__(
+        self, path: Path, *, settings: StoreSettings, read_only: bool, clock: Callable[[], float], freshness: float
+    ) -> None:
+        self._path = path
+        committer = SqliteCommitter(
+            path, reserve=settings.reserve, open_connection=lambda: connect(path, read_only=False), clock=clock
+        )
+        self._writer = BatchWriter(_ReadOnly() if read_only else committer, max_batch=settings.max_batch)
+        # Two lanes: a long listing or a large content never keeps a RCPT waiting.
+        self._quick = Reader(lambda: connect(path, read_only=True), "lookups")
+        self._bulk = Reader(lambda: connect(path, read_only=True), "reader")
+        self.queue = SqliteQueue(self._writer, self._bulk)
+        self.mailbox = SqliteMailbox(self._writer, self._bulk)
+        self.directory = SqliteDirectory(self._writer, self._quick, clock=clock, freshness=freshness)
+        self.history = SqliteHistory(self._writer, self._bulk)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        settings: StoreSettings | None = None,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        freshness: float = GENERATION_FRESHNESS,
+    ) -> "SqliteStore":
+        """Open the file; it is made where it is missing, and its schema brought up to date, unless ``read_only``.
+
+        ``path`` wins over ``settings.file``. Raises StoreUnavailable if the file cannot be used, StoreVersionError (one
+        of them) if its schema is newer than this program or, with ``read_only``, older.
+        """
+        _prepare(path, migrations(), read_only=read_only)
+        return cls(
+            path, settings=settings or StoreSettings.model_validate({}), read_only=read_only, clock=clock,
+            freshness=freshness,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Commit what waits, answer what was asked, let go of the file."""
+        await self._quick.close()
+        await self._bulk.close()
+        await self._writer.close()
+
+    async def check(self) -> StoreCheck:
+        """Look through the whole file for damage. Takes as long as reading it."""
+        return await self._bulk.run(self._check)
+
+    def _check(self, connection: apsw.Connection) -> StoreCheck:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(20)")]
+        size = sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))
+        problems = () if found == ["ok"] else tuple(found)
+        return StoreCheck(version_of(connection), size, free_space(self._path), problems)
+
+
+def _prepare(path: Path, steps: tuple[Migration, ...], *, read_only: bool) -> None:
+    """Before anything runs: on the caller's thread, because nothing can go on without it."""
+    if read_only and not path.exists():
+        raise StoreUnavailable(f"there is no database {path}")
+    try:
+        connection = connect(path, read_only=read_only)
+        try:
+            if read_only:
+                check_version(connection, steps)
+            else:
+                migrate(connection, steps)
+        finally:
+            connection.close(force=True)
+    except (apsw.Error, OSError) as error:
+        raise unavailable(error) from error

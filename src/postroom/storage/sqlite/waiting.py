@@ -1,0 +1,63 @@
+"""Keeps ``destination`` true, and removes messages that nothing refers to: how every change of recipients ends."""
+
+from collections.abc import Collection
+
+import apsw
+
+from postroom.mail.delivery import RecipientState
+from postroom.storage.sqlite.statements import as_json, numbers, rows_of
+
+FINAL = "('delivered', 'relayed', 'failed', 'expired', 'removed')"
+"""The final states, for SQL."""
+
+_FINAL_STATES = tuple(state.value for state in RecipientState if state.is_final)
+
+_MARK = """
+INSERT INTO destination (domain, next_attempt)
+SELECT value, (
+    SELECT min(next_attempt) FROM recipient
+    WHERE domain = value AND lease_node IS NULL AND next_attempt IS NOT NULL
+) FROM json_each(?) WHERE true
+ON CONFLICT (domain) DO UPDATE SET next_attempt = excluded.next_attempt
+    WHERE next_attempt IS NOT excluded.next_attempt
+"""
+_UNMARK = "DELETE FROM destination WHERE domain IN (SELECT value FROM json_each(?)) AND next_attempt IS NULL"
+
+_FINISHED = f"""
+SELECT json_group_array(value) FROM carray(?)
+WHERE NOT EXISTS (SELECT 1 FROM recipient WHERE queue_id = value AND state NOT IN {FINAL})
+"""  # noqa: S608 - our own constant
+_DROP_RECIPIENTS = "DELETE FROM recipient WHERE queue_id IN (SELECT value FROM carray(?))"
+_DROP_MESSAGES = """
+DELETE FROM message WHERE queue_id IN (
+    SELECT value FROM carray(?)
+    WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.queue_id = value)
+    AND NOT EXISTS (SELECT 1 FROM recipient WHERE recipient.queue_id = value)
+)
+"""
+
+
+def mark_destinations(connection: apsw.Connection, domains: Collection[str]) -> None:
+    """Waiting recipients of these domains were added, changed or removed."""
+    if domains:
+        names = as_json(list(domains))
+        connection.execute(_MARK, (names,))
+        connection.execute(_UNMARK, (names,))
+
+
+def finished(connection: apsw.Connection, queue_ids: Collection[int]) -> list[int]:
+    """Which of the messages have no recipient left that is not final."""
+    return rows_of(connection, _FINISHED, (numbers(queue_ids),)) if queue_ids else []
+
+
+def drop_recipients(connection: apsw.Connection, queue_ids: Collection[int]) -> None:
+    """The messages leave the queue; they go altogether unless a mailbox refers to them."""
+    if queue_ids:
+        connection.execute(_DROP_RECIPIENTS, (numbers(queue_ids),))
+        drop_messages(connection, queue_ids)
+
+
+def drop_messages(connection: apsw.Connection, queue_ids: Collection[int]) -> None:
+    """Remove those of the messages, content and all, to which neither a recipient nor a mailbox entry refers."""
+    if queue_ids:
+        connection.execute(_DROP_MESSAGES, (numbers(queue_ids),))

@@ -1,0 +1,47 @@
+"""The stores under contract; PostgreSQL joins here."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from postroom.directory.store import DirectoryStore
+from postroom.mailbox.store import MailboxStore
+from postroom.queue.store import QueueStore
+from postroom.report.history import HistoryStore
+from postroom.storage.sqlite.store import SqliteStore
+
+
+class Store(Protocol):
+    """What every implementation offers."""
+
+    @property
+    def queue(self) -> QueueStore: ...
+    @property
+    def mailbox(self) -> MailboxStore: ...
+    @property
+    def directory(self) -> DirectoryStore: ...
+    @property
+    def history(self) -> HistoryStore: ...
+    async def close(self) -> None: ...
+
+
+OpenStore = Callable[[], Awaitable[Store]]
+
+
+@dataclass
+class Implementation:
+    """One way to keep mail. ``open`` opens the same data again, as a second process or a restart would."""
+
+    name: str
+    open: OpenStore
+
+
+def _sqlite(folder: Path) -> Implementation:
+    async def open_it() -> Store:
+        return await SqliteStore.open(folder / "postroom.db", freshness=0)
+
+    return Implementation("sqlite", open_it)
+
+
+IMPLEMENTATIONS = {"sqlite": _sqlite}
