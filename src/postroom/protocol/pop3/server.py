@@ -118,7 +118,7 @@ class Pop3Server:
         return answer.to_bytes()
 
     def open_maildrop(self, ids: Sequence[int], sizes: Sequence[int]) -> bytes:
-        """Answer the open ``Login`` with +OK: ids (unique for ever) and sizes (octets) of the messages, oldest first."""
+        """Answer the open ``Login`` with +OK: ids (unique for ever) and sizes (octets) of messages, oldest first."""
         if not isinstance(self._asked, Login):
             raise LocalProtocolError("nobody logs in")
         self._asked = None
