@@ -1,0 +1,404 @@
+"""One SMTP session: moves bytes between stream and engine, and is where an operational exception becomes a 4yz."""
+
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from postroom.inbound.login import Checker, Login
+from postroom.inbound.transaction import Rooms, Transaction, accepted
+from postroom.mail.message import Message
+from postroom.mail.reply import Reply
+from postroom.mail.session import Client
+from postroom.mail.trouble import ResolverUnavailable, StoreUnavailable
+from postroom.net.stream import Stream
+from postroom.net.tls import TlsError
+from postroom.policy.limits import SessionLimits
+from postroom.policy.verdict import Accept, Defer, Refuse
+from postroom.protocol.smtp import events as ask
+from postroom.protocol.smtp.server import ServerOptions, SmtpServer
+from postroom.report.events import CommandRefused, InternalError, SessionClosed, SessionOpened, TlsFailed
+
+_OK = Reply.of(250, "2.0.0", "OK")
+_SENDER_OK = Reply.of(250, "2.1.0", "Sender OK")
+_RECIPIENT_OK = Reply.of(250, "2.1.5", "Recipient OK")
+_GO_AHEAD = Reply.of(354, "", "End data with <CR><LF>.<CR><LF>")
+_READY_FOR_TLS = Reply.of(220, "2.0.0", "Ready to start TLS")
+_BYE = Reply.of(221, "2.0.0", "Bye")
+_CANNOT_VERIFY = Reply.of(252, "2.1.5", "Cannot verify, but will take the message and try to deliver it")
+_NO_EXPANSION = Reply.of(502, "5.5.1", "Lists are not expanded here")
+_NO_AUTH = Reply.of(502, "5.5.1", "AUTH is not offered")
+_STORE_FULL = Reply.of(452, "4.3.1", "No space left here, please try again later")
+_TROUBLE = Reply.of(451, "4.3.0", "A problem on this side, please try again later")
+_NO_ANSWER = Reply.of(451, "4.4.3", "A lookup failed, please try again later")
+_TOO_SLOW = Reply.of(421, "4.4.2", "Timeout, closing the connection")
+_FAILING = Reply.of(421, "4.3.0", "A problem on this side, please connect again")
+_DRAINING = Reply.of(421, "4.3.2", "The server is going down, please connect again")
+
+_FLUSH = 16 * 1024
+"""Octets of replies to pipelined commands that are gathered for one write."""
+
+_TOLD = 100
+"""Refused commands of one session that are reported one by one; a peer does not choose how long the log gets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSetup:
+    """What the sessions of one role have in common. ``greeting`` is the 220; timeouts are seconds."""
+
+    options: ServerOptions
+    rooms: Rooms
+    checker: Checker | None
+    greeting: Reply
+    hello: Reply
+    tls_timeout: float
+
+
+class _TlsEnded(Exception):
+    """The handshake failed and was reported; the session is over."""
+
+
+class SmtpSession:
+    """One connection, from greeting to end."""
+
+    __slots__ = (
+        "_client",
+        "_draining",
+        "_engine",
+        "_idle",
+        "_in_content",
+        "_limits",
+        "_login",
+        "_out",
+        "_out_size",
+        "_reason",
+        "_setup",
+        "_stream",
+        "_told",
+        "_transaction",
+        "_why_dropped",
+    )
+
+    def __init__(self, setup: SessionSetup, stream: Stream, client: Client) -> None:
+        settings = setup.rooms.settings
+        self._setup = setup
+        self._stream = stream
+        self._client = client
+        self._engine = SmtpServer(setup.options, tls=client.tls is not None)
+        self._limits = SessionLimits(settings.max_errors, settings.max_transactions)
+        self._transaction: Transaction | None = None
+        self._login: Login | None = None
+        self._out: list[bytes] = []  # replies that have not been sent
+        self._out_size = 0
+        self._in_content = False
+        self._idle = False  # waiting for the client
+        self._draining = False
+        self._told = 0
+        self._why_dropped = ""
+        self._reason = "closed"
+
+    async def run(self) -> None:
+        """Talk until either side ends it. Raises nothing but CancelledError."""
+        rooms = self._setup.rooms
+        rooms.reporter.tell(SessionOpened(self._client))
+        opened_at = rooms.clock.monotonic()
+        try:
+            await self._talk()
+        except TimeoutError:
+            self._end("timeout", _TOO_SLOW)
+        except (OSError, _TlsEnded):
+            pass  # the connection is lost, as peers do it, and ``_reason`` says how
+        except Exception as error:  # noqa: BLE001 - a bug must cost one session, not the server
+            self._complain(error)
+            self._end("failure", _FAILING)
+        finally:
+            self._stream.close()
+            await self._abandon()
+            duration = rooms.clock.monotonic() - opened_at
+            rooms.reporter.tell(SessionClosed(self._client, self._reason, duration, self._limits.messages))
+
+    def drain(self) -> None:
+        """End the session now if the client owes a command outside a transaction, else as soon as that is so."""
+        self._draining = True
+        if self._idle and self._engine.between_transactions:
+            self._end("drain", _DRAINING)
+            self._stream.close()
+
+    # Moving bytes.
+
+    async def _talk(self) -> None:
+        engine, stream = self._engine, self._stream
+        progress = True
+        while True:
+            event = engine.next_event()
+            if event is ask.NEED_DATA:
+                if self._draining and engine.between_transactions:
+                    self._end("drain", _DRAINING)
+                    return
+                if progress:  # a command that dribbles in does not get its time anew with each octet
+                    settings = self._setup.rooms.settings
+                    stream.set_timeout(settings.content_timeout if self._in_content else settings.command_timeout)
+                    progress = False
+                self._flush()
+                await stream.drain()
+                self._idle = True
+                data = await stream.receive()
+                self._idle = False
+                engine.receive_data(data)
+                continue
+            progress = True
+            if isinstance(event, ask.Signal | ask.Closed):  # the engine is over, or the client left
+                self._flush()
+                return
+            await self._handle(event)
+            if self._out_size > _FLUSH:
+                self._flush()
+                await stream.drain()
+
+    def _say(self, data: bytes) -> None:
+        self._out.append(data)
+        self._out_size += len(data)
+
+    def _flush(self) -> None:
+        """What pipelined commands were answered leaves in one write (RFC 2920 §3.2)."""
+        if self._out:
+            self._stream.send(self._out[0] if len(self._out) == 1 else b"".join(self._out))
+            self._out.clear()
+            self._out_size = 0
+
+    def _end(self, reason: str, reply: Reply) -> None:
+        """The last words from our side."""
+        self._reason = reason
+        if not self._engine.is_over:
+            self._say(self._engine.shut_down(reply))
+        self._flush()
+
+    # Questions and notices.
+
+    async def _handle(self, event: ask.ServerEvent) -> None:
+        """Answer a question, act on a notice. The one place where an operational exception becomes a reply."""
+        try:
+            if type(event) is ask.Content:
+                await self._take(event.data)
+                return
+            reply = await _HANDLERS[type(event)](self, event)
+        except StoreUnavailable as error:
+            await self._refuse(event, _STORE_FULL if error.full else _TROUBLE, str(error))
+        except ResolverUnavailable as error:
+            await self._refuse(event, _NO_ANSWER, str(error))
+        except (OSError, _TlsEnded):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug of ours is never answered with 5yz
+            self._complain(error)
+            await self._refuse(event, _TROUBLE, "an internal error")
+        else:
+            if reply is not None:
+                self._say(self._engine.answer(reply))
+
+    async def _rset(self, _: ask.Reset) -> Reply:
+        await self._abandon()
+        return _OK
+
+    async def _quit(self, _: ask.Quit) -> Reply:
+        self._reason = "quit"
+        return _BYE
+
+    async def _connected(self, _: ask.Connected) -> Reply:
+        if self._draining:
+            self._reason = "drain"
+            return _DRAINING
+        verdict = await self._setup.rooms.chain.on_connect(self._client)
+        return self._setup.greeting if isinstance(verdict, Accept) else self._object("CONNECT", verdict)
+
+    async def _hello(self, event: ask.Hello) -> Reply:
+        await self._abandon()  # RFC 5321 §4.1.4: as RSET does
+        was = self._client
+        self._client = Client(
+            was.session_id, was.role, was.address, was.port, event.domain, event.esmtp, was.tls, was.account
+        )
+        verdict = await self._setup.rooms.chain.on_hello(self._client)
+        return self._setup.hello if isinstance(verdict, Accept) else self._object("EHLO", verdict)
+
+    async def _mail(self, event: ask.Mail) -> Reply:
+        last_words = _DRAINING if self._draining else self._limits.before_mail()
+        if last_words is not None:
+            self._reason = "drain"
+            return last_words
+        transaction = Transaction(self._setup.rooms, self._client, event)
+        refusal = await transaction.open()
+        if refusal is not None:
+            return refusal
+        self._transaction = transaction
+        return _SENDER_OK
+
+    async def _rcpt(self, event: ask.Rcpt) -> Reply:
+        refusal = await self._under_way().add(event.recipient)
+        if refusal is None:
+            return _RECIPIENT_OK
+        return self._count_failure(refusal) if refusal.is_permanent else refusal
+
+    async def _data(self, _: ask.Data) -> Reply:
+        self._under_way().begin_content()
+        self._in_content = True
+        return _GO_AHEAD
+
+    async def _content_end(self, _: ask.ContentEnd) -> Reply:
+        self._in_content = False
+        outcome = await self._under_way().finish()
+        self._transaction = None
+        if isinstance(outcome, Message):
+            self._limits.count_message()
+            return accepted(outcome)
+        return outcome
+
+    async def _take(self, piece: bytes) -> None:
+        if self._transaction is not None:  # None: refused in mid-stream, and the rest of it still comes
+            await self._transaction.take(piece)
+
+    async def _verify(self, event: ask.Verify) -> Reply:
+        if event.command == "VRFY":
+            return _CANNOT_VERIFY  # RFC 5321 §3.5.3
+        self._tell_refused(event.command, event.argument, _NO_EXPANSION)
+        return _NO_EXPANSION
+
+    async def _content_dropped(self, event: ask.ContentDropped) -> None:
+        """Flawed, or refused by us before: then the reason is known."""
+        self._in_content = False
+        if event.flaw is not None:
+            self._why_dropped = event.flaw.value
+
+    async def _answered(self, event: ask.Answered) -> None:
+        """The engine answered by itself."""
+        self._say(event.data)
+        reply = event.reply
+        if reply.is_positive:
+            return
+        if reply.code == 421:
+            self._reason = "errors"
+        if self._why_dropped and self._transaction is not None:
+            self._transaction.report_refusal(reply, self._why_dropped)
+            await self._abandon()
+        elif not self._why_dropped:
+            self._tell_refused(event.command, event.line, reply)
+        self._why_dropped = ""
+
+    # TLS and AUTH.
+
+    async def _start_tls(self, _: ask.StartTls) -> None:
+        self._say(self._engine.answer(_READY_FOR_TLS))
+        self._flush()
+        self._stream.set_timeout(self._setup.tls_timeout)
+        try:
+            facts = await self._stream.start_tls()
+        except (TlsError, TimeoutError) as error:
+            self._reason = "tls"
+            self._setup.rooms.reporter.tell(TlsFailed(self._client, str(error) or "the peer took too long"))
+            raise _TlsEnded from error
+        self._engine.tls_established()
+        was = self._client
+        self._client = Client(was.session_id, was.role, was.address, was.port, tls=facts)
+        self._login = None
+
+    async def _auth(self, event: ask.Auth) -> Reply:
+        checker = self._setup.checker
+        if checker is None:
+            return _NO_AUTH  # the engine does not ask where no mechanism is announced
+        self._login = Login(checker, self._setup.rooms.reporter, self._client, event.mechanism)
+        return await self._auth_step(event.initial)
+
+    async def _auth_response(self, event: ask.AuthResponse) -> Reply:
+        return await self._auth_step(event.data)
+
+    async def _auth_step(self, data: bytes | None) -> Reply:
+        login = self._login
+        assert login is not None  # noqa: S101 - the engine asks in order
+        reply = await login.step(data)
+        if reply.code == 334:
+            return reply
+        self._login = None
+        if login.account:
+            was = self._client
+            self._client = Client(
+                was.session_id, was.role, was.address, was.port, was.helo, was.esmtp, was.tls, login.account
+            )
+            self._engine.authenticated()
+            return reply
+        return self._count_failure(reply) if reply.is_permanent else reply
+
+    # What goes wrong.
+
+    def _under_way(self) -> Transaction:
+        """The transaction: the engine asks in order, so there is one."""
+        assert self._transaction is not None  # noqa: S101
+        return self._transaction
+
+    def _count_failure(self, refusal: Reply) -> Reply:
+        """The refusal, or the last words to a client that guesses."""
+        last_words = self._limits.count_failure()
+        if last_words is None:
+            return refusal
+        self._reason = "errors"
+        return last_words
+
+    def _object(self, command: str, objection: Refuse | Defer) -> Reply:
+        """The reply to a command that policy objects to."""
+        self._tell_refused(command, objection.reason, objection.reply)
+        return objection.reply
+
+    async def _refuse(self, event: ask.ServerEvent, reply: Reply, reason: str) -> None:
+        """Answer what could not be done for a reason on our side, and report it."""
+        transaction = self._transaction
+        if type(event) is ask.Content:
+            self._why_dropped = reason
+            self._engine.refuse_content(reply)  # an Answered follows, and the report with it
+            if transaction is not None:
+                await self._drop(transaction)
+            return
+        if type(event) is ask.ContentEnd:
+            if transaction is not None:
+                transaction.report_refusal(reply, reason)
+            await self._abandon()
+        else:
+            self._tell_refused(type(event).__name__.upper(), reason, reply)
+        self._say(self._engine.answer(reply))
+
+    async def _abandon(self) -> None:
+        """There is no transaction any more."""
+        if self._transaction is not None:
+            transaction, self._transaction = self._transaction, None
+            await self._drop(transaction)
+        self._in_content = False
+
+    async def _drop(self, transaction: Transaction) -> None:
+        with suppress(StoreUnavailable):  # what stays behind is swept at the next start
+            await transaction.abandon()
+
+    def _tell_refused(self, command: str, line: str, reply: Reply) -> None:
+        self._told += 1
+        if self._told <= _TOLD:
+            self._setup.rooms.reporter.tell(CommandRefused(self._client, command, line, reply))
+
+    def _complain(self, error: Exception) -> None:
+        where = f"smtp session {self._client.session_id} ({self._client.role.value})"
+        self._setup.rooms.reporter.tell(InternalError(where, repr(error), traceback.format_exc()))
+
+
+_HANDLERS: Mapping[type[ask.ServerEvent], Callable[[SmtpSession, Any], Coroutine[Any, Any, Reply | None]]] = {
+    # The reply to a question; None for a notice, and where the reply has been sent already. Closed ends the loop,
+    # Content goes its own, shorter way.
+    ask.Connected: SmtpSession._connected,
+    ask.Hello: SmtpSession._hello,
+    ask.Mail: SmtpSession._mail,
+    ask.Rcpt: SmtpSession._rcpt,
+    ask.Data: SmtpSession._data,
+    ask.ContentEnd: SmtpSession._content_end,
+    ask.ContentDropped: SmtpSession._content_dropped,
+    ask.Reset: SmtpSession._rset,
+    ask.Verify: SmtpSession._verify,
+    ask.StartTls: SmtpSession._start_tls,
+    ask.Auth: SmtpSession._auth,
+    ask.AuthResponse: SmtpSession._auth_response,
+    ask.Answered: SmtpSession._answered,
+    ask.Quit: SmtpSession._quit,
+}

@@ -1,0 +1,49 @@
+"""Asks the stages of a role in order; the first objection stands."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from postroom.mail.session import Client
+from postroom.policy.stage import AtMail, AtMessage, AtRcpt, Stage
+from postroom.policy.verdict import ACCEPT, Accept, Verdict
+
+_Moment = TypeVar("_Moment")
+
+
+class Chain:
+    """Built once per role. What no stage wants to know is not asked."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._connect = tuple([stage.on_connect for stage in stages if stage.on_connect is not None])
+        self._hello = tuple([stage.on_hello for stage in stages if stage.on_hello is not None])
+        self._mail = tuple([stage.on_mail for stage in stages if stage.on_mail is not None])
+        self._rcpt = tuple([stage.on_rcpt for stage in stages if stage.on_rcpt is not None])
+        self._message = tuple([stage.on_message for stage in stages if stage.on_message is not None])
+
+    async def on_connect(self, client: Client) -> Verdict:
+        """Whether the client is greeted."""
+        return await _ask(self._connect, client)
+
+    async def on_hello(self, client: Client) -> Verdict:
+        """Whether its name is taken."""
+        return await _ask(self._hello, client)
+
+    async def on_mail(self, moment: AtMail) -> Verdict:
+        """Whether the sender is taken."""
+        return await _ask(self._mail, moment)
+
+    async def on_rcpt(self, moment: AtRcpt) -> Verdict:
+        """Whether the recipient is taken."""
+        return await _ask(self._rcpt, moment)
+
+    async def on_message(self, moment: AtMessage) -> Verdict:
+        """Whether the content is taken."""
+        return await _ask(self._message, moment)
+
+
+async def _ask(stages: Sequence[Callable[[_Moment], Awaitable[Verdict]]], moment: _Moment) -> Verdict:
+    for stage in stages:
+        verdict = await stage(moment)
+        if not isinstance(verdict, Accept):
+            return verdict
+    return ACCEPT

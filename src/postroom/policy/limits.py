@@ -1,0 +1,38 @@
+"""How much one session may do: messages, and failures such as guessed recipients or passwords."""
+
+from postroom.mail.reply import Reply
+
+_TOO_MANY_FAILURES = Reply.of(421, "4.7.0", "Too many errors, closing the connection")
+_TOO_MANY_MESSAGES = Reply.of(421, "4.7.0", "Enough messages for one session, please connect again")
+
+
+class SessionLimits:
+    """Counts for one session. The engine counts the commands that it refuses; here count the shell's refusals."""
+
+    __slots__ = ("_failures", "_max_failures", "_max_messages", "_messages")
+
+    def __init__(self, max_failures: int, max_messages: int) -> None:
+        self._max_failures = max_failures
+        self._max_messages = max_messages  # 0: no limit
+        self._failures = 0
+        self._messages = 0
+
+    def count_failure(self) -> Reply | None:
+        """A recipient or a login was refused; the 421 that ends the session when it is one too many."""
+        self._failures += 1
+        return _TOO_MANY_FAILURES if self._failures >= self._max_failures else None
+
+    def count_message(self) -> None:
+        """A message was taken in."""
+        self._messages += 1
+
+    def before_mail(self) -> Reply | None:
+        """The 421 that ends the session instead of another transaction."""
+        if self._max_messages and self._messages >= self._max_messages:
+            return _TOO_MANY_MESSAGES
+        return None
+
+    @property
+    def messages(self) -> int:
+        """Messages taken in."""
+        return self._messages

@@ -1,0 +1,32 @@
+"""Never an open relay: mail to elsewhere is taken from those who logged in and from networks that the settings name."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from postroom.config.model import Network
+from postroom.directory.model import NotLocal
+from postroom.mail.reply import Reply
+from postroom.policy.stage import AtRcpt, Stage
+from postroom.policy.verdict import ACCEPT, Refuse, Verdict
+
+_DENIED = Refuse(
+    Reply.of(550, "5.7.1", "Relaying denied"),
+    "the recipient is not local and the client neither logged in nor is in smtp.trusted_networks",
+)
+
+
+def relaying_stage(trusted_networks: Sequence[Network]) -> Stage:
+    """Refuses recipients elsewhere (550 5.7.1) unless the client may relay."""
+    networks = tuple(trusted_networks)
+
+    async def on_rcpt(moment: AtRcpt) -> Verdict:
+        client = moment.client
+        if not isinstance(moment.resolution, NotLocal) or client.account:
+            return ACCEPT
+        if networks:
+            address = ip_address(client.address)
+            if any(address in network for network in networks):
+                return ACCEPT
+        return _DENIED
+
+    return Stage(name="relaying", on_rcpt=on_rcpt)

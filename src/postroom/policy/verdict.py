@@ -1,0 +1,32 @@
+"""What a policy stage decides: a value, matched exhaustively, never an exception (DESIGN §3)."""
+
+from dataclasses import dataclass
+
+from postroom.mail.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """No objection: the next stage is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Never like this. ``reply`` (5yz) is for the peer, ``reason`` for the log."""
+
+    reply: Reply
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Not now. ``reply`` (4yz) is for the peer, ``reason`` for the log."""
+
+    reply: Reply
+    reason: str
+
+
+Verdict = Accept | Refuse | Defer
+
+ACCEPT = Accept()
+"""The one that most stages give most of the time."""
