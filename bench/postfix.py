@@ -93,6 +93,10 @@ class Postfix:
             **settings,
         }
 
+    def set(self, **settings: str) -> None:
+        """More settings, before the start."""
+        self._settings.update(settings)
+
     def start(self) -> None:
         """Write the settings, start the instance, wait for its port."""
         trouble = why_not()
