@@ -66,7 +66,6 @@ class Program:
         self.settings: dict[str, Any] = {
             "hostname": HOSTNAME,
             "data": "data",
-            "user": "root" if os.geteuid() == 0 else "",
             "tls": {"certificate": "certificate.pem", "key": "key.pem"},
             "listener": [{"role": role, "addresses": ["127.0.0.1"], "port": 0} for role in ROLES],
             "web": {"port": 0},
