@@ -25,6 +25,7 @@ MAX_LINE = 998  # RFC 5322 §2.1.1
 _MAX_REPLY_LINES = 20
 _MAX_TEXT = 900  # octets of foreign text on one line; leaves room for a field's name
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_BEYOND_ASCII = re.compile(r"[^\x21-\x2a\x2c-\x3c\x3e-\x5b\x5d-\x7e]")  # RFC 6533 §3 QCHAR
 _LONG_LINE = re.compile(rb"[^\r\n]{999}")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
 
@@ -98,13 +99,13 @@ def compose(notice: Notice) -> Dsn:
     if sender is None:
         raise ValueError("a message with the null sender never causes a DSN")
     action = gravest(notice.reports)
-    utf8 = notice.message.envelope.smtputf8 or sender.needs_smtputf8 or any(map(_is_utf8, notice.reports))
-    seven_bit = utf8 and not sender.needs_smtputf8  # RFC 6533 §4.5: who says the way back takes UTF-8?
+    utf8 = sender.needs_smtputf8  # RFC 6533 §4.5: else nobody says that the way back takes UTF-8
+    utf8_message = notice.message.envelope.smtputf8
     whole = notice.whole and wants_whole(notice.message, action) and _is_safe(notice.returned)
     parts = (
         _text_part(notice, whole=whole),
-        _status_part(notice, utf8=utf8, seven_bit=seven_bit),
-        (_whole_part if whole else _header_part)(notice.returned, utf8=utf8, seven_bit=seven_bit),
+        _status_part(notice, utf8=utf8),
+        (_whole_part if whole else _header_part)(notice.returned, utf8_message=utf8_message, seven_bit=not utf8),
     )
     message_id = f"<{show_queue_id(notice.queue_id)}@{notice.hostname}>"
     boundary = _boundary(notice, parts)
@@ -268,7 +269,7 @@ def clean(text: str) -> str:
 # The part for programs ----------------------------------------------------------------------
 
 
-def _status_part(notice: Notice, *, utf8: bool, seven_bit: bool) -> bytes:
+def _status_part(notice: Notice, *, utf8: bool) -> bytes:
     message = notice.message
     lines = [f"Reporting-MTA: dns; {notice.hostname}"]
     if message.envelope.envid:  # RFC 3461 §6.3 a
@@ -283,7 +284,7 @@ def _status_part(notice: Notice, *, utf8: bool, seven_bit: bool) -> bytes:
         head = b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: 7bit\r\n"
         return head + b"Content-Description: Delivery report\r\n\r\n" + text.encode("ascii", "replace")
     head = b"Content-Type: message/global-delivery-status\r\nContent-Description: Delivery report\r\n"
-    return head + _encoded(text.encode("utf-8", "replace"), seven_bit=seven_bit)
+    return head + _encoded(text.encode("utf-8", "replace"), seven_bit=False)
 
 
 def _recipient_fields(report: RecipientReport, *, utf8: bool) -> list[str]:
@@ -291,9 +292,10 @@ def _recipient_fields(report: RecipientReport, *, utf8: bool) -> list[str]:
     lines = []
     if report.recipient.orcpt:
         kind, _, address = report.recipient.orcpt.partition(";")
-        lines.append(f"Original-Recipient: {clean(kind)}; {clean(address)}")
-    kind = "rfc822" if str(report.recipient.address).isascii() else "utf-8"
-    lines.append(f"Final-Recipient: {kind}; {clean(str(report.recipient.address))}")
+        lines.append(f"Original-Recipient: {_in_ascii(clean(kind))}; {_show_address(clean(address), utf8=utf8)}")
+    address = clean(str(report.recipient.address))
+    kind = "rfc822" if address.isascii() else "utf-8"
+    lines.append(f"Final-Recipient: {kind}; {_show_address(address, utf8=utf8)}")
     lines.append(f"Action: {report.action.value}")
     lines.append(f"Status: {_status(report)}")
     if report.peer.host:
@@ -302,7 +304,7 @@ def _recipient_fields(report: RecipientReport, *, utf8: bool) -> list[str]:
         replies = _reply_lines(report.reply)
         kind = "smtp" if report.by_peer else "x-postroom"
         folded = "\r\n ".join(replies)  # RFC 3461 §9.2
-        lines.append(f"Diagnostic-Code: {kind}; {folded if utf8 else folded.encode('ascii', 'replace').decode()}")
+        lines.append(f"Diagnostic-Code: {kind}; {folded if utf8 else _in_ascii(folded)}")
     if report.last_attempt is not None:
         lines.append(f"Last-Attempt-Date: {show_date(report.last_attempt)}")
     if report.retry_until is not None and report.action is Action.DELAYED:
@@ -322,17 +324,25 @@ def _status(report: RecipientReport) -> str:
             return status if status[0] == "2" else "2.0.0"
 
 
-def _is_utf8(report: RecipientReport) -> bool:
-    """Whether an address of the report cannot be written in ASCII (RFC 6533 §3)."""
-    return report.recipient.address.needs_smtputf8 or not report.recipient.orcpt.isascii()
+def _show_address(text: str, *, utf8: bool) -> str:
+    """An address as it stands, or as utf-8-addr-xtext where only ASCII may stand (RFC 6533 §3)."""
+    return text if utf8 or text.isascii() else _BEYOND_ASCII.sub(_embed, text)
+
+
+def _embed(match: re.Match[str]) -> str:
+    return f"\\x{{{ord(match[0]):X}}}"
+
+
+def _in_ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii")
 
 
 # The part that returns the message ----------------------------------------------------------------------
 
 
-def _whole_part(returned: bytes, *, utf8: bool, seven_bit: bool) -> bytes:
+def _whole_part(returned: bytes, *, utf8_message: bool, seven_bit: bool) -> bytes:
     body = returned if returned.endswith(b"\r\n") else returned + b"\r\n"
-    if utf8:
+    if utf8_message and not body.isascii():
         head = b"Content-Type: message/global\r\nContent-Description: Undelivered message\r\n"
         return head + _encoded(body, seven_bit=seven_bit)
     # RFC 2046 §5.2.1: message/rfc822 is 7bit or 8bit, never encoded again
@@ -341,12 +351,12 @@ def _whole_part(returned: bytes, *, utf8: bool, seven_bit: bool) -> bytes:
     return head + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n" + body
 
 
-def _header_part(returned: bytes, *, utf8: bool, seven_bit: bool) -> bytes:
+def _header_part(returned: bytes, *, utf8_message: bool, seven_bit: bool) -> bytes:
     end, _ = find_body(returned)
     fields = returned[: min(end, MAX_RETURNED_HEADER)]
     if len(fields) < end:  # cut where a line ends
         fields = fields[: fields.rfind(b"\r\n") + 2]
-    kind = b"message/global-headers" if utf8 else b"text/rfc822-headers"
+    kind = b"message/global-headers" if utf8_message and not fields.isascii() else b"text/rfc822-headers"
     head = b"Content-Type: " + kind + b"\r\nContent-Description: Message header\r\n"
     return head + _encoded(fields, seven_bit=seven_bit)
 

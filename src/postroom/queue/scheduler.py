@@ -32,7 +32,7 @@ _SHORTEST_PAUSE = 0.01  # seconds between questions that nobody asked for
 
 
 class Scheduler:
-    """The node's share of the queue. ``run`` is its one loop; the door brings fresh mail by ``reserve`` and ``offer``."""
+    """The node's share of the queue. ``run`` is its one loop; the door brings fresh mail by ``reserve``, ``offer``."""
 
     def __init__(
         self,
