@@ -1,0 +1,93 @@
+"""What SMTP services ask: real directory and policy over stores in memory, and a door that keeps what it is given."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tests.fakes.directory_store import MemoryDirectoryStore
+from tests.fakes.hand_clock import HandClock
+from tests.fakes.queue_store import MemoryQueueStore
+
+from postroom.config.model import DeliverySettings, SmtpSettings
+from postroom.directory.credentials import Authenticated, LoginResult, Refused
+from postroom.directory.directory import Directory
+from postroom.inbound.service import House
+from postroom.mail.message import Message, QueueIds
+from postroom.protocol.sasl.exchange import Password
+from postroom.queue.model import Draft
+from postroom.report.events import Report
+from postroom.report.reporter import Reporter
+
+R = TypeVar("R", bound=Report)
+
+NOW = 1_800_000_000.0
+"""Friday, 15 January 2027, 08:00:00 UTC."""
+
+
+@dataclass
+class KeepingDoor:
+    """``drafts`` is what came in; ``error`` is raised instead of taking the next one in."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    error: BaseException | None = None
+
+    async def accept(self, draft: Draft) -> Message:
+        if self.error is not None:
+            raise self.error
+        self.drafts.append(draft)
+        return Message(draft.queue_id, draft.received_at, draft.envelope, draft.prefix, draft.content_size)
+
+
+@dataclass
+class PasswordList:
+    """Checks against ``passwords`` by account name; ``result`` is given instead, if it is set."""
+
+    directory: Directory
+    passwords: dict[str, str] = field(default_factory=dict)
+    result: LoginResult | None = None
+    failures: int = 0
+
+    async def check(self, name: str, password: Password, client_address: str, *, authzid: str = "") -> LoginResult:
+        if self.result is not None:
+            return self.result
+        account = await self.directory.account(name)
+        if account is None or self.passwords.get(name) != password.text or authzid not in {"", name}:
+            self.failures += 1
+            return Refused("wrong password", self.failures, self.failures)
+        return Authenticated(account)
+
+
+class SmtpHouse:
+    """Everything that a session asks, with handles for the test."""
+
+    def __init__(
+        self,
+        settings: SmtpSettings | None = None,
+        *,
+        hostname: str = "mx.example.org",
+        offers_tls: bool = True,
+        tls_timeout: float = 30,
+    ) -> None:
+        self.clock = HandClock(NOW)
+        self.reports: list[Report] = []
+        self.people = MemoryDirectoryStore()
+        self.directory = Directory(self.people, DeliverySettings(), self.clock)
+        self.checker = PasswordList(self.directory)
+        self.door = KeepingDoor()
+        self.store = MemoryQueueStore()
+        self.house = House(
+            hostname=hostname,
+            settings=settings or SmtpSettings(),
+            tls_timeout=tls_timeout,
+            offers_tls=offers_tls,
+            directory=self.directory,
+            checker=self.checker,
+            door=self.door,
+            store=self.store,
+            queue_ids=QueueIds(self.clock.now),
+            clock=self.clock,
+            reporter=Reporter([self.reports.append]),
+        )
+
+    def told(self, kind: type[R]) -> list[R]:
+        """The reports of one kind."""
+        return [report for report in self.reports if isinstance(report, kind)]
