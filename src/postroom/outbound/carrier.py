@@ -11,7 +11,7 @@ from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound import trouble
 from postroom.outbound.hosts import Hosts, Target
-from postroom.outbound.job import ONE_WRITE, Job
+from postroom.outbound.job import ONE_WRITE, Job, check_size
 from postroom.outbound.login import login_for
 from postroom.outbound.opening import Connect, Opener, SocketConnect
 from postroom.outbound.pool import Pool
@@ -73,6 +73,7 @@ class SmtpCarrier:
         if content is None and message.content_size <= ONE_WRITE:
             try:
                 content = b"".join([piece async for piece in read()])
+                check_size(len(content), message)
             except StoreUnavailable as error:
                 return _for_all(request.recipients, trouble.content_unreadable(error))
         job = Job(message, request.recipients, content, read)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from postroom.mail.delivery import QueuedRecipient
 from postroom.mail.message import Message
+from postroom.mail.trouble import StoreUnavailable
 
 ONE_WRITE = 256 * 1024
 """Octets of content that are read at once and leave in one write; the socket's buffer takes them soon."""
@@ -45,3 +46,9 @@ async def has_ascii_header(job: Job) -> bool:
         start = await anext(pieces, b"")
     end = start.find(b"\r\n\r\n")
     return (start if end < 0 else start[:end]).isascii()
+
+
+def check_size(size: int, message: Message) -> None:
+    """StoreUnavailable unless the store gave all of the content: half a message must not pass for a whole one."""
+    if size != message.content_size:
+        raise StoreUnavailable(f"the store gave {size} of {message.content_size} octets")

@@ -15,7 +15,7 @@ from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
 from postroom.net.stream import Stream
 from postroom.outbound import trouble
-from postroom.outbound.job import ONE_WRITE, Job, has_ascii_header, pieces_of
+from postroom.outbound.job import ONE_WRITE, Job, check_size, has_ascii_header, pieces_of
 from postroom.outbound.trouble import AttemptEnded, Scope, Step, Trouble
 from postroom.protocol.errors import LocalProtocolError, RemoteProtocolError
 from postroom.protocol.smtp.client import SmtpClient
@@ -47,6 +47,7 @@ class Session:
     __slots__ = (
         "_dirty",
         "_esmtp_size",
+        "_notifies",
         "_settings",
         "_smtputf8",
         "_stream",
@@ -70,6 +71,7 @@ class Session:
         self._dirty = False  # a transaction is open that will not be finished
         self._esmtp_size = 0
         self._smtputf8 = False
+        self._notifies = False
 
     def opened(self) -> None:
         """Greeting, EHLO, TLS and AUTH are done: note what the host can."""
@@ -77,6 +79,7 @@ class Session:
         size = capabilities.get("SIZE", "")
         self._esmtp_size = int(size) if size.isascii() and size.isdigit() else 0
         self._smtputf8 = "SMTPUTF8" in capabilities
+        self._notifies = "DSN" in capabilities  # the engine then passes NOTIFY on (RFC 3461 §5.2.1)
 
     # One command at a time.
 
@@ -262,14 +265,14 @@ class Session:
             await self._send_content(job)
             if not self.is_lmtp:
                 reply = await self.reply(Step.END, self._settings.final_timeout)
-                outcome = trouble.final_outcome(reply, self.peer)
+                outcome = trouble.final_outcome(reply, self.peer, notifies=self._notifies)
                 for recipient in accepted:
                     outcomes[recipient.number] = outcome
                 return
             for _ in accepted:  # RFC 2033 §4.2: one reply for each
                 replied = await self._next(Step.END, self._settings.final_timeout)
                 number = recipients[replied.recipient or 0].number
-                outcomes[number] = trouble.final_outcome(replied.reply, self.peer)
+                outcomes[number] = trouble.final_outcome(replied.reply, self.peer, notifies=self._notifies)
         except AttemptEnded as ended:
             if ended.trouble.scope is Scope.HOST:
                 raise
@@ -290,8 +293,7 @@ class Session:
                 self._stream.send(engine.content(piece))
                 size += len(piece)
                 await self._stream.drain()
-            if size != message.content_size:
-                raise StoreUnavailable(f"the store gave {size} of {message.content_size} octets")
+            check_size(size, message)
             self._stream.send(engine.end_content())
         except LocalProtocolError as error:
             self.abort()  # the host waits for content, and an end would make it take half of it

@@ -156,10 +156,10 @@ def is_too_many(outcome: Outcome) -> bool:
     return isinstance(outcome, Deferred) and reply.code in {452, 552} and reply.status in _TOO_MANY
 
 
-def final_outcome(reply: Reply, peer: Peer) -> Outcome:
-    """What the reply to the end of content means."""
+def final_outcome(reply: Reply, peer: Peer, *, notifies: bool) -> Outcome:
+    """What the reply to the end of content means. ``notifies``: the host took the sender's NOTIFY (RFC 3461 §5.2.1)."""
     if 200 <= reply.code < 300:
-        return Delivered(reply, peer)
+        return Delivered(reply, peer, notifies)
     return from_reply(Step.END, reply, peer).outcome
 
 
