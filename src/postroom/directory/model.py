@@ -1,6 +1,7 @@
 """The directory's values: domains, accounts, aliases, and what an address resolves to."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from postroom.mail.address import Address
 
@@ -52,6 +53,10 @@ Entry = Account | Alias
 class NotLocal:
     """The domain is not ours: relay, if the sender may."""
 
+    is_ours: ClassVar[bool] = False
+    accounts: ClassVar[tuple[Account, ...]] = ()
+    forwards: ClassVar[tuple[Address, ...]] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -59,16 +64,19 @@ class Unknown:
 
     reason: str = "no such account or alias"
 
+    is_ours: ClassVar[bool] = True
+    accounts: ClassVar[tuple[Account, ...]] = ()
+    forwards: ClassVar[tuple[Address, ...]] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The accounts that receive, and the addresses elsewhere that aliases forward to; no duplicates.
-
-    ``delivered_to`` is the address as it was found, after plus addressing and catch-all.
-    """
+    """The accounts that receive, and the addresses elsewhere that aliases forward to; sorted, no duplicates."""
 
     accounts: tuple[Account, ...]
     forwards: tuple[Address, ...] = ()
+
+    is_ours: ClassVar[bool] = True
 
 
 Resolution = NotLocal | Unknown | Resolved

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from tests.fakes.clock import ManualClock
 from tests.fakes.directory_store import MemoryDirectoryStore
-from tests.fakes.hand_clock import HandClock
 
 from postroom.config.model import DeliverySettings
 from postroom.directory import credentials as module
@@ -36,7 +36,7 @@ class House:
     def __init__(self, **bounds: int) -> None:
         self.store = MemoryDirectoryStore()
         self.anna = self.store.add_account("anna@example.org", password=HASH)
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.directory = Directory(self.store, DeliverySettings(), self.clock)
         self.credentials = Credentials(self.directory, self.clock, threads=2, **bounds)
 
@@ -201,7 +201,7 @@ class TestMemory:
         for _ in range(3):
             assert isinstance(await house.check("anna@example.org", "secret"), Authenticated)
         assert len(verifier.calls) == 1
-        house.clock.advance(REMEMBERED)
+        await house.clock.pass_time(REMEMBERED)
         assert isinstance(await house.check("anna@example.org", "secret"), Authenticated)
         assert len(verifier.calls) == 2
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
+from tests.fakes.clock import ManualClock
 from tests.fakes.directory_store import MemoryDirectoryStore
-from tests.fakes.hand_clock import HandClock
 
 from postroom.config.model import DeliverySettings
 from postroom.directory.directory import Directory
@@ -39,7 +39,7 @@ def store() -> MemoryDirectoryStore:
 
 
 def directory(store: MemoryDirectoryStore, **settings: object) -> Directory:
-    return Directory(store, DeliverySettings.model_validate(settings), HandClock())
+    return Directory(store, DeliverySettings.model_validate(settings), ManualClock())
 
 
 def names(resolution: Resolution) -> list[str]:
@@ -322,16 +322,16 @@ class TestQuota:
         assert await directory(store).over_quota(anna, 0)
 
     async def test_is_known_to_two_seconds(self, store: MemoryDirectoryStore) -> None:
-        clock = HandClock()
+        clock = ManualClock()
         anna = store.add_account("anna@example.org", quota=1000)
         house = Directory(store, DeliverySettings(), clock)
         assert not await house.over_quota(anna, 10)
         store.usages[anna.account_id] = Usage(1000, 3)
         asked = store.questions
-        clock.advance(1.9)
+        await clock.pass_time(1.9)
         assert not await house.over_quota(anna, 10)
         assert store.questions == asked
-        clock.advance(0.2)
+        await clock.pass_time(0.2)
         assert await house.over_quota(anna, 10)
 
 
