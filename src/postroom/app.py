@@ -1,0 +1,320 @@
+"""The composition root: the only module that knows everyone. It builds the rooms from the settings and runs them."""
+
+import asyncio
+import contextlib
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import traceback
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+import uvloop
+
+from postroom.access.pop3 import POP3_ROLES, Pop3Service
+from postroom.clock import Clock, SystemClock
+from postroom.config.load import load
+from postroom.config.model import Settings
+from postroom.config.problems import SettingsError
+from postroom.directory.credentials import Credentials
+from postroom.directory.directory import Directory
+from postroom.dns.cache import CachingResolver
+from postroom.dns.dnspython import DnspythonResolver
+from postroom.inbound.service import SMTP_ROLES, House, SmtpService
+from postroom.mail.delivery import RouteKind
+from postroom.mail.message import QueueIds
+from postroom.mail.session import Role
+from postroom.mail.trouble import StoreUnavailable
+from postroom.mailbox.carrier import MailboxCarrier
+from postroom.net.listener import Gate, Listener, Service
+from postroom.net.privileges import PrivilegeError, become, choose_user, hand_over
+from postroom.net.sockets import BindError, Opened, inherited_sockets, open_listeners
+from postroom.net.sweeper import Sweeper
+from postroom.net.tls import server_tls
+from postroom.outbound.carrier import SmtpCarrier
+from postroom.outbound.route import MailRouter
+from postroom.queue.carrier import Carrier
+from postroom.queue.dsn import DsnMaker
+from postroom.queue.intake import IntakeDoor
+from postroom.queue.model import Lease
+from postroom.queue.outage import Outage
+from postroom.queue.scheduler import Scheduler
+from postroom.queue.settle import Settler
+from postroom.report.events import InternalError, ServerDraining, ServerReady, SettingsReloaded, StoreTrouble
+from postroom.report.log import Log, open_log
+from postroom.report.metrics import Metrics
+from postroom.report.reporter import Reporter
+from postroom.storage.sqlite.store import SqliteStore
+from postroom.web.app import Health, make_app
+from postroom.web.server import WebServer
+
+REFRESH_SECONDS = 0.5
+"""How often the directory asks whether it was changed, so that a command takes effect within a second."""
+
+GAUGE_SECONDS = 15.0
+CERTIFICATE_SECONDS = 60.0
+EXPIRY_SECONDS = 3600.0
+
+
+def store_path(settings: Settings) -> Path:
+    """Where the embedded database is."""
+    return settings.data / settings.store.file
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[SqliteStore]:
+    """The store, for a command beside the server or while it is down. Raises StoreUnavailable."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = await SqliteStore.open(store_path(settings), settings=settings.store)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def serve(settings: Settings, config_path: Path) -> int:
+    """Run the server until SIGTERM or SIGINT. Returns the exit code."""
+    log = open_log(settings.log.level, settings.log.format)
+    factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(Node(settings, config_path, log).run())
+    except (BindError, PrivilegeError, StoreUnavailable, OSError, ValueError) as error:
+        print(f"postroom: {error}", file=sys.stderr)  # noqa: T201 - the person who started it reads this
+        return 1
+    finally:
+        log.close()
+    return 0
+
+
+class Node:
+    """One running server process."""
+
+    def __init__(self, settings: Settings, config_path: Path, log: Log, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._config_path = config_path
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._name = settings.node or settings.hostname
+        self._metrics = Metrics()
+        self._reporter = Reporter([log.tell, self._metrics.tell])
+        self._sweeper = Sweeper()
+        self._gate = Gate(settings.connections)
+        self._listeners: list[Listener] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """From binding the ports to the end of the drain."""
+        settings = self._settings
+        _allow_files(settings)
+        opened = open_listeners(settings.listener, inherited_sockets(os.environ, os.getpid()))
+        web = self._open_web()
+        self._tls = server_tls(settings.tls)
+        self._become_user()
+        async with open_store(settings) as store:
+            self._build(store)
+            await self._start(opened, web)
+            try:
+                await self._stop.wait()
+            finally:
+                await self._end(web)
+
+    # Building ----------------------------------------------------------------------
+
+    def _become_user(self) -> None:
+        self._settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        user = choose_user(self._settings.user)
+        if user:
+            hand_over(self._settings.data, user)
+            become(user)
+
+    def _build(self, store: SqliteStore) -> None:
+        """The rooms, from the store outwards."""
+        settings, clock, reporter = self._settings, self._clock, self._reporter
+        self._store = store
+        self._directory = Directory(store.directory, settings.delivery, clock)
+        self._credentials = Credentials(self._directory, clock)
+        self._ids = QueueIds(clock.now, zlib.crc32(self._name.encode()))
+        resolve = self._directory.resolve
+        dsns = DsnMaker(
+            hostname=settings.hostname, contents=store.queue, resolve=resolve, ids=self._ids, clock=clock,
+            reporter=reporter,
+        )  # fmt: skip
+        outage = Outage(reporter)
+        settler = Settler(
+            settings=settings.queue, node=self._name, store=store.queue, dsns=dsns, clock=clock, reporter=reporter,
+            outage=outage, chance=random.random,
+        )  # fmt: skip
+        resolver = CachingResolver(DnspythonResolver(settings.dns), clock, settings.dns.cache)
+        router = MailRouter(
+            hostname=settings.hostname, settings=settings.outbound, routes=settings.route,
+            smarthosts=settings.smarthost, resolver=resolver, is_local=self._directory.is_local, clock=clock,
+        )  # fmt: skip
+        self._carrier = SmtpCarrier(
+            hostname=settings.hostname, settings=settings.outbound, smarthosts=settings.smarthost, resolver=resolver,
+            content=store.queue, clock=clock,
+        )  # fmt: skip
+        carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
+        carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
+        self._scheduler = Scheduler(
+            settings=settings.queue, concurrency=settings.outbound.concurrency, node=self._name, store=store.queue,
+            router=router, carriers=carriers, settler=settler, clock=clock, reporter=reporter, outage=outage,
+        )  # fmt: skip
+        self._door = IntakeDoor(
+            store=store.queue, ready=self._scheduler, resolve=resolve, dsns=dsns, clock=clock, reporter=reporter
+        )
+
+        house = House(
+            hostname=settings.hostname, settings=settings.smtp, tls_timeout=settings.connections.tls_timeout,
+            offers_tls=self._tls is not None, directory=self._directory, checker=self._credentials, door=self._door,
+            store=store.queue, queue_ids=self._ids, clock=clock, reporter=reporter,
+        )  # fmt: skip
+        self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
+        for role in POP3_ROLES:
+            self._services[role] = Pop3Service(
+                role, settings=settings.pop3, tls_timeout=settings.connections.tls_timeout, node=self._name,
+                offers_tls=self._tls is not None, credentials=self._credentials, mailboxes=store.mailbox,
+                clock=clock, reporter=reporter,
+            )  # fmt: skip
+
+    def _open_web(self) -> WebServer | None:
+        settings = self._settings.web
+        if not settings.enabled:
+            return None
+        web = WebServer(make_app(self._health, self._metrics.render), settings)
+        try:
+            self._web_address = web.open()
+        except OSError as error:
+            raise BindError(
+                f"cannot listen on {settings.address} port {settings.port} for web: {error.strerror}; "
+                "stop what listens there, or change [web] port, or set [web] enabled = false"
+            ) from error
+        return web
+
+    # Running -----------------------------------------------------------------------
+
+    async def _start(self, opened: Sequence[Opened], web: WebServer | None) -> None:
+        await self._store.queue.recover(self._name, self._clock.now())
+        await self._directory.refresh()
+        for each in opened:
+            self._listeners.append(
+                Listener(
+                    each.sockets, self._services[each.settings.role], gate=self._gate, server_tls=self._tls,
+                    settings=self._settings.connections, sweeper=self._sweeper, reporter=self._reporter,
+                )  # fmt: skip
+            )
+        shown = [f"{o.settings.role.value} {show_host(a)}:{port}" for o in opened for a, port in o.addresses]
+        if web is not None:
+            await web.start()
+            shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
+        self._tasks.append(asyncio.create_task(self._scheduler.run(), name="scheduler"))
+        self._repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._repeat(GAUGE_SECONDS, self._measure, "queue gauges")
+        self._repeat(EXPIRY_SECONDS, self._forget, "history expiry")
+        self._repeat(CERTIFICATE_SECONDS, self._look_at_certificate, "certificate watch")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        for listener in self._listeners:
+            listener.start()
+        self._reporter.tell(ServerReady(tuple(shown)))
+        tell_service_manager("READY=1")
+
+    async def _end(self, web: WebServer | None) -> None:
+        """Drain: sessions first, because they still bring mail in; then the queue; then the rest."""
+        timeout = self._settings.connections.drain_timeout
+        tell_service_manager("STOPPING=1")
+        self._reporter.tell(ServerDraining(self._gate.open))
+        await asyncio.gather(*(listener.drain(timeout) for listener in self._listeners))
+        await self._scheduler.drain(timeout)
+        await self._carrier.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if web is not None:
+            await web.stop()
+        self._credentials.close()
+        self._sweeper.stop()
+
+    def _repeat(self, seconds: float, act: Callable[[], Awaitable[object]], what: str) -> None:
+        """Do something again and again; a failure is told, and tried again the next time."""
+
+        async def again() -> None:
+            while True:
+                try:
+                    await act()
+                except StoreUnavailable as error:
+                    self._reporter.tell(StoreTrouble(f"{what}: {error}"))
+                except Exception as error:  # noqa: BLE001 - housekeeping must survive its own bugs
+                    trace = "".join(traceback.format_exception(error))
+                    self._reporter.tell(InternalError(what, repr(error), trace))
+                await self._clock.sleep(seconds)
+
+        self._tasks.append(asyncio.create_task(again(), name=what))
+
+    async def _measure(self) -> None:
+        counts = await self._store.queue.counts()
+        age = 0.0 if counts.oldest is None else self._clock.now() - counts.oldest
+        by_state = {state.value: count for state, count in counts.by_state.items()}
+        self._metrics.set_queue(messages=counts.messages, by_state=by_state, oldest_seconds=age)
+
+    async def _forget(self) -> None:
+        await self._store.history.expire(self._clock.now() - self._settings.queue.history)
+
+    async def _look_at_certificate(self) -> None:
+        if self._tls is not None and self._tls.reload_if_changed():
+            self._reporter.tell(SettingsReloaded())
+
+    def _reload(self) -> None:
+        """SIGHUP: certificates and log level at once; the rest of the settings is checked and waits for a restart."""
+        try:
+            settings = load(self._config_path)
+            if self._tls is not None:
+                self._tls.reload(settings.tls)
+        except (SettingsError, OSError, ValueError) as error:
+            self._reporter.tell(SettingsReloaded(str(error)))
+            return
+        self._log.set_level(settings.log.level)
+        taken = {"tls", "log"}
+        old, new = dict(self._settings), dict(settings)
+        waiting = [name for name in new if name not in taken and new[name] != old[name]]
+        self._reporter.tell(SettingsReloaded(f"these wait for a restart: {', '.join(waiting)}" if waiting else ""))
+
+    async def _health(self) -> Health:
+        checks = {"listeners": "ok" if self._listeners and not self._stop.is_set() else "not accepting"}
+        try:
+            await self._store.queue.renew((), Lease(self._name, self._clock.now()))
+            checks["store"] = "ok"
+        except StoreUnavailable as error:
+            checks["store"] = str(error)
+        return Health(checks)
+
+
+def show_host(address: str) -> str:
+    """An address as it stands before a port."""
+    return f"[{address}]" if ":" in address else address
+
+
+def tell_service_manager(state: str) -> None:
+    """The notification of sd_notify(3), where the service manager asks for it."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
+        notify.connect(f"\0{path[1:]}" if path.startswith("@") else path)
+        notify.send(state.encode())
+
+
+def _allow_files(settings: Settings) -> None:
+    """Each session is a file descriptor: raise our own limit as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.connections.total + settings.outbound.concurrency + 200
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
