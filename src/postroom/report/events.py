@@ -219,11 +219,14 @@ class MailboxOpened:
 
 @dataclass(frozen=True, slots=True)
 class MailboxClosed:
-    """A POP3 session ended. ``removed`` were deleted for good."""
+    """A POP3 session ended. ``removed`` were deleted for good; ``forgotten`` were marked as deleted, but stay: the
+    session ended without QUIT (RFC 1939 §6), or the store failed.
+    """
 
     client: Client
     retrieved: int
     removed: int
+    forgotten: int = 0
 
 
 @dataclass(frozen=True, slots=True)

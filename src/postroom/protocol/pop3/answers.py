@@ -60,5 +60,6 @@ NO_SUCH_MESSAGE = error("no such message")
 LOGIN_REFUSED = error("wrong name or password", "AUTH")  # RFC 3206 §5: the credentials are the matter
 IN_USE = error("the mailbox is in use by another session", "IN-USE")  # RFC 2449 §8.1.2
 TRY_LATER = error("not possible now, try again later", "SYS/TEMP")  # RFC 3206 §4
+BUSY = error("too many connections, try again later", "SYS/TEMP")
 NOT_REMOVED = error("deleted messages were not removed", "SYS/TEMP")
 GONE = error("the message is gone")
