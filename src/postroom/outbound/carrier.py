@@ -1,6 +1,7 @@
 """Carries one message to one site: by a session from the pool or a fresh one, host after host."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from postroom.clock import Clock
@@ -17,7 +18,7 @@ from postroom.outbound.opening import Connect, Opener, SocketConnect
 from postroom.outbound.pool import Pool
 from postroom.outbound.session import Session
 from postroom.outbound.tlspolicy import PLAIN, TlsNeed, TlsPlan, TlsPolicy
-from postroom.outbound.trouble import AttemptEnded, Scope, Step, Trouble, on_reused, worst
+from postroom.outbound.trouble import AttemptEnded, Step, Trouble, leads_on, worst
 from postroom.queue.carrier import ContentSource
 
 _DISCARDED = Delivered(Reply.of(250, "2.0.0", "discarded"))
@@ -93,31 +94,30 @@ class SmtpCarrier:
         if session is not None:
             try:
                 return await self._use(session, job)
-            except AttemptEnded as ended:
-                found = on_reused(ended.trouble)
-                if found.scope is not Scope.SESSION:
-                    return _for_all(job.recipients, found.outcome)
+            except AttemptEnded:
+                pass  # stale, as kept connections are at times: nothing was tried yet as far as the mail is concerned
         return await self._attempt_fresh(site, job)
 
     async def _attempt_fresh(self, site: Site, job: Job) -> dict[int, Outcome]:
         """Host after host (RFC 5321 §5.1), until one has answered for the message."""
         bad: Trouble | None = None
         tried = 0
-        async for target in self._hosts.of(site):
-            if isinstance(target, Trouble):
-                bad = worst(bad, target)
-                continue
-            tried += 1
-            try:
-                return await self._use(await self._open(site, target), job)
-            except AttemptEnded as ended:
-                bad = worst(bad, ended.trouble)
-                if ended.trouble.step is Step.CONNECT:
-                    self._hosts.shun(target.address)
-                if ended.trouble.scope is not Scope.HOST:
-                    return _for_all(job.recipients, ended.trouble.outcome)
-            if tried >= self._settings.max_hosts:
-                break
+        async with aclosing(self._hosts.of(site)) as targets:
+            async for target in targets:
+                if isinstance(target, Trouble):
+                    bad = worst(bad, target)
+                    continue
+                try:
+                    return await self._use(await self._open(site, target), job)
+                except AttemptEnded as ended:
+                    if not leads_on(ended.trouble):
+                        return _for_all(job.recipients, ended.trouble.outcome)
+                    bad = worst(bad, ended.trouble)
+                    if ended.trouble.step is Step.CONNECT:
+                        self._hosts.shun(target.address)
+                tried += 1
+                if tried >= self._settings.max_hosts:
+                    break
         return _for_all(job.recipients, (bad or trouble.no_route(f"{site.key} has no hosts")).outcome)
 
     async def _open(self, site: Site, target: Target) -> Session:

@@ -1,7 +1,7 @@
 """The addresses of a site in the order in which they are tried (RFC 5321 §5.1)."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from itertools import chain, zip_longest
@@ -43,7 +43,7 @@ class Hosts:
         self._shuffle = shuffle
         self._shunned: dict[str, float] = {}
 
-    async def of(self, site: Site) -> AsyncIterator[Target | Trouble]:
+    async def of(self, site: Site) -> AsyncGenerator[Target | Trouble, None]:
         """Each target as it is needed, or the trouble with a host that has none. Those shunned come last."""
         shunned: list[Target] = []
         now = self._clock.monotonic()

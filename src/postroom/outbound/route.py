@@ -1,5 +1,6 @@
 """Knows where a domain's mail goes: the settings' routes, ourselves, or the MX of the DNS (RFC 5321 §5.1, RFC 7505)."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,8 +17,10 @@ MEMO_TTL = 1.0  # seconds: changes of the directory take effect within a second 
 MEMO_SIZE = 1000  # domains
 MAX_MX = 100  # MX hosts taken from one answer, the best first: a hostile zone must not make us busy
 
-_MAILBOX = Site("mailbox", RouteKind.MAILBOX)
-_DISCARD = Site("discard", RouteKind.DISCARD)
+# Keys that no set of hosts can have: a domain whose MX host is called "discard" must not be thrown away.
+_MAILBOX = Site("local:mailbox", RouteKind.MAILBOX)
+_DISCARD = Site("local:discard", RouteKind.DISCARD)
+_HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 IsLocal = Callable[[str], Awaitable[bool]]
 """Whether a domain is one of ours."""
@@ -131,9 +134,14 @@ class MailRouter:
         return trouble.takes_no_mail(domain)
 
     def _by_preference(self, domain: str, records: Sequence[MxRecord]) -> Site | Failed:
-        hosts = sorted({record for record in records if record.host}, key=lambda record: record.preference)[:MAX_MX]
-        if not hosts:
+        named = {record for record in records if record.host}
+        if not named:
             return trouble.null_mx(domain)  # RFC 7505 §3: "." alone; beside others it means nothing
+        # The DNS can hold any octets as a name. What is no host name leads nowhere, and must not pass for two hosts.
+        hosts = [record for record in named if _HOST_NAME.fullmatch(record.host)]
+        if not hosts:
+            return trouble.takes_no_mail(domain)
+        hosts = sorted(hosts, key=lambda record: record.preference)[:MAX_MX]
         ours = [record.preference for record in hosts if record.host == self._hostname]
         if ours:
             # RFC 5321 §5.1: we are one of the hosts; those no better than we are would send it back.

@@ -236,7 +236,7 @@ class Session:
 
     def _message_trouble(self, step: Step, reply: Reply) -> Trouble:
         found = trouble.from_reply(step, reply, self.peer)
-        if found.scope is Scope.HOST:  # a reply that makes no sense: who knows what the host thinks we said
+        if trouble.leads_on(found):  # a reply that makes no sense: who knows what the host thinks we said
             self.usable = False
             raise AttemptEnded(found)
         return found
@@ -274,7 +274,7 @@ class Session:
                 number = recipients[replied.recipient or 0].number
                 outcomes[number] = trouble.final_outcome(replied.reply, self.peer, notifies=self._notifies)
         except AttemptEnded as ended:
-            if ended.trouble.scope is Scope.HOST:
+            if trouble.leads_on(ended.trouble):
                 raise
             for recipient in accepted:
                 outcomes.setdefault(recipient.number, ended.trouble.outcome)

@@ -3,7 +3,8 @@
 A 4yz is Deferred and a 5yz Failed (RFC 5321 §4.2.1), but a fault of this house is never Failed (DESIGN §3).
 """
 
-from dataclasses import dataclass, replace
+import errno
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Failed, Outcome, Peer
@@ -31,9 +32,9 @@ class Scope(Enum):
     """What a failure says about others: who need not be tried, and who may do better."""
 
     SESSION = "session"
-    """This connection, which had been used before: a fresh one may do better."""
+    """This connection: a fresh one may do better if it had been used before, else one to the next host."""
     HOST = "host"
-    """This address: the next one may do better."""
+    """This host, which does not let us in: the next one may do better."""
     SITE = "site"
     """All hosts of the site."""
     MESSAGE = "message"
@@ -87,6 +88,8 @@ _REPLY_SCOPE = {
 _OWN_FAULT = frozenset({Step.TLS, Step.AUTH})
 """A 5yz here is about our settings, not about the mail: it is Deferred."""
 
+_LEADS_ON = frozenset({Scope.SESSION, Scope.HOST})
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TOO_MANY = frozenset({"", "4.5.3", "5.5.3"})
 
 
@@ -94,14 +97,14 @@ def from_reply(step: Step, reply: Reply, peer: Peer) -> Trouble:
     """What a reply that is not the hoped-for one means."""
     if reply.code == 421 and step is not Step.END:
         # RFC 5321 §3.8: the server is closing this channel; says nothing about the message.
-        return Trouble(Scope.HOST, Deferred(reply, peer, detail=f"421 {_WORDS[step]}"), step)
+        return Trouble(Scope.SESSION, Deferred(reply, peer, detail=f"421 {_WORDS[step]}"), step)
     if reply.is_permanent and step not in _OWN_FAULT:
         return Trouble(_REPLY_SCOPE[step], Failed(reply, peer), step)
     if reply.is_transient or reply.is_permanent:
         return Trouble(_REPLY_SCOPE[step], Deferred(reply, peer), step)
     odd = Reply.of(451, "4.5.0", f"{_named(peer)} gave an unexpected reply {_WORDS[step]}")
     outcome = Deferred(odd, peer, ambiguous=step is Step.END, detail=f"unexpected reply: {reply}")
-    return Trouble(Scope.MESSAGE if step is Step.END else Scope.HOST, outcome, step)
+    return Trouble(Scope.MESSAGE if step is Step.END else Scope.SESSION, outcome, step)
 
 
 def from_exception(step: Step, error: OSError | RemoteProtocolError, peer: Peer) -> Trouble:
@@ -109,6 +112,9 @@ def from_exception(step: Step, error: OSError | RemoteProtocolError, peer: Peer)
 
     After the final dot the peer may have the message (RFC 5321 §4.5.4.1): ambiguous, and no other host is tried now.
     """
+    if isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES:
+        own = Reply.of(451, "4.3.0", "this server is out of resources at the moment")
+        return Trouble(Scope.SITE, Deferred(own, peer, detail=str(error)), step)
     if isinstance(error, TimeoutError):
         status, what = "4.4.1" if step is Step.CONNECT else "4.4.2", "timed out"
     elif isinstance(error, RemoteProtocolError):
@@ -122,12 +128,12 @@ def from_exception(step: Step, error: OSError | RemoteProtocolError, peer: Peer)
     ambiguous = step is Step.END
     reply = Reply.of(451, status, f"{_named(peer)} {what} {_WORDS[step]}")
     outcome = Deferred(reply, peer, ambiguous=ambiguous, detail=str(error) or type(error).__name__)
-    return Trouble(Scope.MESSAGE if ambiguous else Scope.HOST, outcome, step)
+    return Trouble(Scope.MESSAGE if ambiguous else Scope.SESSION, outcome, step)
 
 
-def on_reused(trouble: Trouble) -> Trouble:
-    """The same trouble on a connection that had been used before: a fresh one is tried first (a stale connection)."""
-    return replace(trouble, scope=Scope.SESSION) if trouble.scope is Scope.HOST else trouble
+def leads_on(trouble: Trouble) -> bool:
+    """Another connection, to this host or to the next one, may do better."""
+    return trouble.scope in _LEADS_ON
 
 
 def worst(first: Trouble | None, second: Trouble) -> Trouble:

@@ -78,6 +78,14 @@ async def test_with_no_host_up_the_mail_is_deferred_and_says_why() -> None:
     assert (outcome.peer.host, outcome.peer.address) == ("b.example.org", "192.0.2.2")
 
 
+async def test_running_out_of_descriptors_is_our_fault_and_no_hosts() -> None:
+    network = Network({"192.0.2.1": ScriptedPeer(refuse=OSError(errno.EMFILE, "too many open files"))})
+    outcome = await one(network)
+    assert isinstance(outcome, Deferred)
+    assert outcome.reply.status == "4.3.0"
+    assert network.tried == ["192.0.2.1"]
+
+
 async def test_the_mail_fails_only_if_every_host_says_so() -> None:
     def shut() -> ScriptedPeer:
         return ScriptedPeer(replies={"greeting": "554 5.3.2 no service"})

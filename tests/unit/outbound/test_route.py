@@ -5,6 +5,7 @@ from tests.fakes.hand_clock import HandClock
 
 from postroom.config.model import OutboundSettings, RouteSettings, SmarthostSettings
 from postroom.dns.cache import CachingResolver
+from postroom.dns.resolver import Answer, MxRecord
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.delivery import Deferred, Failed, Outcome, RouteKind, Site
 from postroom.outbound.route import MAX_MX, MEMO_TTL, MailRouter
@@ -166,7 +167,7 @@ async def test_address_literals_go_straight_there(domain: str, host: str) -> Non
         ("below.example", "a.example"),
         ("x.below.example", "lmtp:store"),
         ("y.x.below.example", "lmtp:store"),
-        ("first.below.example", "discard"),
+        ("first.below.example", "local:discard"),
         ("second.below.example", "lmtp:store"),
         ("direct.below.example", "a.example"),
     ],
@@ -254,3 +255,35 @@ async def test_concurrency_is_per_site() -> None:
         site = await router.site_of(domain)
         assert isinstance(site, Site)
         assert router.concurrency(site) == 100
+
+
+@pytest.mark.parametrize("name", ["a.example,b.example", "a.example;b.example", "a b", "smarthost:smart", "x" * 64])
+async def test_what_is_no_host_name_is_no_host(name: str) -> None:
+    router = make_router({})
+    resolver = HostileResolver(name)
+    router._resolver = resolver
+    assert isinstance(await router.site_of("bad.example"), Failed)
+    resolver.hosts = (name, "good.example")
+    site = await router.site_of("worse.example")
+    assert isinstance(site, Site)
+    assert site.hosts == (("good.example",),)
+
+
+class HostileResolver(ZoneResolver):
+    """Says of every domain that these are its MX hosts."""
+
+    def __init__(self, *hosts: str) -> None:
+        super().__init__(Zone())
+        self.hosts = hosts
+
+    async def mx(self, domain: str) -> Answer[MxRecord]:
+        return Answer(tuple(MxRecord(10, host) for host in self.hosts), 60)
+
+
+async def test_a_host_called_discard_is_a_host() -> None:
+    router = make_router({"example.org": {"MX": ["10 discard"]}}, (("x.example",), "discard"))
+    site, discard = await router.site_of("example.org"), await router.site_of("x.example")
+    assert isinstance(site, Site)
+    assert isinstance(discard, Site)
+    assert site.kind is RouteKind.MX
+    assert site.key != discard.key
