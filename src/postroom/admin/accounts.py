@@ -1,0 +1,103 @@
+"""The accounts: who logs in and has a mailbox. Passwords come in hashed; no view shows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postroom.admin.moments import iso
+from postroom.admin.refusal import Refused
+from postroom.directory.model import Account, AddAccount, Alias, ChangeAccount, RemoveAccount, Usage
+from postroom.directory.store import DirectoryStore
+from postroom.mail.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """One account as listed. ``quota`` (0: none) and ``octets`` are octets, ``messages`` what the mailbox holds."""
+
+    address: str
+    enabled: bool
+    quota: int
+    octets: int
+    messages: int
+    has_password: bool
+    created_at: str
+    aliases: tuple[str, ...] = ()
+
+
+def read_address(text: str) -> Address:
+    """The address that an operator wrote. Refused if it is none."""
+    try:
+        address = Address.parse(text)
+    except ValueError as error:
+        raise Refused(f"{text!r} is not an address: {error}", "write it as in name@example.org") from error
+    if not address.domain:
+        raise Refused(f"{text!r} has no domain", f"write it as in {text}@example.org")
+    return address
+
+
+async def list_accounts(directory: DirectoryStore, domain: str | None) -> Sequence[AccountView]:
+    """All accounts, or those of a domain, by address."""
+    accounts = await directory.accounts(domain)
+    usages = await directory.usage([account.account_id for account in accounts])
+    return [_view(account, usage) for account, usage in zip(accounts, usages, strict=True)]
+
+
+async def show_account(directory: DirectoryStore, text: str) -> AccountView:
+    """One account with the aliases that lead to it."""
+    account = await find_account(directory, read_address(text))
+    (usage,) = await directory.usage([account.account_id])
+    aliases = await directory.aliases_to(account.address)
+    return _view(account, usage, tuple(str(alias.address) for alias in aliases))
+
+
+async def find_account(directory: DirectoryStore, address: Address) -> Account:
+    """The account of that address. Refused if there is none."""
+    (entry,) = await directory.find([address.key])
+    if isinstance(entry, Alias):
+        raise Refused(f"{address} is an alias, not an account", f"postroom alias show {address}")
+    if entry is None:
+        raise Refused(f"there is no account {address}", f"postroom user add {address}")
+    return entry
+
+
+async def add_account(directory: DirectoryStore, text: str, hashed: str, quota: int, now: float) -> Address:
+    """A new account; ``hashed`` is ``""`` for one that cannot log in. Refused if its domain is not ours."""
+    address = read_address(text)
+    if await directory.find_domain(address.domain) is None:
+        raise Refused(f"{address.domain} is not a domain of this server", f"postroom domain add {address.domain}")
+    await directory.change([AddAccount(address, hashed, quota, now)])
+    return address
+
+
+async def change_account(
+    directory: DirectoryStore,
+    text: str,
+    *,
+    hashed: str | None = None,
+    quota: int | None = None,
+    enabled: bool | None = None,
+) -> Address:
+    """Change what is given. Refused if there is no such account."""
+    account = await find_account(directory, read_address(text))
+    await directory.change([ChangeAccount(account.address, hashed, quota, enabled)])
+    return account.address
+
+
+async def remove_account(directory: DirectoryStore, text: str) -> Address:
+    """Remove the account and its mailbox. Refused if there is no such account."""
+    account = await find_account(directory, read_address(text))
+    await directory.change([RemoveAccount(account.address)])
+    return account.address
+
+
+def _view(account: Account, usage: Usage, aliases: tuple[str, ...] = ()) -> AccountView:
+    return AccountView(
+        address=str(account.address),
+        enabled=account.enabled,
+        quota=account.quota,
+        octets=usage.octets,
+        messages=usage.messages,
+        has_password=bool(account.password),
+        created_at=iso(account.created_at),
+        aliases=aliases,
+    )

@@ -1,0 +1,23 @@
+"""What a check found: good or bad, and what to do about it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Level(Enum):
+    """How grave a finding is."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding of ``postroom check``. ``area`` is settings, ports, certificate, dns, store or data."""
+
+    level: Level
+    area: str
+    what: str
+    remedy: str = ""

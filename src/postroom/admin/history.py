@@ -1,0 +1,222 @@
+"""Explains a message: its life from history, in sentences, and what comes next and why."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from postroom.admin.moments import iso, local, size, span
+from postroom.admin.queue import QueueView, show_entry
+from postroom.admin.refusal import Refused
+from postroom.config.model import QueueSettings
+from postroom.mail.address import Address
+from postroom.mail.delivery import QueuedRecipient, RecipientState
+from postroom.mail.message import QueueId, read_queue_id, show_queue_id
+from postroom.queue.model import QueueEntry, QueueFilter
+from postroom.queue.retry import expires_at
+from postroom.queue.store import QueueStore
+from postroom.report.history import HistoryRow, HistoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing that happened. ``text`` says it in words, ``detail`` has its facts."""
+
+    at: str
+    kind: str
+    recipient: str
+    text: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one recipient stands now, what comes next and why."""
+
+    recipient: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One message: what happened, what is still to come, and its entry in the queue if it is there."""
+
+    queue_id: str
+    moments: tuple[Moment, ...]
+    standing: tuple[Standing, ...]
+    queued: QueueView | None
+
+
+async def find_messages(history: HistoryStore, text: str, limit: int) -> Sequence[QueueId]:
+    """The messages that ``text`` names: a queue id, Message-ID (brackets or not) or recipient; newest first."""
+    try:
+        return [read_queue_id(text)]
+    except ValueError:
+        pass
+    for candidate in dict.fromkeys(_spellings(text.strip())):
+        found = await history.find(candidate, limit)
+        if found:
+            return [QueueId(queue_id) for queue_id in found]
+    return []
+
+
+async def tell_life(
+    history: HistoryStore, queue: QueueStore, queue_id: QueueId, *, now: float, settings: QueueSettings
+) -> Life:
+    """The life of one message. Refused if nothing is known of it."""
+    rows = await history.of_message(queue_id)
+    entries = await queue.entries(QueueFilter(queue_ids=(queue_id,)), limit=1)
+    if not rows and not entries:
+        raise Refused(
+            f"nothing is known of {show_queue_id(queue_id)}",
+            "history is kept for queue.history (30 days by default); older logs may tell",
+        )
+    moments = []
+    for row in rows:
+        detail = _read_detail(row.detail)
+        moments.append(Moment(iso(row.at), row.kind, row.recipient, _say(row, detail), detail))
+    standing = _standing(entries[0], now, settings) if entries else ()
+    queued = await show_entry(queue, queue_id) if entries else None
+    return Life(show_queue_id(queue_id), tuple(moments), standing, queued)
+
+
+def _spellings(text: str) -> list[str]:
+    spellings = [text]
+    if not text.startswith("<"):
+        spellings.append(f"<{text}>")
+    try:
+        address = Address.parse(text.strip("<>"))
+    except ValueError:
+        return spellings
+    return [*spellings, str(address), address.key]
+
+
+def _read_detail(text: str) -> dict[str, Any]:
+    try:
+        detail = json.loads(text)
+    except ValueError:  # an older or foreign writer: shown as it is
+        return {"text": text}
+    return detail if isinstance(detail, dict) else {"value": detail}
+
+
+def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
+    """The row as a sentence."""
+    to = f" for {row.recipient}" if row.recipient else ""
+    match row.kind:
+        case "accepted":
+            return _say_accepted(row, detail)
+        case "placed":
+            asked = f" (asked for as {detail['for']})" if detail.get("for") else ""
+            return f"placed in the mailbox of {row.recipient}{asked}{_say_reply(detail)}"
+        case "relayed":
+            return f"relayed{to}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
+        case "deferred":
+            return f"deferred{to}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}{_say_next(detail)}"
+        case "failed":
+            return f"failed{to} for good{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
+        case "expired":
+            return f"given up{to}: too old{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
+        case "removed" | "held" | "released" | "retried":
+            words = {"retried": "made due at once", "released": "released from hold"}
+            return f"{words.get(row.kind, row.kind)}{to} by an operator"
+        case "recovered":
+            return f"taken up again{to}: the node that was attempting it stopped; that attempt may have succeeded"
+        case "dsn":
+            return _say_dsn(row, detail)
+        case _:
+            return f"{row.kind}{to}"
+
+
+def _say_accepted(row: HistoryRow, detail: Mapping[str, Any]) -> str:
+    sender = f"<{detail.get('from', '')}>"
+    names = [str(name) for name in detail.get("to", ())]
+    more = int(detail.get("recipients", len(names))) - len(names)
+    to = ", ".join(names) + (f" and {more} others" if more > 0 else "")
+    text = f"accepted from {sender} for {to or 'nobody'}, {size(int(detail.get('size', 0)))}"
+    if detail.get("client"):
+        helo = f" ({detail['helo']})" if detail.get("helo") else ""
+        text += f", from client {detail['client']}{helo} by {detail.get('protocol', 'SMTP')}"
+        text += f", {detail['tls']}" if detail.get("tls") else ", without TLS"
+    else:
+        text += ", made on this server"
+    if detail.get("account"):
+        text += f", logged in as {detail['account']}"
+    if row.message_id:
+        text += f", Message-ID {row.message_id}"
+    return text
+
+
+def _say_dsn(row: HistoryRow, detail: Mapping[str, Any]) -> str:
+    action = detail.get("action", "")
+    if detail.get("queue_id"):
+        return f"told the sender {row.recipient} ({action}) with message {detail['queue_id']}"
+    return f"could not tell the sender {row.recipient} ({action}): {detail.get('trouble', 'no reason is known')}"
+
+
+def _say_host(detail: Mapping[str, Any]) -> str:
+    host, address = detail.get("host"), detail.get("address")
+    if not host and not address:
+        return ""
+    text = f" at {host or address}"
+    if host and address:
+        text += f" [{address}]"
+    return text + (f", {detail['tls']}" if detail.get("tls") else "")
+
+
+def _say_reply(detail: Mapping[str, Any]) -> str:
+    text = f": {detail['reply']}" if detail.get("reply") else ""
+    if detail.get("why"):
+        text += f" ({detail['why']})"
+    if detail.get("ambiguous"):
+        text += " - the connection was lost after the content was sent, so the peer may have the message already"
+    return text
+
+
+def _say_attempt(detail: Mapping[str, Any]) -> str:
+    if "attempt" not in detail:
+        return ""
+    return f"; attempt {detail['attempt']}, {float(detail.get('seconds', 0)):.1f} s"
+
+
+def _say_next(detail: Mapping[str, Any]) -> str:
+    return f"; next attempt {local(float(detail['next_attempt']))}" if detail.get("next_attempt") else ""
+
+
+def _standing(entry: QueueEntry, now: float, settings: QueueSettings) -> tuple[Standing, ...]:
+    message = entry.message
+    gives_up = expires_at(settings, message.received_at, null_sender=message.envelope.reverse_path is None)
+    return tuple(
+        Standing(str(queued.recipient.address), queued.state.value, _say_standing(queued, entry, now, gives_up))
+        for queued in entry.recipients
+    )
+
+
+def _say_standing(queued: QueuedRecipient, entry: QueueEntry, now: float, gives_up: float) -> str:
+    """What comes next for a recipient, and why."""
+    name = str(queued.recipient.address)
+    match queued.state:
+        case RecipientState.QUEUED:
+            return f"{name} waits for its first attempt{_when(queued, now)}"
+        case RecipientState.LEASED:
+            node = f" by node {entry.lease.node}" if entry.lease is not None else ""
+            return f"{name} is being attempted now{node} (attempt {queued.attempts + 1})"
+        case RecipientState.HELD:
+            command = f"postroom queue release {show_queue_id(entry.message.queue_id)}"
+            return f"{name} is held by an operator and will not be tried until {command}"
+        case RecipientState.DEFERRED:
+            because = f" because of {queued.last_reply}" if queued.last_reply is not None else ""
+            return (
+                f"{name} waits{_when(queued, now)} after {queued.attempts} attempts{because};"
+                f" it is given up at {local(gives_up)}"
+            )
+        case _:
+            return f"{name} is {queued.state.value}: nothing more will be tried"
+
+
+def _when(queued: QueuedRecipient, now: float) -> str:
+    if queued.next_attempt is None:
+        return ""
+    if queued.next_attempt <= now:
+        return ", due now"
+    return f", next at {local(queued.next_attempt)} (in {span(queued.next_attempt - now)})"

@@ -1,0 +1,129 @@
+"""The queue as operators see it: listed, shown, retried, held, released, removed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postroom.admin.accounts import read_address
+from postroom.admin.domains import read_domain
+from postroom.admin.moments import iso, maybe_iso
+from postroom.admin.refusal import Refused
+from postroom.mail.delivery import QueuedRecipient, RecipientState
+from postroom.mail.message import QueueId, read_queue_id, show_queue_id
+from postroom.queue.model import QueueAction, QueueEntry, QueueFilter
+from postroom.queue.store import QueueStore
+
+PAGE = 500  # messages read at once
+WAITING = tuple(state for state in RecipientState if not state.is_final)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientView:
+    """Where one recipient stands; times are RFC 3339 in UTC or None, ``host`` is who answered last."""
+
+    address: str
+    state: str
+    attempts: int
+    next_attempt: str | None
+    last_attempt: str | None
+    last_reply: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """One message in the queue; ``sender`` is ``""`` for the null sender, ``node`` who attempts it now or ``""``."""
+
+    queue_id: str
+    sender: str
+    size: int
+    received_at: str
+    message_id: str
+    account: str
+    client: str
+    node: str
+    recipients: tuple[RecipientView, ...]
+
+
+def make_filter(
+    ids: Sequence[str] = (),
+    domain: str = "",
+    sender: str | None = None,
+    recipient: str = "",
+    states: Sequence[str] = (),
+) -> QueueFilter:
+    """The filter that an operator wrote. Refused where a part of it is malformed."""
+    try:
+        queue_ids = tuple(read_queue_id(text) for text in ids)
+    except ValueError as error:
+        raise Refused(str(error), "postroom queue list shows the ids") from error
+    return QueueFilter(
+        queue_ids=queue_ids,
+        domain=read_domain(domain) if domain else "",
+        sender=str(read_address(sender)) if sender else sender,
+        recipient=str(read_address(recipient)) if recipient else "",
+        states=frozenset(_read_state(state) for state in states),
+    )
+
+
+async def list_queue(store: QueueStore, which: QueueFilter, limit: int) -> tuple[Sequence[QueueView], bool]:
+    """The first ``limit`` messages that match, oldest first, and whether there are more."""
+    found: list[QueueEntry] = []
+    after: QueueId | None = None
+    while len(found) <= limit:
+        page = await store.entries(which, limit=min(PAGE, limit + 1 - len(found)), after=after)
+        found.extend(page)
+        if not page:
+            break
+        after = page[-1].message.queue_id
+    return [_view(entry) for entry in found[:limit]], len(found) > limit
+
+
+async def show_entry(store: QueueStore, queue_id: QueueId) -> QueueView | None:
+    """One message, if it is in the queue."""
+    entries = await store.entries(QueueFilter(queue_ids=(queue_id,)), limit=1)
+    return _view(entries[0]) if entries else None
+
+
+async def act(store: QueueStore, action: QueueAction, which: QueueFilter, now: float) -> int:
+    """Do it; returns how many recipients it met. Refused if none matched ids that were named."""
+    met = await store.act(action, which, now)
+    if not met and which.queue_ids:
+        ids = ", ".join(show_queue_id(queue_id) for queue_id in which.queue_ids)
+        raise Refused(f"nothing to {action.value} under {ids}", "postroom why ID tells what became of a message")
+    return met
+
+
+def _read_state(text: str) -> RecipientState:
+    for state in WAITING:
+        if state.value == text.lower():
+            return state
+    names = ", ".join(state.value for state in WAITING)
+    raise Refused(f"{text!r} is not a state of the queue", f"one of {names}")
+
+
+def _view(entry: QueueEntry) -> QueueView:
+    message = entry.message
+    sender = message.envelope.reverse_path
+    return QueueView(
+        queue_id=show_queue_id(message.queue_id),
+        sender="" if sender is None else str(sender),
+        size=message.size,
+        received_at=iso(message.received_at),
+        message_id=message.message_id,
+        account=message.account,
+        client=message.client,
+        node="" if entry.lease is None else entry.lease.node,
+        recipients=tuple(_view_recipient(recipient) for recipient in entry.recipients),
+    )
+
+
+def _view_recipient(queued: QueuedRecipient) -> RecipientView:
+    return RecipientView(
+        address=str(queued.recipient.address),
+        state=queued.state.value,
+        attempts=queued.attempts,
+        next_attempt=maybe_iso(queued.next_attempt),
+        last_attempt=maybe_iso(queued.last_attempt),
+        last_reply="" if queued.last_reply is None else str(queued.last_reply),
+        host=queued.last_peer.host,
+    )

@@ -1,0 +1,110 @@
+"""``postroom check``: looks at everything the server needs, and says what to do about what it finds."""
+
+import asyncio
+
+import typer
+
+from postroom.admin.certificate import check_certificate
+from postroom.admin.dnscheck import check_dns
+from postroom.admin.finding import Finding, Level
+from postroom.admin.portcheck import check_ports
+from postroom.cli.desk import ConfigOption, Desk, JsonOption, telling_troubles
+from postroom.cli.house import House, OpenStore
+from postroom.cli.output import print_json, say
+from postroom.config.load import examine, find
+from postroom.config.model import Settings
+from postroom.config.problems import Problem
+from postroom.directory.store import DirectoryStore
+from postroom.mail.trouble import StoreUnavailable
+
+_STYLES = {Level.OK: "green", Level.SKIPPED: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
+
+
+def check(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Check settings, ports, certificate, DNS and store. Exit code 1 if anything is wrong."""
+    house = Desk.of(context).house
+    with telling_troubles():
+        path = find(config)
+    examined = examine(path)
+    findings = [_of_problem(problem, Level.ERROR) for problem in examined.problems]
+    findings += [_of_problem(problem, Level.WARNING) for problem in examined.warnings]
+    if examined.settings is not None:
+        if not findings:
+            findings.append(Finding(Level.OK, "settings", str(path)))
+        findings += _check_all(house, examined.settings)
+    if json:
+        print_json([_shape(finding) for finding in findings])
+    else:
+        _print(findings)
+    if any(finding.level is Level.ERROR for finding in findings):
+        raise typer.Exit(1)
+
+
+def _check_all(house: House, settings: Settings) -> list[Finding]:
+    findings = list(check_ports(settings))
+    findings += check_certificate(settings.tls, settings.hostname, house.now())
+    findings += asyncio.run(_check_inside(house, settings))
+    return findings
+
+
+async def _check_inside(house: House, settings: Settings) -> list[Finding]:
+    """The store, and then the DNS for the domains in it."""
+    domains: list[str] = []
+    findings: list[Finding] = []
+    if not settings.store.file.exists():
+        what = f"{settings.store.file} does not exist yet: the first start makes it"
+        findings.append(Finding(Level.SKIPPED, "store", what))
+    else:
+        try:
+            async with house.open_store(settings) as store:
+                findings += await _check_store(store, settings)
+                domains = [domain.name for domain in await store.directory.domains()]
+                findings += await _check_directory(store.directory, domains)
+        except (StoreUnavailable, OSError) as error:
+            remedy = "see that the data folder is there, writable, and its disk not full"
+            findings.append(Finding(Level.ERROR, "store", f"cannot be used: {error}", remedy))
+    resolver = house.resolver(settings.dns)
+    findings += [finding async for finding in check_dns(resolver, settings.hostname, domains)]
+    return findings
+
+
+async def _check_store(store: OpenStore, settings: Settings) -> list[Finding]:
+    problems = (await store.check()).problems
+    if not problems:
+        return [Finding(Level.OK, "store", str(settings.store.file))]
+    remedy = "stop the server and restore the file from a backup"
+    return [Finding(Level.ERROR, "store", problem, remedy) for problem in problems]
+
+
+async def _check_directory(directory: DirectoryStore, domains: list[str]) -> list[Finding]:
+    if not domains:
+        return [Finding(Level.WARNING, "directory", "no domain: no mail is accepted", "postroom domain add DOMAIN")]
+    keys = [f"postmaster@{domain}" for domain in domains]
+    found = await directory.find(keys)
+    return [  # RFC 5321 §4.5.1: postmaster is required
+        Finding(
+            Level.WARNING, "directory", f"{key} does not exist", f"postroom alias add {key} WHO, or delivery.postmaster"
+        )
+        for key, entry in zip(keys, found, strict=True)
+        if entry is None
+    ]
+
+
+def _of_problem(problem: Problem, level: Level) -> Finding:
+    key = f"{problem.key}: " if problem.key else ""
+    return Finding(level, "settings", f"{problem.place}: {key}{problem.what}", problem.remedy)
+
+
+def _shape(finding: Finding) -> dict[str, str]:
+    return {"level": finding.level.value, "area": finding.area, "what": finding.what, "remedy": finding.remedy}
+
+
+def _print(findings: list[Finding]) -> None:
+    for finding in findings:
+        typer.secho(f"{finding.level.value:<8}", fg=_STYLES[finding.level], nl=False)
+        say(f"{finding.area:<12} {finding.what}")
+        if finding.remedy and finding.level is not Level.OK:
+            say(f"{'':<21} remedy: {finding.remedy}")
+    errors = sum(finding.level is Level.ERROR for finding in findings)
+    warnings = sum(finding.level is Level.WARNING for finding in findings)
+    say(f"{errors} errors, {warnings} warnings")

@@ -1,0 +1,90 @@
+"""What the commands need of the house: the port to the composition root; tests bring a house of their own."""
+
+import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+from postroom.config.model import DnsSettings, Settings
+from postroom.directory.store import DirectoryStore
+from postroom.dns.resolver import Resolver
+from postroom.mailbox.store import MailboxStore
+from postroom.queue.store import QueueStore
+from postroom.report.history import HistoryStore
+
+
+class StoreLook(Protocol):
+    """What a look through the store found; ``problems`` is empty for a sound one."""
+
+    @property
+    def problems(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+class OpenStore(Protocol):
+    """The store while it is open. ``check`` looks through all of it."""
+
+    @property
+    def queue(self) -> QueueStore: ...  # noqa: D102 - the name says it
+    @property
+    def mailbox(self) -> MailboxStore: ...  # noqa: D102
+    @property
+    def directory(self) -> DirectoryStore: ...  # noqa: D102
+    @property
+    def history(self) -> HistoryStore: ...  # noqa: D102
+    async def check(self) -> StoreLook: ...  # noqa: D102
+
+
+class House(Protocol):
+    """The rooms below, as commands use them."""
+
+    def serve(self, settings: Settings, config_path: Path) -> int:
+        """Run the server until it is told to stop; the exit code."""
+        ...
+
+    def open_store(self, settings: Settings) -> AbstractAsyncContextManager[OpenStore]:
+        """The store, also while a server runs. Raises StoreUnavailable."""
+        ...
+
+    def resolver(self, settings: DnsSettings) -> Resolver:
+        """Who asks the DNS."""
+        ...
+
+    def hash_password(self, password: str) -> str:
+        """What the directory keeps of a password."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch."""
+        ...
+
+
+class RealHouse:
+    """This house. Rooms are opened when a command needs them: ``--help`` should not wait for a database driver."""
+
+    def serve(self, settings: Settings, config_path: Path) -> int:
+        """Run the server."""
+        from postroom import app
+
+        return app.serve(settings, config_path)
+
+    def open_store(self, settings: Settings) -> AbstractAsyncContextManager[OpenStore]:
+        """The store of the settings."""
+        from postroom import app
+
+        return app.open_store(settings)
+
+    def resolver(self, settings: DnsSettings) -> Resolver:
+        """The name servers of the settings."""
+        from postroom.dns.dnspython import DnspythonResolver
+
+        return DnspythonResolver(settings)
+
+    def hash_password(self, password: str) -> str:
+        """An argon2 hash."""
+        from postroom.directory.credentials import hash_password
+
+        return hash_password(password)
+
+    def now(self) -> float:
+        """The machine's clock."""
+        return time.time()

@@ -1,0 +1,107 @@
+"""``postroom init``: everything a new server needs, in one folder."""
+
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postroom.admin.accounts import add_account, read_address
+from postroom.admin.aliases import put_alias
+from postroom.admin.dnscheck import records_to_publish
+from postroom.admin.domains import add_domain, read_domain
+from postroom.admin.setup import Laid, lay_out
+from postroom.cli.desk import Desk, PasswordStdinOption, telling_troubles
+from postroom.cli.house import House, OpenStore
+from postroom.cli.output import say
+from postroom.cli.passwords import obtain_password
+from postroom.config.load import load
+from postroom.config.model import Settings
+from postroom.mail.address import Address
+
+
+def init(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the new server.")] = Path(),
+    *,
+    hostname: Annotated[str, typer.Option("--hostname", help="Full name of this machine.", show_default=False)] = "",
+    domain: Annotated[str, typer.Option("--domain", help="First domain whose mail is ours.", show_default=False)] = "",
+    user: Annotated[
+        str,
+        typer.Option("--user", metavar="ADDRESS", help="First account; postmaster leads to it.", show_default=False),
+    ] = "",
+    password_stdin: PasswordStdinOption = False,
+    public: Annotated[bool, typer.Option("--public", help="Ports 25, 587, 465, 110 and 995 on all addresses.")] = False,
+) -> None:
+    """Make a settings file, a data folder and a certificate; print the DNS records to publish.
+
+    On a terminal it asks for what the options do not say. Nothing is overwritten.
+    """
+    house = Desk.of(context).house
+    with telling_troubles():
+        hostname = read_domain(hostname or _ask("Full name of this machine", _default_hostname()))
+        domain = domain or (_ask("First domain whose mail is ours (empty for none)", "") if not user else "")
+        address = read_address(user) if user else None
+        name = read_domain(domain) if domain else address.domain if address is not None else ""
+        password = obtain_password(from_stdin=password_stdin) if address is not None else ""
+        laid = lay_out(folder, hostname, house.now(), public=public)
+        settings = load(laid.settings)
+        if name:
+            _fill(house, settings, name, address, password)
+    _report(laid, hostname, name, address)
+
+
+def _fill(house: House, settings: Settings, domain: str, address: Address | None, password: str) -> None:
+    """The first domain and the first account."""
+    hashed = house.hash_password(password) if address is not None else ""
+
+    async def job(store: OpenStore, settings: Settings) -> None:
+        await add_domain(store.directory, domain, house.now())
+        if address is None:
+            return
+        if address.domain != domain:
+            await add_domain(store.directory, address.domain, house.now())
+        quota = settings.delivery.default_quota
+        await add_account(store.directory, str(address), hashed, quota, house.now())
+        postmaster = f"postmaster@{domain}"
+        if address.key != postmaster:  # RFC 5321 §4.5.1: every domain has one
+            await put_alias(store.directory, postmaster, [str(address)])
+
+    Desk(house).work_in(settings, job)
+
+
+def _ask(question: str, default: str) -> str:
+    """The answer on a terminal, the default elsewhere."""
+    if not sys.stdin.isatty():
+        return default
+    return str(typer.prompt(question, default=default, show_default=bool(default)))
+
+
+def _default_hostname() -> str:
+    name = socket.getfqdn()
+    return name if "." in name else "localhost.localdomain"
+
+
+def _report(laid: Laid, hostname: str, domain: str, address: Address | None) -> None:
+    option = f" -c {laid.settings}"
+    say(f"settings     {laid.settings}")
+    say(f"data         {laid.data}")
+    say(f"certificate  {laid.certificate} (self-signed)")
+    if domain:
+        say(f"domain       {domain}")
+    if address is not None:
+        say(f"account      {address}")
+    say("")
+    say("Publish in the DNS (ADDRESS is this machine's public address):")
+    for name, kind, data in records_to_publish(hostname, [domain] if domain else []):
+        say(f"  {name}  {kind}  {data}")
+    say("and ask the owner of ADDRESS for a PTR record that points back to " + hostname)
+    say("")
+    say("Next:")
+    if not domain:
+        say(f"  postroom domain add example.org{option}")
+    if address is None:
+        say(f"  postroom user add NAME@{domain or 'example.org'}{option}")
+    say(f"  postroom check{option}")
+    say(f"  postroom serve{option}")

@@ -1,0 +1,233 @@
+"""``postroom queue``: what waits to be delivered, and what to do with it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from postroom.admin import queue
+from postroom.admin.moments import size
+from postroom.admin.queue import QueueView, make_filter
+from postroom.admin.refusal import Refused
+from postroom.cli.desk import ConfigOption, Desk, JsonOption, done, telling_troubles
+from postroom.cli.house import OpenStore
+from postroom.cli.output import print_facts, print_json, print_table, say
+from postroom.config.model import Settings
+from postroom.mail.message import QueueId, read_queue_id
+from postroom.queue.model import QueueAction, QueueFilter
+
+IdsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Queue ids, as listed.", show_default=False)
+]
+DomainOption = Annotated[str, typer.Option("--domain", metavar="DOMAIN", help="Recipients in this domain.")]
+SenderOption = Annotated[
+    str | None, typer.Option("--sender", metavar="ADDRESS", help='From this sender; "" is the null sender (bounces).')
+]
+RecipientOption = Annotated[str, typer.Option("--recipient", metavar="ADDRESS", help="To this recipient.")]
+StateOption = Annotated[
+    list[str] | None,
+    typer.Option("--state", metavar="STATE", help="queued, leased, held or deferred; may be repeated."),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Everything in the queue.")]
+
+
+def commands() -> typer.Typer:
+    """The group."""
+    group = typer.Typer(no_args_is_help=True, help="The queue: list, show, retry, hold, release, remove.")
+    group.command("list")(list_all)
+    group.command("show")(show)
+    group.command("retry")(retry)
+    group.command("hold")(hold)
+    group.command("release")(release)
+    group.command("remove")(remove)
+    return group
+
+
+def list_all(
+    context: typer.Context,
+    *,
+    ids: IdsArgument = None,
+    domain: DomainOption = "",
+    sender: SenderOption = None,
+    recipient: RecipientOption = "",
+    state: StateOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Messages at most.")] = 100,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List what waits, oldest first: a line for each recipient with its last reply and the next time."""
+    with telling_troubles():
+        which = make_filter(ids or (), domain, sender, recipient, state or ())
+
+    async def job(store: OpenStore, _: Settings) -> tuple[Sequence[QueueView], bool]:
+        return await queue.list_queue(store.queue, which, limit)
+
+    views, more = Desk.of(context).work(config, job)
+    if json:
+        print_json({"messages": list(views), "more": more})
+        return
+    rows = [
+        (
+            view.queue_id if number == 0 else "",
+            f"<{view.sender}>" if number == 0 else "",
+            one.address,
+            one.state,
+            one.attempts,
+            _short(one.next_attempt),
+            one.last_reply,
+        )
+        for view in views
+        for number, one in enumerate(view.recipients)
+    ]
+    if not rows:
+        say("nothing in the queue matches" if which != QueueFilter() else "the queue is empty")
+        return
+    print_table(("id", "sender", "recipient", "state", "tries", "next (UTC)", "last reply"), rows)
+    if more:
+        say(f"there are more than {limit}: --limit shows more")
+
+
+def show(
+    context: typer.Context,
+    queue_id: Annotated[str, typer.Argument(metavar="ID", help="Queue id.", show_default=False)],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one message in the queue."""
+    with telling_troubles():
+        read = _read_id(queue_id)
+
+    async def job(store: OpenStore, _: Settings) -> QueueView:
+        view = await queue.show_entry(store.queue, read)
+        if view is None:
+            raise Refused(f"{queue_id} is not in the queue", f"postroom why {queue_id} tells what became of it")
+        return view
+
+    view = Desk.of(context).work(config, job)
+    if json:
+        print_json(view)
+        return
+    print_facts(
+        {
+            "id": view.queue_id,
+            "sender": f"<{view.sender}>",
+            "size": size(view.size),
+            "received": view.received_at,
+            "message-id": view.message_id or "none",
+            "submitted by": view.account or view.client or "this server",
+        }
+    )
+    for one in view.recipients:
+        say("")
+        print_facts(
+            {
+                "recipient": one.address,
+                "state": one.state,
+                "attempts": one.attempts,
+                "next attempt": one.next_attempt or "none",
+                "last attempt": one.last_attempt or "none",
+                "last reply": f"{one.host}: {one.last_reply}" if one.host else one.last_reply or "none",
+            }
+        )
+
+
+def retry(
+    context: typer.Context,
+    *,
+    ids: IdsArgument = None,
+    domain: DomainOption = "",
+    sender: SenderOption = None,
+    recipient: RecipientOption = "",
+    state: StateOption = None,
+    everything: AllOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Try again now what waits for a later attempt."""
+    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
+    _act(context, config, QueueAction.RETRY, which, "due now")
+
+
+def hold(
+    context: typer.Context,
+    *,
+    ids: IdsArgument = None,
+    domain: DomainOption = "",
+    sender: SenderOption = None,
+    recipient: RecipientOption = "",
+    state: StateOption = None,
+    everything: AllOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Keep messages from being attempted until they are released."""
+    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
+    _act(context, config, QueueAction.HOLD, which, "held")
+
+
+def release(
+    context: typer.Context,
+    *,
+    ids: IdsArgument = None,
+    domain: DomainOption = "",
+    sender: SenderOption = None,
+    recipient: RecipientOption = "",
+    state: StateOption = None,
+    everything: AllOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Let held messages go on."""
+    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
+    _act(context, config, QueueAction.RELEASE, which, "released")
+
+
+def remove(
+    context: typer.Context,
+    *,
+    ids: IdsArgument = None,
+    domain: DomainOption = "",
+    sender: SenderOption = None,
+    recipient: RecipientOption = "",
+    state: StateOption = None,
+    everything: AllOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Remove recipients from the queue for good; nobody is told."""
+    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
+    _act(context, config, QueueAction.REMOVE, which, "removed")
+
+
+def _choose(
+    *,
+    ids: list[str] | None,
+    domain: str,
+    sender: str | None,
+    recipient: str,
+    state: list[str] | None,
+    everything: bool,
+) -> QueueFilter:
+    """The filter; everything only if it was asked for in so many words."""
+    with telling_troubles():
+        which = make_filter(ids or (), domain, sender, recipient, state or ())
+    if (which == QueueFilter()) is not everything:
+        raise typer.BadParameter("name ids, a filter (--domain, --sender, --recipient, --state), or --all by itself")
+    return which
+
+
+def _act(context: typer.Context, config: ConfigOption, action: QueueAction, which: QueueFilter, word: str) -> None:
+    desk = Desk.of(context)
+
+    async def job(store: OpenStore, _: Settings) -> int:
+        return await queue.act(store.queue, action, which, desk.house.now())
+
+    met = desk.work(config, job)
+    done(f"{met} recipient{'' if met == 1 else 's'} {word}")
+
+
+def _read_id(text: str) -> QueueId:
+    try:
+        return read_queue_id(text)
+    except ValueError as error:
+        raise Refused(str(error), "postroom queue list shows the ids") from error
+
+
+def _short(moment: str | None) -> str:
+    return "" if moment is None else moment[:19].replace("T", " ")

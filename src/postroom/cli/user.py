@@ -1,0 +1,189 @@
+"""``postroom user``: the accounts."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from postroom.admin import accounts
+from postroom.admin.accounts import AccountView
+from postroom.admin.domains import read_domain
+from postroom.admin.moments import size
+from postroom.admin.refusal import Refused
+from postroom.cli.desk import ConfigOption, Desk, JsonOption, PasswordStdinOption, done, telling_troubles
+from postroom.cli.house import OpenStore
+from postroom.cli.output import print_facts, print_json, print_table
+from postroom.cli.passwords import obtain_password
+from postroom.config.model import Settings, Size
+from postroom.mail.address import Address
+
+AddressArgument = Annotated[
+    str, typer.Argument(metavar="ADDRESS", help="Address of the account, as in alice@example.org.", show_default=False)
+]
+DomainOption = Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", help="Only those of one domain.")]
+
+
+def commands() -> typer.Typer:
+    """The group."""
+    group = typer.Typer(
+        no_args_is_help=True, help="Accounts: add, list, show, remove, password, quota, enable, disable."
+    )
+    group.command("add")(add)
+    group.command("list")(list_all)
+    group.command("show")(show)
+    group.command("remove")(remove)
+    group.command("password")(password)
+    group.command("quota")(quota)
+    group.command("enable")(enable)
+    group.command("disable")(disable)
+    return group
+
+
+def add(
+    context: typer.Context,
+    address: AddressArgument,
+    *,
+    password_stdin: PasswordStdinOption = False,
+    no_password: Annotated[bool, typer.Option("--no-password", help="Receives mail, but cannot log in yet.")] = False,
+    quota_text: Annotated[
+        str | None, typer.Option("--quota", metavar="SIZE", help='Quota as in "2GiB"; 0 for none [settings].')
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Add an account. The password is asked for on a terminal, or read with --password-stdin."""
+    desk = Desk.of(context)
+    with telling_troubles():
+        quota = None if quota_text is None else _read_size(quota_text)
+        hashed = "" if no_password else desk.house.hash_password(obtain_password(from_stdin=password_stdin))
+
+    async def job(store: OpenStore, settings: Settings) -> Address:
+        granted = settings.delivery.default_quota if quota is None else quota
+        return await accounts.add_account(store.directory, address, hashed, granted, desk.house.now())
+
+    done(f"added {desk.work(config, job)}")
+
+
+def list_all(
+    context: typer.Context, domain: DomainOption = None, config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """List the accounts."""
+
+    async def job(store: OpenStore, _: Settings) -> Sequence[AccountView]:
+        return await accounts.list_accounts(store.directory, read_domain(domain) if domain else None)
+
+    views = Desk.of(context).work(config, job)
+    if json:
+        print_json(list(views))
+    else:
+        rows = [(view.address, _login(view), view.messages, size(view.octets), _quota(view)) for view in views]
+        print_table(("address", "login", "messages", "size", "quota"), rows)
+
+
+def show(
+    context: typer.Context, address: AddressArgument, config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """Show one account, with the aliases that lead to it."""
+
+    async def job(store: OpenStore, _: Settings) -> AccountView:
+        return await accounts.show_account(store.directory, address)
+
+    view = Desk.of(context).work(config, job)
+    if json:
+        print_json(view)
+        return
+    print_facts(
+        {
+            "address": view.address,
+            "login": _login(view),
+            "mailbox": f"{view.messages} messages, {size(view.octets)}",
+            "quota": _quota(view),
+            "aliases": ", ".join(view.aliases) or "none",
+            "since": view.created_at,
+        }
+    )
+
+
+def remove(
+    context: typer.Context,
+    address: AddressArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Remove an account and its mailbox, for good."""
+    if not yes:
+        typer.confirm(f"Remove {address} and all of its mail?", abort=True)
+
+    async def job(store: OpenStore, _: Settings) -> Address:
+        return await accounts.remove_account(store.directory, address)
+
+    done(f"removed {Desk.of(context).work(config, job)}")
+
+
+def password(
+    context: typer.Context,
+    address: AddressArgument,
+    password_stdin: PasswordStdinOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Set a new password: asked for on a terminal, or read with --password-stdin."""
+    desk = Desk.of(context)
+    with telling_troubles():
+        hashed = desk.house.hash_password(obtain_password(from_stdin=password_stdin))
+
+    async def job(store: OpenStore, _: Settings) -> Address:
+        return await accounts.change_account(store.directory, address, hashed=hashed)
+
+    done(f"new password for {desk.work(config, job)}")
+
+
+def quota(
+    context: typer.Context,
+    address: AddressArgument,
+    text: Annotated[str, typer.Argument(metavar="SIZE", help='As in "2GiB"; 0 for none.', show_default=False)],
+    config: ConfigOption = None,
+) -> None:
+    """Set the quota of a mailbox."""
+    with telling_troubles():
+        octets = _read_size(text)
+
+    async def job(store: OpenStore, _: Settings) -> Address:
+        return await accounts.change_account(store.directory, address, quota=octets)
+
+    done(f"quota of {Desk.of(context).work(config, job)}: {size(octets) if octets else 'none'}")
+
+
+def enable(context: typer.Context, address: AddressArgument, config: ConfigOption = None) -> None:
+    """Let the account log in and receive again."""
+    done(f"enabled {_set_enabled(context, address, config, enabled=True)}")
+
+
+def disable(context: typer.Context, address: AddressArgument, config: ConfigOption = None) -> None:
+    """Keep the account from logging in and receiving; its mail stays."""
+    done(f"disabled {_set_enabled(context, address, config, enabled=False)}")
+
+
+def _set_enabled(context: typer.Context, address: str, config: ConfigOption, *, enabled: bool) -> Address:
+    async def job(store: OpenStore, _: Settings) -> Address:
+        return await accounts.change_account(store.directory, address, enabled=enabled)
+
+    return Desk.of(context).work(config, job)
+
+
+def _read_size(text: str) -> int:
+    try:
+        return TypeAdapter(Size).validate_python(text)
+    except ValidationError as error:
+        raise Refused(
+            f"{text!r} is not a size", 'write octets, or text such as "500MiB", "2GiB"; 0 for none'
+        ) from error
+
+
+def _login(view: AccountView) -> str:
+    if not view.enabled:
+        return "disabled"
+    return "yes" if view.has_password else "no password"
+
+
+def _quota(view: AccountView) -> str:
+    return size(view.quota) if view.quota else "none"
