@@ -27,7 +27,7 @@ ROUTE_KEPT = 10.0
 _MAX_ROUTES = 20_000  # domains whose line is remembered
 _OUR_FAULT = Reply.of(451, "4.3.0", "local trouble, tried again later")
 
-OnSettled = Callable[[Held, int, float | None], None]
+OnSettled = Callable[[Held, tuple[QueuedRecipient, ...], float | None], None]
 """Some recipients of a held message are settled; the time says when something of theirs is due again."""
 
 
@@ -300,7 +300,7 @@ class Dispatcher:
 
     def _record(self, item: Item, outcomes: Mapping[int, Outcome], site: Site | None, seconds: float) -> None:
         held = item.held
-        done = partial(self._on_settled, held, len(item.recipients))
+        done = partial(self._on_settled, held, item.recipients)
         self._settler.record(
             Attempt(held.message, item.recipients, outcomes, site, seconds, done, held.content, held.take_history())
         )
@@ -312,12 +312,12 @@ class Dispatcher:
 
     def _give_back(self, item: Item) -> None:
         """Return recipients to the store unattempted. That they are due is no news to anyone here."""
-        held, count = item.held, len(item.recipients)
+        held, recipients = item.held, item.recipients
 
         def done(_due: float | None) -> None:
-            self._on_settled(held, count, None)
+            self._on_settled(held, recipients, None)
 
-        self._settler.give_back(held.message, item.recipients, done, held.take_history())
+        self._settler.give_back(held.message, recipients, done, held.take_history())
 
     def _complain(self, error: str, trace: str) -> None:
         self._reporter.tell(InternalError("carrier", error, trace))

@@ -18,20 +18,25 @@ its attempts, warnings and expiry go on, and at a pace that leaves the store to 
 FORGOTTEN_AFTER = 60.0
 """Seconds after which a site that nobody wants to go to is forgotten."""
 
+REMEMBERED = 5 * 3600.0
+"""The same for a site that was dead: longer than the longest wait for the next attempt there."""
+
 RECIPIENTS_AT_ONCE = 100
 """Recipients of one request: what every server must take in one transaction (RFC 5321 §4.5.3.1.8)."""
 
 
 class Held:
-    """A message with leased recipients in memory. ``left`` counts those that have not been settled yet."""
+    """A message with leased recipients in memory. ``open`` are the numbers of those that have not been settled yet,
+    ``until`` is when an attempt may begin at the latest.
+    """
 
-    __slots__ = ("content", "history", "left", "message", "octets", "until")
+    __slots__ = ("content", "history", "message", "octets", "open", "until")
 
     def __init__(self, leased: LeasedMessage, until: float) -> None:
         self.message = leased.message
         self.content = leased.content
         self.octets = len(leased.content or b"")
-        self.left = len(leased.recipients)
+        self.open = {one.number for one in leased.recipients}
         self.until = until
         self.history: tuple[HistoryRow, ...] = ()
 
@@ -139,7 +144,7 @@ class Line:
         """Whether nothing would be lost by forgetting it."""
         if self.items or self.active or self.queued:
             return False
-        return monotonic > max(self.used_at + FORGOTTEN_AFTER, self.dead_until + self._pause)
+        return monotonic > self.used_at + (FORGOTTEN_AFTER if self.failures < DEAD_AFTER else REMEMBERED)
 
     def note(self, outcomes: Iterable[Outcome], monotonic: float, first_pause: float, longest_pause: float) -> bool:
         """Learn from an attempt; True if the site has turned out dead just now."""

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
-from postroom.mail.delivery import RouteKind
+from postroom.mail.delivery import QueuedRecipient, RouteKind
+from postroom.mail.message import QueueId
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.carrier import Carrier, Router
 from postroom.queue.dispatch import Dispatcher
@@ -67,7 +68,7 @@ class Scheduler:
             on_settled=self._settled,
             hungry=self.wake,
         )
-        self._held: set[Held] = set()
+        self._held: dict[QueueId, list[Held]] = {}
         self._places = 0
         self._octets = 0
         self._starved = False
@@ -180,25 +181,41 @@ class Scheduler:
         count = 0
         for leased in answer.messages:
             count += len(leased.recipients)
-            self._places += len(leased.recipients)
-            self._octets += len(leased.content or b"")
-            self._admit(leased, lease)
+            fresh = self._without_held(leased, lease) if leased.message.queue_id in self._held else leased
+            if fresh.recipients:
+                self._places += len(fresh.recipients)
+                self._octets += len(fresh.content or b"")
+                self._admit(fresh, lease)
         return count
+
+    def _without_held(self, leased: LeasedMessage, lease: Lease) -> LeasedMessage:
+        """Without recipients that we have in hand still: their lease ran out before it could be renewed, and it is ours
+        again. To begin anew would deliver them twice.
+        """
+        in_hand: set[int] = set()
+        for held in self._held[leased.message.queue_id]:
+            held.until = self._good_until(lease)
+            in_hand |= held.open
+        recipients = tuple(one for one in leased.recipients if one.number not in in_hand)
+        return LeasedMessage(leased.message, recipients, leased.content, leased.lost_leases)
 
     def _admit(self, leased: LeasedMessage, lease: Lease) -> None:
         held = Held(leased, self._good_until(lease))
         if leased.lost_leases:
             held.history = self._tell_lost(leased)
-        self._held.add(held)
+        self._held.setdefault(leased.message.queue_id, []).append(held)
         self._dispatcher.admit(held, leased.recipients)
 
-    def _settled(self, held: Held, recipients: int, due: float | None) -> None:
+    def _settled(self, held: Held, recipients: tuple[QueuedRecipient, ...], due: float | None) -> None:
         """The store has what became of some recipients of a held message."""
-        self._places -= recipients
-        held.left -= recipients
-        if not held.left:
+        self._places -= len(recipients)
+        held.open.difference_update([one.number for one in recipients])
+        if not held.open:
             self._octets -= held.octets
-            self._held.discard(held)
+            together = self._held[held.message.queue_id]
+            together.remove(held)
+            if not together:
+                del self._held[held.message.queue_id]
         if due is not None and due < self._wakes_at:
             self._alarm.set()
         if self._starved and self._places * 2 <= self._settings.ready:
@@ -209,7 +226,7 @@ class Scheduler:
         """Prolong the leases in the second half of their life."""
         now = self._clock.now()
         half = self._settings.lease / 2
-        due = [held for held in self._held if held.until - now < half]
+        due = [held for together in self._held.values() for held in together if held.until - now < half]
         if due:
             lease = Lease(self._node, now + self._settings.lease)
             await self._store.renew([held.message.queue_id for held in due], lease)
