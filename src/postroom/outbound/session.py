@@ -322,10 +322,7 @@ class Session:
     # The end.
 
     async def quit(self) -> None:
-        """Say QUIT if the connection is in order, and close. Nothing is raised."""
-        if not self.usable:
-            self.abort()
-            return
+        """Say QUIT and close, at once where the host does not answer. Nothing is raised."""
         try:
             await self.ask(_QUIT, Step.CONNECT, QUIT_TIMEOUT)
         except (AttemptEnded, LocalProtocolError):

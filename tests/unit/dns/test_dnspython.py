@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import dns.resolver
 import pytest
 from tests.fakes.dns_server import DnsServer
 
@@ -120,3 +121,19 @@ async def test_questions_side_by_side() -> None:
         resolver = make_resolver(server)
         answers = await asyncio.gather(*[resolver.mx("example.org") for _ in range(50)])
         assert all(len(answer.records) == 2 for answer in answers)
+
+
+async def test_without_servers_the_systems_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(resolver: dns.resolver.BaseResolver, path: str) -> None:
+        resolver.nameservers = ["192.0.2.7"]
+
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
+    assert DnspythonResolver(DnsSettings())._resolver.nameservers == ["192.0.2.7"]
+
+
+async def test_without_a_resolv_conf_the_server_on_this_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(resolver: dns.resolver.BaseResolver, path: str) -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
+    assert DnspythonResolver(DnsSettings())._resolver.nameservers == ["127.0.0.1"]
