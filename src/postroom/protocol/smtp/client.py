@@ -10,6 +10,7 @@ from postroom.protocol.smtp.commands import (
     Command,
     EndOfContent,
     SayAuth,
+    SayAuthCancel,
     SayAuthResponse,
     SayData,
     SayHello,
@@ -218,7 +219,7 @@ class SmtpClient:
             case SayStartTls() if reply.code == 220:
                 self._state = ClientState.HANDSHAKE
                 self._lines.clear()  # RFC 3207 §4.2, and nothing injected before the handshake is believed
-            case SayAuth() | SayAuthResponse():
+            case SayAuth() | SayAuthResponse() | SayAuthCancel():
                 self._state = ClientState.AUTH if reply.code == 334 else ClientState.READY
             case SayMail():
                 self._mail_refused = not good

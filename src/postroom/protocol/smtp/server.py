@@ -257,13 +257,10 @@ class SmtpServer:
 
     def _bad_line(self, bad: BadLine) -> ServerEvent:
         shown = self._show(bad.head, "")
-        match bad.fault:
-            case LineFault.ENDLESS:
-                return self._give_up(replies.LINE_TOO_LONG, "", shown)
-            case LineFault.TOO_LONG:
-                return self._refuse(Refused(replies.LINE_TOO_LONG), "", shown)
-            case LineFault.BARE_LF:
-                return self._refuse(Refused(replies.BARE_LF_LINE), "", shown)
+        if bad.fault is LineFault.ENDLESS:
+            return self._give_up(replies.LINE_TOO_LONG, "", shown)
+        reply = replies.BARE_LF_LINE if bad.fault is LineFault.BARE_LF else replies.LINE_TOO_LONG
+        return self._refuse(Refused(reply), "", shown)
 
     def _show(self, line: bytes, verb: str) -> str:
         """What a log may see of a refused line. Nothing, where a password may stand in it."""
