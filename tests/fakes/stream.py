@@ -105,6 +105,10 @@ class MemoryStream:
         self.closed = True
         self._wake()
 
+    def abort(self) -> None:
+        """Close at once; here the same."""
+        self.close()
+
     # The client's side.
 
     def feed(self, *pieces: bytes) -> None:
