@@ -93,6 +93,7 @@ class House:
             dsns=self.dsns,
             clock=self.clock,
             reporter=self.reporter,
+            outage=self.outage,
         )
 
     @asynccontextmanager

@@ -6,9 +6,11 @@ from typing import Protocol
 from postroom.clock import Clock
 from postroom.directory.model import Resolution
 from postroom.mail.message import Message
+from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.dsn import DsnMaker, Resolve
 from postroom.queue.expansion import Expansion, build, expand
 from postroom.queue.model import Draft, Intake, Lease, LeasedMessage
+from postroom.queue.outage import Outage
 from postroom.queue.store import QueueStore
 from postroom.report.events import MessageAccepted
 from postroom.report.reporter import Reporter
@@ -35,7 +37,10 @@ class ReadyList(Protocol):
 
 
 class IntakeDoor:
-    """Takes messages in, whatever brings them: SMTP, submission, the command line."""
+    """Takes messages in, whatever brings them: SMTP, submission, the command line.
+
+    ``outage`` is shared with the scheduler and the settler where there are such, so that trouble is told once.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class IntakeDoor:
         dsns: DsnMaker,
         clock: Clock,
         reporter: Reporter,
+        outage: Outage | None = None,
     ) -> None:
         self._store = store
         self._ready = ready
@@ -53,6 +59,7 @@ class IntakeDoor:
         self._dsns = dsns
         self._clock = clock
         self._reporter = reporter
+        self._outage = outage or Outage(reporter)
 
     async def accept(self, draft: Draft) -> Message:
         """On return the message is on disk, placed or queued, and its DSN-on-success with it: ``250`` may be said.
@@ -100,10 +107,14 @@ class IntakeDoor:
         dsn = None
         if expansion.reports:
             dsn = await self._dsns.make(intake.message, expansion.reports, draft.content, start=draft.content_start)
+        try:
+            await self._store.take_in((intake,) if dsn is None else (intake, dsn))
+        except StoreUnavailable as error:
+            self._outage.failed("take in", error)
+            raise
+        self._outage.worked("take in")
         if dsn is None:
-            await self._store.take_in((intake,))
             return
-        await self._store.take_in((intake, dsn))
         self._dsns.tell(dsn, intake.message, expansion.reports)
         if dsn.queued:
             self._ready.wake()

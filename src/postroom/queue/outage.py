@@ -9,21 +9,24 @@ LONGEST_WAIT = 30.0
 
 
 class Outage:
-    """The standing of the store as its callers in this process see it."""
+    """The standing of the store as its callers in this process see it.
+
+    Each kind of work (``lease``, ``settle``, ``take in``) fails and recovers by itself: a full disk may still be read.
+    """
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._wait = 0.0
+        self._waits: dict[str, float] = {}
 
-    def failed(self, error: Exception) -> float:
+    def failed(self, work: str, error: Exception) -> float:
         """The store failed. Returns the seconds to wait before the next try."""
-        if not self._wait:
-            self._reporter.tell(StoreTrouble(str(error)))
-        self._wait = min(self._wait * 2, LONGEST_WAIT) if self._wait else FIRST_WAIT
-        return self._wait
+        if not self._waits:
+            self._reporter.tell(StoreTrouble(f"{work}: {error}"))
+        wait = min(self._waits.get(work, FIRST_WAIT / 2) * 2, LONGEST_WAIT)
+        self._waits[work] = wait
+        return wait
 
-    def worked(self) -> None:
+    def worked(self, work: str) -> None:
         """The store did what it was asked."""
-        if self._wait:
-            self._wait = 0.0
+        if self._waits and self._waits.pop(work, None) is not None and not self._waits:
             self._reporter.tell(StoreTrouble("the store works again", recovered=True))

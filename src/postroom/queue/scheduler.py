@@ -139,9 +139,9 @@ class Scheduler:
         try:
             await self._renew()
             pause = await self._fill()
-            self._outage.worked()
+            self._outage.worked("lease")
         except StoreUnavailable as error:
-            pause = self._outage.failed(error)
+            pause = self._outage.failed("lease", error)
         except Exception as error:  # noqa: BLE001 - mail must not stop for a bug: it is told, and tried again
             trace = "".join(traceback.format_exception(error))
             self._reporter.tell(InternalError("scheduler", repr(error), trace))

@@ -185,7 +185,7 @@ class Settler:
             try:
                 await self._store.settle([writing.settlement for writing in batch])
             except StoreUnavailable as error:
-                await self._clock.sleep(self._outage.failed(error))
+                await self._clock.sleep(self._outage.failed("settle", error))
                 continue
             except Exception as error:  # noqa: BLE001 - a bug in one settlement must not stop the others
                 if len(batch) > 1:
@@ -196,7 +196,7 @@ class Settler:
                 batch[0].done(None)
                 return
             break
-        self._outage.worked()
+        self._outage.worked("settle")
         for writing in batch:
             self._settled(writing)
 
@@ -242,12 +242,13 @@ class Settler:
             try:
                 dsn = await self._dsns.make(attempt.message, writing.reports, attempt.content)
             except StoreUnavailable as error:
-                await self._clock.sleep(self._outage.failed(error))
+                await self._clock.sleep(self._outage.failed("DSN", error))
                 continue
             except Exception as error:  # noqa: BLE001 - a DSN that cannot be made must not keep the outcome from the store
                 self._complain(error)
                 return writing
             break
+        self._outage.worked("DSN")
         row = self._dsn_row(attempt.message, dsn, writing.reports)
         settled = Settlement(
             settlement.queue_id, settlement.node, settlement.recipients, dsn, (*settlement.history, row)

@@ -12,7 +12,7 @@ from postroom.mail.envelope import Notify, Recipient
 from postroom.mail.session import Client, Role, TlsFacts
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.model import ContentChunk
-from postroom.report.events import DsnMade, MessageAccepted
+from postroom.report.events import DsnMade, MessageAccepted, StoreTrouble
 
 
 def far(address: str) -> Address:
@@ -116,8 +116,10 @@ async def test_a_store_that_fails_takes_nothing_and_the_place_is_free_again() ->
         with pytest.raises(StoreUnavailable):
             await house.send("bob@far.example")
     assert not house.told(MessageAccepted)
+    assert [trouble.recovered for trouble in house.told(StoreTrouble)] == [False]
     house.store.failing.clear()
     await house.send("bob@far.example")
+    assert [trouble.recovered for trouble in house.told(StoreTrouble)] == [False, True]
     assert house.store.intakes[0].lease is not None
 
 
