@@ -1,0 +1,63 @@
+"""The chain asks in order, stops at the first objection, and does not ask who does not want to be asked."""
+
+from postroom.directory.model import NotLocal
+from postroom.mail.address import Address
+from postroom.mail.envelope import Envelope, Recipient
+from postroom.mail.headers import glance
+from postroom.mail.reply import Reply
+from postroom.mail.session import Client, Role
+from postroom.policy.chain import Chain
+from postroom.policy.limits import SessionLimits
+from postroom.policy.stage import AtMail, AtMessage, AtRcpt, Stage
+from postroom.policy.verdict import ACCEPT, Defer, Refuse, Verdict
+
+CLIENT = Client(1, Role.MX, "192.0.2.1", 4711)
+NO = Refuse(Reply.of(550, "5.7.1", "No"), "because")
+LATER = Defer(Reply.of(450, "4.7.1", "Later"), "busy")
+RCPT = AtRcpt(CLIENT, None, None, Recipient(Address.parse("a@b.example")), NotLocal())
+
+
+async def test_an_empty_chain_accepts_everything() -> None:
+    chain = Chain([])
+    assert await chain.on_connect(CLIENT) is ACCEPT
+    assert await chain.on_hello(CLIENT) is ACCEPT
+    assert await chain.on_mail(AtMail(CLIENT, None, None)) is ACCEPT
+    assert await chain.on_rcpt(RCPT) is ACCEPT
+    assert await chain.on_message(AtMessage(CLIENT, Envelope(None), 0, b"", glance(b""))) is ACCEPT
+
+
+async def test_the_first_objection_stands() -> None:
+    asked: list[str] = []
+
+    def stage(name: str, verdict: Verdict) -> Stage:
+        async def on_rcpt(_: AtRcpt) -> Verdict:
+            asked.append(name)
+            return verdict
+
+        return Stage(name=name, on_rcpt=on_rcpt)
+
+    chain = Chain([stage("a", ACCEPT), Stage(name="deaf"), stage("b", LATER), stage("c", NO)])
+    assert await chain.on_rcpt(RCPT) is LATER
+    assert asked == ["a", "b"]
+    assert await chain.on_connect(CLIENT) is ACCEPT
+
+
+def test_failures_are_counted() -> None:
+    limits = SessionLimits(2, 0)
+    assert limits.count_failure() is None
+    last_words = limits.count_failure()
+    assert last_words is not None
+    assert (last_words.code, last_words.status) == (421, "4.7.0")
+
+
+def test_messages_are_counted() -> None:
+    limits = SessionLimits(2, 1)
+    assert limits.before_mail() is None
+    limits.count_message()
+    last_words = limits.before_mail()
+    assert last_words is not None
+    assert last_words.code == 421
+    assert limits.messages == 1
+    endless = SessionLimits(2, 0)
+    endless.count_message()
+    assert endless.before_mail() is None
