@@ -1,0 +1,268 @@
+"""A listener keeps its ceilings, pauses when out of files, and drains."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+import pytest
+from tests.fakes.clock import settle
+
+from postroom.config.model import ConnectionSettings, ListenerSettings, TlsSettings
+from postroom.mail.session import Client, Role
+from postroom.net.listener import Gate, Listener
+from postroom.net.sockets import open_listeners
+from postroom.net.stream import SocketStream, connect
+from postroom.net.sweeper import Sweeper
+from postroom.net.tls import ServerTls
+from postroom.report.events import InternalError, ListenerPaused, Report, SessionRefused, TlsFailed
+from postroom.report.reporter import Reporter
+
+ONE_ADDRESS = ConnectionSettings(per_address=2, unlimited_networks=(), tls_timeout=0.2)
+
+
+@dataclass
+class Echo:
+    """Greets, says back what it hears, says how it was drained."""
+
+    role: Role = Role.MX
+    busy_line: bytes = b"421 4.7.0 busy\r\n"
+    clients: list[Client] = field(default_factory=list)
+    streams: list[SocketStream] = field(default_factory=list)
+    ends_when_drained: bool = True
+
+    async def run(self, stream: SocketStream, client: Client) -> None:
+        self.clients.append(client)
+        self.streams.append(stream)
+        stream.send(b"220\r\n")
+        while data := await stream.receive():
+            stream.send(data)
+
+    def drain(self) -> None:
+        if self.ends_when_drained:
+            for stream in self.streams:
+                stream.send(b"421\r\n")
+                stream.close()
+
+
+@dataclass
+class Bench:
+    """A listener under test, with what it told and the streams to it."""
+
+    listener: Listener
+    gate: Gate
+    sweeper: Sweeper
+    reports: list[Report]
+    streams: list[SocketStream] = field(default_factory=list)
+
+    async def dial(self) -> SocketStream:
+        address, port = self.listener.addresses[0]
+        stream = await connect(address, port, timeout=5, sweeper=self.sweeper)
+        stream.set_timeout(5)
+        self.streams.append(stream)
+        return stream
+
+
+class Builder:
+    """Makes listeners and takes them down."""
+
+    def __init__(self) -> None:
+        self.benches: list[Bench] = []
+
+    def __call__(
+        self, service: Echo, settings: ConnectionSettings = ONE_ADDRESS, tls: ServerTls | None = None
+    ) -> Bench:
+        (opened,) = open_listeners([ListenerSettings(role=service.role, addresses=("127.0.0.1",), port=0)])
+        reports: list[Report] = []
+        gate, sweeper = Gate(settings), Sweeper(0.05)
+        listener = Listener(
+            opened.sockets,
+            service,
+            gate=gate,
+            settings=settings,
+            sweeper=sweeper,
+            reporter=Reporter([reports.append]),
+            server_tls=tls,
+        )
+        listener.start()
+        self.benches.append(Bench(listener, gate, sweeper, reports))
+        return self.benches[-1]
+
+
+@pytest.fixture
+async def build() -> AsyncIterator[Builder]:
+    builder = Builder()
+    yield builder
+    for bench in builder.benches:
+        for stream in bench.streams:
+            stream.abort()
+        await bench.listener.drain(1)
+        while len(bench.sweeper):
+            await asyncio.sleep(0)
+        bench.sweeper.stop()
+        assert bench.gate.open == 0
+
+
+async def test_sessions_are_numbered_and_know_their_peer(build: Builder) -> None:
+    service = Echo()
+    bench = build(service)
+    first, second = await bench.dial(), await bench.dial()
+    assert await first.receive() == b"220\r\n"
+    assert await second.receive() == b"220\r\n"
+    first.send(b"hello")
+    assert await first.receive() == b"hello"
+    one, two = service.clients
+    assert one.session_id != two.session_id
+    assert (one.role, one.address) == (Role.MX, "127.0.0.1")
+    assert one.port > 0
+    assert bench.listener.sessions == bench.gate.open == 2
+
+
+async def test_one_address_too_many_is_told_so(build: Builder) -> None:
+    bench = build(Echo())
+    held = [await bench.dial() for _ in range(2)]
+    for each in held:
+        await each.receive()
+    third = await bench.dial()
+    assert await third.receive() == b"421 4.7.0 busy\r\n"
+    assert await third.receive() == b""
+    assert bench.reports == [SessionRefused("mx", "127.0.0.1", "address")]
+    held[0].close()
+    while bench.gate.open == 2:
+        await asyncio.sleep(0)
+    assert await (await bench.dial()).receive() == b"220\r\n"
+
+
+def test_the_gate_counts_by_address_by_prefix_and_in_total() -> None:
+    gate = Gate(ConnectionSettings(total=4, per_address=1, unlimited_networks=(IPv4Network("192.0.2.0/24"),)))
+    assert gate.admit("2001:db8::1") == ""
+    assert gate.admit("2001:db8::ffff:2") == "address"
+    assert gate.admit("2001:db8:0:1::1") == ""
+    assert gate.admit("192.0.2.1") == gate.admit("192.0.2.1") == ""
+    assert gate.admit("198.51.100.1") == "total"
+    gate.release("2001:db8::1")
+    assert gate.admit("198.51.100.1") == ""
+    gate.release("198.51.100.1")
+    assert gate.admit("2001:db8::ffff:2") == ""
+    for address in ("2001:db8::ffff:2", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.1"):
+        gate.release(address)
+    assert gate.open == 0
+
+
+async def test_implicit_tls_shakes_hands_before_the_session(
+    build: Builder, tls_settings: TlsSettings, trusting: ssl.SSLContext
+) -> None:
+    service = Echo(role=Role.SUBMISSIONS)
+    bench = build(service, tls=ServerTls(tls_settings))
+    stream = await bench.dial()
+    await stream.start_tls(trusting, "mx.example.org")
+    assert await stream.receive() == b"220\r\n"
+    assert service.clients[0].tls == stream.tls
+
+
+async def test_implicit_tls_refuses_in_silence(build: Builder, tls_settings: TlsSettings) -> None:
+    settings = ConnectionSettings(total=1)
+    bench = build(Echo(role=Role.SUBMISSIONS), settings, ServerTls(tls_settings))
+    await bench.dial()
+    second = await bench.dial()
+    assert await second.receive() == b""
+    assert bench.reports == [SessionRefused("submissions", "127.0.0.1", "total")]
+
+
+@pytest.mark.parametrize("said", [b"EHLO clear.example\r\n" * 10, b""])
+async def test_a_handshake_that_does_not_come(build: Builder, tls_settings: TlsSettings, said: bytes) -> None:
+    bench = build(Echo(role=Role.SUBMISSIONS), tls=ServerTls(tls_settings))
+    stream = await bench.dial()
+    stream.send(said)
+    while await stream.receive():  # an alert may come first
+        pass
+    (failed,) = bench.reports
+    assert isinstance(failed, TlsFailed)
+    assert failed.reason
+
+
+async def test_a_drain_lets_sessions_end(build: Builder) -> None:
+    bench = build(Echo())
+    stream = await bench.dial()
+    await stream.receive()
+    assert await bench.listener.drain(5) == 0
+    assert await stream.receive() == b"421\r\n"
+    assert bench.listener.addresses == ()
+
+
+async def test_a_drain_cuts_off_who_does_not_end(build: Builder) -> None:
+    bench = build(Echo(ends_when_drained=False))
+    stream = await bench.dial()
+    await stream.receive()
+    assert await bench.listener.drain(0.01) == 1
+    assert await stream.receive() == b""
+
+
+class Exhausted(socket.socket):
+    """A listening socket whose ``accept`` fails ``failures`` times."""
+
+    code = errno.EMFILE
+    failures = 1
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(self.code, "Too many open files")
+        return super().accept()
+
+
+@pytest.mark.parametrize(("code", "report"), [(errno.EMFILE, ListenerPaused), (errno.EPROTO, InternalError)])
+async def test_without_files_it_pauses_and_comes_back(
+    monkeypatch: pytest.MonkeyPatch, code: int, report: type[Report]
+) -> None:
+    monkeypatch.setattr("postroom.net.listener.PAUSE", 0.01)
+    listening = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
+    listening.code = code
+    listening.setblocking(False)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    reports: list[Report] = []
+    sweeper = Sweeper()
+    listener = Listener(
+        [listening],
+        Echo(),
+        gate=Gate(ConnectionSettings()),
+        settings=ConnectionSettings(),
+        sweeper=sweeper,
+        reporter=Reporter([reports.append]),
+    )
+    listener.start()
+    stream = await connect(*listener.addresses[0], timeout=5, sweeper=sweeper)
+    assert await stream.receive() == b"220\r\n"
+    assert [type(each) for each in reports] == [report]
+    stream.close()
+    await listener.drain(5)
+    sweeper.stop()
+
+
+async def test_a_pause_ends_with_the_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
+    listening.failures = 100
+    listening.setblocking(False)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    reports: list[Report] = []
+    sweeper = Sweeper()
+    listener = Listener(
+        [listening],
+        Echo(),
+        gate=Gate(ConnectionSettings()),
+        settings=ConnectionSettings(),
+        sweeper=sweeper,
+        reporter=Reporter([reports.append]),
+    )
+    listener.start()
+    with socket.create_connection(listener.addresses[0]):
+        while not reports:
+            await settle(5)
+    listener.stop_accepting()
+    assert await listener.drain(1) == 0
+    sweeper.stop()
