@@ -509,7 +509,7 @@ async def test_everything_arrives_whatever_happens_meanwhile() -> None:
     house = House(poll=5.0, ready=60, ready_per_site=30)
     house.router.limit = 3
     async with house.running():
-        for round_number in range(40):
+        for round_number in range(24):
             house.carrier.outcome = (ACCEPTED, GREYLISTED, DOWN)[round_number % 3]
             house.store.failing = {"lease", "settle"} if round_number % 7 == 3 else set()
             for n in range(10):
@@ -518,7 +518,55 @@ async def test_everything_arrives_whatever_happens_meanwhile() -> None:
         house.store.failing = set()
         house.carrier.outcome = ACCEPTED
         await house.clock.pass_time(24 * HOUR)
-        assert len(house.carrier.delivered) == 400
+        assert len(house.carrier.delivered) == 240
         assert set(house.carrier.delivered.values()) == {1}
         assert not house.store.messages
         assert not house.told(InternalError)
+
+
+async def test_a_site_of_many_domains_keeps_to_its_places() -> None:
+    house = House(poll=1.0, ready_per_site=10)
+    house.router.limit = 1
+    shared = Site("big", RouteKind.MX, (("mx.big.example",),))
+    house.router.sites = {f"d{n}.example": shared for n in range(40)}
+    async with house.running():
+        gate = house.carrier.gate = asyncio.Event()
+        for n in range(40):
+            await fill(house, 1, f"d{n}.example")
+        await house.clock.pass_time(3)
+        leased = [one for one in house.store.recipients() if one.state is RecipientState.LEASED]
+        assert len(leased) <= 12
+        assert not [one for one in house.store.recipients() if one.attempts]
+        gate.set()
+        await house.clock.pass_time(20)
+        assert sum(house.carrier.delivered.values()) == 40
+        assert set(house.carrier.delivered.values()) == {1}
+
+
+async def test_routes_and_sites_that_nobody_uses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postroom.queue.dispatch._MAX_ROUTES", 5)
+    house = House(poll=1.0)
+    async with house.running():
+        for n in range(20):
+            await house.send(f"bob@d{n}.example")
+        await house.clock.pass_time(15)
+        dispatcher = house.scheduler._dispatcher
+        assert not dispatcher._line_of
+        await house.clock.pass_time(60)
+        assert not dispatcher._lines
+
+
+async def test_a_domain_that_is_looked_up_for_long_does_not_gather_all_places() -> None:
+    house = House(poll=1.0, ready=100, ready_per_site=20)
+    house.router.gates["slow.example"] = asyncio.Event()
+    async with house.running():
+        for _ in range(60):
+            await house.send("bob@slow.example")
+        await house.clock.pass_time(3)
+        assert len([one for one in house.store.recipients() if one.state is RecipientState.LEASED]) == 20
+        await house.send("carl@far.example")
+        await house.clock.pass_time(0)
+        assert house.carrier.delivered["carl@far.example"] == 1
+        house.router.gates["slow.example"].set()
+        await house.clock.pass_time(10)
+        assert house.carrier.delivered["bob@slow.example"] == 60
