@@ -200,6 +200,6 @@ async def test_the_reader_opens_anew_after_trouble(path: Path) -> None:
     store = await SqliteStore.open(path)
     await store.queue.take_in([an_intake(1)])
     with pytest.raises(StoreUnavailable):
-        await store._bulk.run(lambda connection: connection.execute("SELECT nonsense"))
+        await store._listings.run(lambda connection: connection.execute("SELECT nonsense"))
     assert [entry.message.queue_id for entry in await store.queue.entries(ALL, limit=1)] == [queue_id(1)]
     await store.close()

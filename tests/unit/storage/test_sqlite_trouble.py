@@ -13,7 +13,6 @@ from tests.fakes.letters import NOON, an_intake, queue_id, relayed, settled
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.model import ContentChunk, Lease, LeaseQuestion, QueueFilter
 from postroom.storage.batch import BatchWriter
-from postroom.storage.sqlite import committer as committer_module
 from postroom.storage.sqlite.committer import SqliteCommitter
 from postroom.storage.sqlite.connection import connect
 from postroom.storage.sqlite.migrate import migrate, migrations
@@ -44,6 +43,11 @@ class Disk:
         self.limit()
         return connection
 
+    def free_space(self, path: Path) -> int:
+        if self.fault is not None:
+            raise self.fault
+        return self.free
+
     def limit(self) -> None:
         """Apply ``max_pages`` to the connection in use."""
         self.opened[-1].pragma("max_page_count", self.max_pages or 0xFFFFFFFE)
@@ -60,15 +64,16 @@ Queue = tuple[SqliteQueue, Disk, HandClock]
 
 
 @pytest.fixture
-async def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
+async def queue(tmp_path: Path) -> AsyncIterator[Queue]:
     disk = Disk(tmp_path / "postroom.db")
     migrate(connect(disk.path, read_only=False), migrations())
-    monkeypatch.setattr(committer_module, "free_space", lambda path: disk.free)
     clock = HandClock()
-    committer = SqliteCommitter(disk.path, reserve=1000, open_connection=disk.open, clock=clock.monotonic)
+    committer = SqliteCommitter(
+        disk.path, reserve=1000, open_connection=disk.open, clock=clock.monotonic, free=disk.free_space
+    )
     writer = BatchWriter(committer, max_batch=500)
     reader = Reader(lambda: connect(disk.path, read_only=True), "test")
-    yield SqliteQueue(writer, reader), disk, clock
+    yield SqliteQueue(writer, reader, reader), disk, clock
     await writer.close()
     await reader.close()
 
@@ -128,16 +133,13 @@ async def test_within_the_reserve_only_essential_writes_are_done(queue: Queue) -
     assert await ids(store) == [2, 3]
 
 
-async def test_a_disk_that_cannot_be_asked(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, _, clock = queue
-
-    def gone(path: Path) -> int:
-        raise OSError("no such device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(committer_module, "free_space", gone)
-        with pytest.raises(StoreUnavailable):
-            await store.take_in([an_intake(1)])
+async def test_a_disk_that_cannot_be_asked(queue: Queue) -> None:
+    store, disk, clock = queue
+    disk.fault = OSError("no such device")
+    clock.advance(60)
+    with pytest.raises(StoreUnavailable):
+        await store.take_in([an_intake(1)])
+    disk.fault = None
     clock.advance(60)
     await store.take_in([an_intake(1)])
     assert await ids(store) == [1]

@@ -7,6 +7,7 @@ import apsw
 
 from postroom.mail.trouble import StoreUnavailable
 from postroom.storage.batch import Done, Outcome, Refused, Write
+from postroom.storage.sqlite.checkpoint import Checkpointer
 from postroom.storage.sqlite.connection import free_space, unavailable
 
 SqliteWrite = Write[apsw.Connection]
@@ -28,19 +29,27 @@ _BROKEN = (
 
 
 class SqliteCommitter:
-    """Owns the writing connection; lives on the writer's thread. ``clock`` is monotonic seconds.
+    """Owns the writing connection; lives on the writer's thread. ``clock`` is monotonic seconds, ``free`` the free octets.
 
     While the disk has less than ``reserve`` octets left, only essential writes are done.
     """
 
     def __init__(
-        self, path: Path, *, reserve: int, open_connection: Callable[[], apsw.Connection], clock: Callable[[], float]
+        self,
+        path: Path,
+        *,
+        reserve: int,
+        open_connection: Callable[[], apsw.Connection],
+        clock: Callable[[], float],
+        free: Callable[[Path], int] = free_space,
     ) -> None:
         self._path = path
         self._reserve = reserve
         self._open = open_connection
         self._clock = clock
+        self._free = free
         self._connection: apsw.Connection | None = None
+        self._checkpointer = Checkpointer(open_connection, clock)
         self._checked_at = float("-inf")
         self._reclaimed_at = float("-inf")
         self._short = False
@@ -49,6 +58,7 @@ class SqliteCommitter:
         """An outcome for each write; what is Done is on disk."""
         try:
             connection = self._connected()
+            self._checkpointer.tend(connection)
             short = self._is_short(connection)
         except (apsw.Error, OSError, StoreUnavailable) as error:
             self._drop_connection()
@@ -61,6 +71,7 @@ class SqliteCommitter:
 
     def close(self) -> None:
         """Close the connection; the last one to close copies the log into the database."""
+        self._checkpointer.close()
         self._drop_connection()
 
     def _commit(self, connection: apsw.Connection, batch: Sequence[SqliteWrite]) -> Sequence[Outcome]:
@@ -141,7 +152,7 @@ class SqliteCommitter:
     def _as_full(self, error: Exception) -> StoreUnavailable:
         """SQLite reports some cases of a full disk as I/O errors."""
         try:
-            full = isinstance(error, apsw.IOError) and free_space(self._path) < max(self._reserve, 1 << 20)
+            full = isinstance(error, apsw.IOError) and self._free(self._path) < max(self._reserve, 1 << 20)
         except OSError:
             full = False
         return unavailable(error, full=full)
@@ -163,7 +174,7 @@ class SqliteCommitter:
         """Whether the disk has less than the reserve left. Asked of the system once in a while."""
         now = self._clock()
         if now - self._checked_at >= _SPACE_CHECK_EVERY:
-            self._short = free_space(self._path) < self._reserve
+            self._short = self._free(self._path) < self._reserve
             self._checked_at = now
             if self._short and now - self._reclaimed_at >= _RECLAIM_EVERY:
                 self._reclaimed_at = now
@@ -176,7 +187,7 @@ class SqliteCommitter:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error:  # a reader is in the way, or there is no space to copy to: it is tried again
             return
-        self._short = free_space(self._path) < self._reserve
+        self._short = self._free(self._path) < self._reserve
 
 
 def _by_kind(batch: Sequence[SqliteWrite]) -> list[list[int]]:

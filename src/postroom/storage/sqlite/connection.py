@@ -11,8 +11,9 @@ BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process that is writing (a command beside a running server)."""
 
 PAGE_SIZE = 8192
-WAL_PAGES = 4000
-"""Pages in the write-ahead log after which they are copied into the database (32 MiB)."""
+
+_LARGEST_LOG = 64 << 20
+"""Octets that a log which has grown beyond them is cut to."""
 
 _CACHE_KIB = 32 * 1024
 _STATEMENTS = 300
@@ -34,8 +35,8 @@ def connect(path: Path, *, read_only: bool) -> apsw.Connection:
             connection.pragma("page_size", PAGE_SIZE)  # takes effect on a new file only
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "full")  # in WAL mode: the log is synced at each commit
-            connection.pragma("wal_autocheckpoint", WAL_PAGES)
-            connection.pragma("journal_size_limit", 2 * WAL_PAGES * PAGE_SIZE)
+            connection.pragma("wal_autocheckpoint", 0)  # see checkpoint
+            connection.pragma("journal_size_limit", _LARGEST_LOG)
     except apsw.Error:
         connection.close()
         raise

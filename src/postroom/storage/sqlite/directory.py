@@ -43,7 +43,8 @@ _ALIASES = f"SELECT json_group_array({_ALIAS} ORDER BY key) FROM alias WHERE ?1 
 class SqliteDirectory:
     """See ``postroom.directory.store.DirectoryStore``.
 
-    What another process changed shows in ``generation`` after at most ``freshness`` seconds; ``clock`` is monotonic.
+    ``generation`` may be asked for at every RCPT, so its answer is remembered for ``freshness`` seconds (monotonic, by
+    ``clock``): that is how late another process's changes show. One's own show at once.
     """
 
     def __init__(

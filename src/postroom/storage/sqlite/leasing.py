@@ -50,7 +50,7 @@ WHERE recipient.queue_id = j.value ->> 0 AND recipient.number = j.value ->> 1
 """
 _RENEW = "UPDATE recipient SET next_attempt = ?1 WHERE queue_id IN (SELECT value FROM carray(?2)) AND lease_node = ?3"
 
-_FAIR_SHARE = 64
+_FAIR_SHARE = 16
 """Recipients of one domain that are looked at however many domains are due: it bounds the work of one question."""
 
 _RECOVERED_DOMAINS = """

@@ -33,16 +33,26 @@ _SLICE = 5000
 
 _TOP_DOMAINS = 100
 
-_BY_STATE = """
-SELECT json_group_array(json_array(state, domain, count)) FROM (
-    SELECT state, domain, count(*) AS count FROM recipient INDEXED BY recipient_waiting
-        WHERE lease_node IS NULL AND next_attempt IS NOT NULL GROUP BY domain, state
-    UNION ALL
-    SELECT 'leased', domain, count(*) FROM recipient INDEXED BY recipient_leased
-        WHERE lease_node IS NOT NULL GROUP BY domain
-    UNION ALL
-    SELECT state, domain, count(*) FROM recipient INDEXED BY recipient_resting
-        WHERE next_attempt IS NULL GROUP BY state, domain)
+_WAITING = "FROM recipient INDEXED BY recipient_waiting WHERE lease_node IS NULL AND next_attempt IS NOT NULL"
+_LEASED = "FROM recipient INDEXED BY recipient_leased WHERE lease_node IS NOT NULL"
+_RESTING = "FROM recipient INDEXED BY recipient_resting WHERE next_attempt IS NULL"
+
+# ruff: noqa: S608 - the texts above are our own
+_BY_STATE = f"""
+SELECT json_group_array(json_array(state, count)) FROM (
+    SELECT 'queued' AS state, sum(state = 'queued') AS count {_WAITING}
+    UNION ALL SELECT 'deferred', sum(state = 'deferred') {_WAITING}
+    UNION ALL SELECT 'leased', count(*) {_LEASED}
+    UNION ALL SELECT state, count(*) {_RESTING} GROUP BY state)
+WHERE count > 0
+"""
+_BY_DOMAIN = f"""
+SELECT json_group_array(json_array(domain, count)) FROM (
+    SELECT domain, sum(count) AS count FROM (
+        SELECT domain, count(*) AS count {_WAITING} GROUP BY domain
+        UNION ALL SELECT domain, count(*) {_LEASED} GROUP BY domain
+        UNION ALL SELECT domain, count(*) {_RESTING} AND state = 'held' GROUP BY domain)
+    GROUP BY domain ORDER BY count DESC, domain LIMIT {_TOP_DOMAINS})
 """
 _MESSAGES = "SELECT count(*) FROM (SELECT DISTINCT queue_id FROM recipient)"
 _OLDEST = "SELECT received_at FROM message WHERE queue_id = (SELECT min(queue_id) FROM recipient)"
@@ -51,9 +61,10 @@ _OLDEST = "SELECT received_at FROM message WHERE queue_id = (SELECT min(queue_id
 class SqliteQueue:
     """See ``postroom.queue.store.QueueStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], reader: Reader) -> None:
+    def __init__(self, writer: BatchWriter[apsw.Connection], contents: Reader, listings: Reader) -> None:
         self._writer = writer
-        self._reader = reader
+        self._contents = contents
+        self._listings = listings
 
     async def take_in(self, intakes: Sequence[Intake]) -> None:
         """On return each message is on disk, fsynced. ValueError where content and its size differ."""
@@ -69,8 +80,8 @@ class SqliteQueue:
 
     async def read_content(self, queue_id: QueueId) -> AsyncIterator[bytes]:
         """The content (without prefix) in pieces of at most CHUNK_SIZE octets. KeyError if it is gone."""
-        found = await self._reader.run(lambda connection: find_content(connection, queue_id))
-        async for piece in pieces_of(self._reader, queue_id, found):
+        found = await self._contents.run(lambda connection: find_content(connection, queue_id))
+        async for piece in pieces_of(self._contents, queue_id, found):
             yield piece
 
     async def lease(self, question: LeaseQuestion) -> LeaseAnswer:
@@ -91,7 +102,7 @@ class SqliteQueue:
 
     async def entries(self, which: QueueFilter, *, limit: int, after: QueueId | None = None) -> Sequence[QueueEntry]:
         """Messages in order of queue id that have a recipient that matches, with all of their recipients."""
-        return await self._reader.run(lambda connection: _entries(connection, which, limit, after))
+        return await self._listings.run(lambda connection: _entries(connection, which, limit, after))
 
     async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
         """Apply the action; returns how many recipients it met.
@@ -108,7 +119,7 @@ class SqliteQueue:
 
     async def counts(self) -> QueueCounts:
         """How full the queue is; the 100 fullest domains."""
-        return await self._reader.run(_counts)
+        return await self._listings.run(_counts)
 
 
 def _entries(
@@ -120,21 +131,18 @@ def _entries(
         SELECT json_group_array(queue_id) FROM (
             SELECT DISTINCT r.queue_id FROM recipient AS r {join}
             WHERE r.queue_id > ? AND {where} ORDER BY r.queue_id LIMIT ?)
-    """  # noqa: S608 - our own clauses, values are bound
+    """
     queue_ids = rows_of(connection, sql, (-1 if after is None else after, *bindings, limit))
     return [entry for entry, _ in read_messages(connection, queue_ids)]
 
 
 def _counts(connection: apsw.Connection) -> QueueCounts:
-    by_state: dict[RecipientState, int] = {}
-    by_domain: dict[str, int] = {}
-    with connection:  # one view of all
-        for name, domain, count in rows_of(connection, _BY_STATE):
-            state = RecipientState(name)
-            by_state[state] = by_state.get(state, 0) + count
-            if not state.is_final:
-                by_domain[domain] = by_domain.get(domain, 0) + count
+    connection.execute("BEGIN")  # one view of all
+    try:
+        by_state = {RecipientState(name): count for name, count in rows_of(connection, _BY_STATE)}
+        by_domain = tuple([(domain, count) for domain, count in rows_of(connection, _BY_DOMAIN)])
         messages = connection.execute(_MESSAGES).get
         oldest = connection.execute(_OLDEST).get
-    fullest = sorted(by_domain.items(), key=lambda item: (-item[1], item[0]))[:_TOP_DOMAINS]
-    return QueueCounts(messages=messages, by_state=by_state, by_domain=tuple(fullest), oldest=oldest)
+    finally:
+        connection.execute("COMMIT")
+    return QueueCounts(messages=messages, by_state=by_state, by_domain=by_domain, oldest=oldest)

@@ -19,8 +19,8 @@ from postroom.storage.sqlite.migrate import Migration, check_version, migrate, m
 from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
 
-GENERATION_FRESHNESS = 0.2
-"""Seconds after which the directory's counter is read anew: commands beside the server take effect within a second."""
+FRESHNESS = 0.2
+"""Seconds for which the directory's counter may be remembered: commands beside the server take effect within a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,14 @@ class SqliteStore:
             path, reserve=settings.reserve, open_connection=lambda: connect(path, read_only=False), clock=clock
         )
         self._writer = BatchWriter(_ReadOnly() if read_only else committer, max_batch=settings.max_batch)
-        # Two lanes: a long listing or a large content never keeps a RCPT waiting.
-        self._quick = Reader(lambda: connect(path, read_only=True), "lookups")
-        self._bulk = Reader(lambda: connect(path, read_only=True), "reader")
-        self.queue = SqliteQueue(self._writer, self._bulk)
-        self.mailbox = SqliteMailbox(self._writer, self._bulk)
-        self.directory = SqliteDirectory(self._writer, self._quick, clock=clock, freshness=freshness)
-        self.history = SqliteHistory(self._writer, self._bulk)
+        # Three lanes: neither a long listing nor a large content keeps a RCPT waiting, nor the one the other.
+        self._lookups = Reader(lambda: connect(path, read_only=True), "lookups")
+        self._contents = Reader(lambda: connect(path, read_only=True), "contents")
+        self._listings = Reader(lambda: connect(path, read_only=True), "listings")
+        self.queue = SqliteQueue(self._writer, self._contents, self._listings)
+        self.mailbox = SqliteMailbox(self._writer, self._contents)
+        self.directory = SqliteDirectory(self._writer, self._lookups, clock=clock, freshness=freshness)
+        self.history = SqliteHistory(self._writer, self._listings)
 
     @classmethod
     async def open(
@@ -71,7 +72,7 @@ class SqliteStore:
         settings: StoreSettings | None = None,
         read_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        freshness: float = GENERATION_FRESHNESS,
+        freshness: float = FRESHNESS,
     ) -> "SqliteStore":
         """Open the file; it is made where it is missing, and its schema brought up to date, unless ``read_only``.
 
@@ -86,13 +87,13 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Commit what waits, answer what was asked, let go of the file."""
-        await self._quick.close()
-        await self._bulk.close()
+        for reader in (self._lookups, self._contents, self._listings):
+            await reader.close()
         await self._writer.close()
 
     async def check(self) -> StoreCheck:
         """Look through the whole file for damage. Takes as long as reading it."""
-        return await self._bulk.run(self._check)
+        return await self._listings.run(self._check)
 
     def _check(self, connection: apsw.Connection) -> StoreCheck:
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(20)")]
