@@ -48,17 +48,23 @@ class Life:
     queued: QueueView | None
 
 
-async def find_messages(history: HistoryStore, text: str, limit: int) -> Sequence[QueueId]:
-    """The messages that ``text`` names: a queue id, Message-ID (brackets or not) or recipient; newest first."""
+async def find_messages(history: HistoryStore, queue: QueueStore, text: str, limit: int) -> Sequence[QueueId]:
+    """The messages that ``text`` names: a queue id, Message-ID (brackets or not) or recipient; newest first.
+
+    A recipient that waits for its first attempt is in the queue and not in the history yet: both are asked.
+    """
     try:
         return [read_queue_id(text)]
     except ValueError:
         pass
+    found: set[int] = set()
     for candidate in dict.fromkeys(_spellings(text.strip())):
-        found = await history.find(candidate, limit)
-        if found:
-            return [QueueId(queue_id) for queue_id in found]
-    return []
+        found.update(await history.find(candidate, limit))
+    address = _read_recipient(text)
+    if address is not None:
+        entries = await queue.entries(QueueFilter(recipient=str(address)), limit=limit)
+        found.update(entry.message.queue_id for entry in entries)
+    return [QueueId(queue_id) for queue_id in sorted(found, reverse=True)[:limit]]
 
 
 async def tell_life(
@@ -85,11 +91,16 @@ def _spellings(text: str) -> list[str]:
     spellings = [text]
     if not text.startswith("<"):
         spellings.append(f"<{text}>")
+    address = _read_recipient(text)
+    return spellings if address is None else [*spellings, str(address), address.key]
+
+
+def _read_recipient(text: str) -> Address | None:
     try:
-        address = Address.parse(text.strip("<>"))
+        address = Address.parse(text.strip(" <>"))
     except ValueError:
-        return spellings
-    return [*spellings, str(address), address.key]
+        return None
+    return address if address.domain else None
 
 
 def _read_detail(text: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def into_store(desk: Desk, config: Path | None, order: Order, stdin: BinaryIO, *
 
         queue_id = desk.work_in(settings, job)
     if not quiet:
-        done(f"queued as {queue_id}")
+        done(f"accepted as {queue_id}")
 
 
 def _prepare(order: Order, stdin: BinaryIO, hostname: str, sender_default: str = "") -> tuple[Envelope, bytes]:

@@ -154,12 +154,12 @@ def quota(
 
 
 def enable(context: typer.Context, address: AddressArgument, config: ConfigOption = None) -> None:
-    """Let the account log in and receive again."""
+    """Let the account log in again."""
     done(f"enabled {_set_enabled(context, address, config, enabled=True)}")
 
 
 def disable(context: typer.Context, address: AddressArgument, config: ConfigOption = None) -> None:
-    """Keep the account from logging in and receiving; its mail stays."""
+    """Keep the account from logging in; it still receives, and its mail stays."""
     done(f"disabled {_set_enabled(context, address, config, enabled=False)}")
 
 

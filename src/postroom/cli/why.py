@@ -31,7 +31,7 @@ def why(
     desk = Desk.of(context)
 
     async def job(store: OpenStore, settings: Settings) -> tuple[list[Life], list[str]]:
-        found = await history.find_messages(store.history, what, MOST)
+        found = await history.find_messages(store.history, store.queue, what, MOST)
         if not found:
             raise Refused(
                 f"nothing is known of {what!r}",

@@ -1,0 +1,136 @@
+"""A message's life in sentences: who, when, what was said, and what comes next."""
+
+import json
+
+import pytest
+from tests.fakes.memory_house import MemoryHistory, OperatedQueue
+
+from postroom.admin.history import tell_life
+from postroom.admin.refusal import Refused
+from postroom.config.model import QueueSettings
+from postroom.mail.address import Address
+from postroom.mail.delivery import QueuedRecipient, RecipientState
+from postroom.mail.envelope import Envelope, Recipient
+from postroom.mail.message import Message, QueueId
+from postroom.queue.model import Intake
+from postroom.report.history import HistoryRow
+
+ID = QueueId(1 << 50)
+NOW = 1_800_000_000.0
+
+
+async def say(kind: str, recipient: str = "", detail: object = None, message_id: str = "") -> str:
+    text = detail if isinstance(detail, str) else json.dumps(detail or {})
+    history = MemoryHistory([HistoryRow(ID, NOW, kind, recipient, "", message_id, text)])
+    life = await tell_life(history, OperatedQueue(), ID, now=NOW, settings=QueueSettings())
+    assert life.standing == ()
+    assert life.queued is None
+    return life.moments[0].text
+
+
+ATTEMPT = {
+    "host": "mx.b.example",
+    "address": "192.0.2.25",
+    "tls": "TLSv1.3 X",
+    "reply": "451 4.7.1 Wait",
+    "attempt": 2,
+    "seconds": 1.26,
+}
+
+
+async def test_accepted_from_a_client() -> None:
+    text = await say(
+        "accepted",
+        "",
+        {
+            "from": "a@example.org",
+            "to": ["b@b.example", "c@c.example"],
+            "recipients": 30,
+            "size": 3 << 20,
+            "client": "192.0.2.7",
+            "helo": "laptop",
+            "protocol": "ESMTPSA",
+            "tls": "TLSv1.3 AES",
+            "account": "a@example.org",
+        },
+        "<m@x>",
+    )
+    assert text == (
+        "accepted from <a@example.org> for b@b.example, c@c.example and 28 others, 3.0 MiB, from client 192.0.2.7"
+        " (laptop) by ESMTPSA, TLSv1.3 AES, logged in as a@example.org, Message-ID <m@x>"
+    )
+
+
+async def test_accepted_without_tls_and_of_our_own() -> None:
+    assert (await say("accepted", "", {"client": "192.0.2.7"})) == (
+        "accepted from <> for nobody, 0 B, from client 192.0.2.7 by SMTP, without TLS"
+    )
+    assert (await say("accepted", "", {"to": ["b@b.example"]})).endswith("made on this server")
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "expected"),
+    [
+        ("placed", {}, "placed in the mailbox of b@b.example"),
+        ("placed", {"for": "team@b.example"}, "placed in the mailbox of b@b.example (asked for as team@b.example)"),
+        (
+            "relayed",
+            {**ATTEMPT, "reply": "250 2.0.0 OK"},
+            "relayed for b@b.example at mx.b.example [192.0.2.25], TLSv1.3 X: 250 2.0.0 OK; attempt 2, 1.3 s",
+        ),
+        (
+            "deferred",
+            {"address": "192.0.2.25", "reply": "421 4.4.2 gone", "why": "reset", "ambiguous": True},
+            "deferred for b@b.example at 192.0.2.25: 421 4.4.2 gone (reset) - the connection was lost after the content"
+            " was sent, so the peer may have the message already",
+        ),
+        ("failed", {"reply": "550 5.1.1 No"}, "failed for b@b.example for good: 550 5.1.1 No"),
+        ("expired", ATTEMPT, "given up for b@b.example: too old at mx.b.example"),
+        ("removed", {}, "removed for b@b.example by an operator"),
+        ("held", {}, "held for b@b.example by an operator"),
+        ("released", {}, "released from hold for b@b.example by an operator"),
+        ("retried", {}, "made due at once for b@b.example by an operator"),
+        ("recovered", {}, "taken up again for b@b.example: the node"),
+        ("dsn", {"action": "failed", "queue_id": "X"}, "told the sender b@b.example (failed) with message X"),
+        ("dsn", {"action": "failed", "trouble": "gone"}, "could not tell the sender b@b.example (failed): gone"),
+        ("novelty", {}, "novelty for b@b.example"),
+        ("novelty", "not json", "novelty for b@b.example"),
+        ("novelty", "[1]", "novelty for b@b.example"),
+    ],
+)
+async def test_sentences(kind: str, detail: object, expected: str) -> None:
+    assert (await say(kind, "b@b.example", detail)).startswith(expected)
+
+
+async def test_deferred_says_when_next() -> None:
+    text = await say("deferred", "b@b.example", {**ATTEMPT, "next_attempt": NOW + 300})
+    assert "; next attempt 2027-01-" in text
+
+
+async def test_unknown() -> None:
+    with pytest.raises(Refused):
+        await tell_life(MemoryHistory(), OperatedQueue(), ID, now=NOW, settings=QueueSettings())
+
+
+async def standing(state: RecipientState, *, sender: Address | None = None, **facts: object) -> str:
+    recipient = Recipient(Address("b", "b.example"))
+    queued = QueuedRecipient(0, recipient, state, **facts)  # type: ignore[arg-type]  # by name
+    message = Message(ID, NOW - 100, Envelope(sender, (recipient,)), b"", 1)
+    queue = OperatedQueue()
+    await queue.take_in([Intake(message, b"", (queued,))])
+    life = await tell_life(MemoryHistory(), queue, ID, now=NOW, settings=QueueSettings())
+    return life.standing[0].text
+
+
+async def test_standing() -> None:
+    assert await standing(RecipientState.QUEUED) == "b@b.example waits for its first attempt"
+    assert await standing(RecipientState.LEASED) == "b@b.example is being attempted now (attempt 1)"
+    assert "nothing more will be tried" in await standing(RecipientState.FAILED)
+    waiting = await standing(RecipientState.DEFERRED, attempts=1, next_attempt=NOW + 3700)
+    assert "(in 1 h 1 min) after 1 attempts; it is given up at 2027-01-" in waiting
+
+
+async def test_mail_of_the_null_sender_is_given_up_sooner() -> None:
+    own = await standing(RecipientState.DEFERRED, attempts=1)
+    others = await standing(RecipientState.DEFERRED, attempts=1, sender=Address("a", "a.example"))
+    assert own.partition("given up at ")[2] < others.partition("given up at ")[2]

@@ -1,0 +1,231 @@
+"""queue, why and stats: what waits, why, and what an operator does about it."""
+
+import asyncio
+
+import pytest
+from tests.fakes.memory_house import NOW, MemoryHouse
+from tests.unit.cli.conftest import Run
+
+from postroom.mail.address import Address
+from postroom.mail.delivery import Peer, QueuedRecipient, RecipientState
+from postroom.mail.envelope import Envelope, Recipient
+from postroom.mail.message import Message, QueueId, show_queue_id
+from postroom.mail.reply import Reply
+from postroom.queue.model import Intake, Lease
+from postroom.report.history import HistoryRow
+
+FIRST, SECOND, THIRD = QueueId(1 << 40), QueueId(2 << 40), QueueId(3 << 40)
+A, B, C = show_queue_id(FIRST), show_queue_id(SECOND), show_queue_id(THIRD)
+BUSY = Reply.of(451, "4.7.1", "Greylisted, try later")
+
+
+def put(house: MemoryHouse, queue_id: QueueId, sender: str | None, *recipients: QueuedRecipient) -> None:
+    reverse_path = None if sender is None else Address.parse(sender)
+    envelope = Envelope(reverse_path, tuple(one.recipient for one in recipients))
+    message = Message(queue_id, NOW - 7200, envelope, b"", 2048, "alice@example.org", "192.0.2.7", f"<{queue_id}@x>")
+    history = [
+        HistoryRow(queue_id, NOW - 7200, "accepted", "", "example.org", message.message_id),
+        *(
+            HistoryRow(queue_id, NOW - 60, "deferred", str(one.recipient.address), one.recipient.address.domain)
+            for one in recipients
+            if one.attempts
+        ),
+    ]
+    asyncio.run(house.store.queue.take_in([Intake(message, b"x", recipients, history=tuple(history))]))
+
+
+def waiting(
+    number: int, address: str, state: RecipientState = RecipientState.QUEUED, **facts: object
+) -> QueuedRecipient:
+    return QueuedRecipient(number, Recipient(Address.parse(address)), state, **facts)  # type: ignore[arg-type]  # by name
+
+
+@pytest.fixture
+def full_queue(house: MemoryHouse) -> MemoryHouse:
+    put(
+        house,
+        FIRST,
+        "alice@example.org",
+        waiting(
+            0,
+            "x@slow.example",
+            RecipientState.DEFERRED,
+            attempts=3,
+            next_attempt=NOW + 900,
+            last_attempt=NOW - 60,
+            last_reply=BUSY,
+            last_peer=Peer("mx.slow.example", "192.0.2.25", 25),
+        ),
+        waiting(1, "y@fast.example", next_attempt=NOW),
+    )
+    put(house, SECOND, None, waiting(0, "z@slow.example", RecipientState.HELD))
+    put(house, THIRD, "bob@example.org", waiting(0, "w@fast.example", next_attempt=NOW))
+    return house
+
+
+class TestList:
+    def test_says_last_reply_and_next_time(self, run: Run, full_queue: MemoryHouse) -> None:
+        out = run("queue", "list").out
+        line = next(line for line in out.splitlines() if "x@slow.example" in line)
+        assert A in line
+        assert "451 4.7.1 Greylisted, try later" in line
+        assert "2027-01-15 08:15:00" in line
+        assert "<>" in out
+
+    def test_json_shape(self, run: Run, full_queue: MemoryHouse) -> None:
+        found = run("queue", "list", A, "--json").json
+        assert found["more"] is False
+        (message,) = found["messages"]
+        assert message["sender"] == "alice@example.org"
+        assert message["recipients"][0] == {
+            "address": "x@slow.example",
+            "state": "deferred",
+            "attempts": 3,
+            "next_attempt": "2027-01-15T08:15:00.000Z",
+            "last_attempt": "2027-01-15T07:59:00.000Z",
+            "last_reply": "451 4.7.1 Greylisted, try later",
+            "host": "mx.slow.example",
+        }
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ((), [A, B, C]),
+            ((B, C.upper()), [B, C]),
+            (("--domain", "SLOW.example"), [A, B]),
+            (("--sender", ""), [B]),
+            (("--sender", "bob@example.org"), [C]),
+            (("--recipient", "w@fast.example"), [C]),
+            (("--state", "held", "--state", "DEFERRED"), [A, B]),
+        ],
+    )
+    def test_filters(self, run: Run, full_queue: MemoryHouse, words: tuple[str, ...], expected: list[str]) -> None:
+        messages = run("queue", "list", *words, "--json").json["messages"]
+        assert [message["queue_id"] for message in messages] == expected
+
+    def test_limit(self, run: Run, full_queue: MemoryHouse) -> None:
+        found = run("queue", "list", "--limit", "2", "--json").json
+        assert (len(found["messages"]), found["more"]) == (2, True)
+        assert "there are more than 2" in run("queue", "list", "--limit", "2").out
+
+    def test_empty(self, run: Run) -> None:
+        assert run("queue", "list").out == "the queue is empty\n"
+        assert "nothing in the queue matches" in run("queue", "list", "--state", "held").out
+
+    @pytest.mark.parametrize("words", [("nonsense",), ("--state", "failed"), ("--sender", "x"), ("--domain", "-")])
+    def test_bad_filters(self, run: Run, words: tuple[str, ...]) -> None:
+        ended = run("queue", "list", *words)
+        assert ended.code == 1
+        assert "remedy:" in ended.err
+
+
+class TestShow:
+    def test_show(self, run: Run, full_queue: MemoryHouse) -> None:
+        out = run("queue", "show", A).out
+        assert "submitted by  alice@example.org" in out
+        assert "last reply    mx.slow.example: 451 4.7.1 Greylisted, try later" in out
+        assert run("queue", "show", A, "--json").json["queue_id"] == A
+
+    def test_not_there(self, run: Run, full_queue: MemoryHouse) -> None:
+        gone = show_queue_id(QueueId(9))
+        assert f"remedy: postroom why {gone}" in run("queue", "show", gone).err
+        assert "is not a queue id" in run("queue", "show", "nonsense").err
+
+
+class TestAct:
+    @pytest.mark.parametrize("verb", ["retry", "hold", "release", "remove"])
+    def test_everything_only_if_asked_for(self, run: Run, full_queue: MemoryHouse, verb: str) -> None:
+        ended = run("queue", verb)
+        assert ended.code == 2
+        assert len(full_queue.store.queue.recipients()) == 4
+        assert run("queue", verb, A, "--all").code == 2
+
+    def test_hold_and_release(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "hold", "--domain", "fast.example").out == "2 recipients held\n"
+        assert run("queue", "release", "--all").out == "3 recipients released\n"
+        states = {one.state for one in full_queue.store.queue.recipients()}
+        assert RecipientState.HELD not in states
+
+    def test_retry(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "retry", "--state", "deferred").out == "1 recipient due now\n"
+        assert full_queue.store.queue.messages[FIRST].recipients[0].next_attempt == NOW
+
+    def test_remove(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "remove", A).out == "2 recipients removed\n"
+        assert FIRST not in full_queue.store.queue.messages
+        again = run("queue", "remove", A)
+        assert again.code == 1
+        assert f"nothing to remove under {A}" in again.err
+
+    def test_a_filter_that_meets_nothing_is_no_error(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "remove", "--recipient", "no@body.example").out == "0 recipients removed\n"
+
+
+class TestWhy:
+    def test_by_id(self, run: Run, full_queue: MemoryHouse) -> None:
+        out = run("why", A).out
+        assert out.startswith(f"message {A}\n")
+        assert "accepted from" in out
+        assert "now: x@slow.example waits, next at" in out
+        assert "(in 15 min) after 3 attempts because of 451 4.7.1 Greylisted, try later" in out
+        assert "now: y@fast.example waits for its first attempt, due now" in out
+
+    def test_held_says_how_to_release(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert f"will not be tried until postroom queue release {B}" in run("why", B).out
+
+    def test_leased(self, run: Run, full_queue: MemoryHouse) -> None:
+        stored = full_queue.store.queue.messages[THIRD]
+        stored.recipients[0] = waiting(0, "w@fast.example", RecipientState.LEASED, attempts=1)
+        stored.leases[0] = Lease("node1", NOW + 100)
+        assert "w@fast.example is being attempted now by node node1 (attempt 2)" in run("why", C).out
+
+    @pytest.mark.parametrize("text", [f"<{FIRST}@x>", f"{FIRST}@x", "y@fast.example", "Y@FAST.example"])
+    def test_by_message_id_or_recipient(self, run: Run, full_queue: MemoryHouse, text: str) -> None:
+        found = run("why", text, "--json")
+        if text.startswith("Y"):  # local parts may differ by case elsewhere: not found is right
+            assert found.code == 1
+        else:
+            assert [life["queue_id"] for life in found.json["messages"]] == [A]
+
+    def test_many_newest_first(self, run: Run, full_queue: MemoryHouse) -> None:
+        for number in range(20):
+            row = HistoryRow(100 + number, NOW, "placed", "bob@example.org", "example.org")
+            full_queue.store.history.rows.append(row)
+        out = run("why", "bob@example.org", "--limit", "2").out
+        assert out.index(show_queue_id(119)) < out.index(show_queue_id(118)) < out.index("18 older:")
+        assert "now: it has left the queue" in out
+        assert len(run("why", "bob@example.org", "--json").json["others"]) == 17
+
+    def test_unknown(self, run: Run, full_queue: MemoryHouse) -> None:
+        for text in (show_queue_id(7), "nobody@nowhere.example", "postmaster", "gibberish"):
+            ended = run("why", text)
+            assert ended.code == 1
+            assert "nothing is known of" in ended.err
+
+    def test_json_has_facts_and_words(self, run: Run, full_queue: MemoryHouse) -> None:
+        (life,) = run("why", A, "--json").json["messages"]
+        assert life["moments"][0]["kind"] == "accepted"
+        assert life["standing"][0]["state"] == "deferred"
+        assert life["queued"]["queue_id"] == A
+
+
+class TestStats:
+    def test_by_domain(self, run: Run, full_queue: MemoryHouse) -> None:
+        out = run("stats").out
+        assert out.splitlines()[0] == "since 2027-01-14T08:00:00.000Z"
+        assert "example.org" in out
+        found = run("stats", "--json").json
+        assert found["totals"]["accepted"] == 3
+        assert found["domains"][0] == {"domain": "example.org", "counts": {"accepted": 3}}
+
+    def test_since(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("stats", "--since", "5m", "--json").json["totals"]["accepted"] == 0
+        full_queue.store.history.rows.clear()
+        assert "nothing happened since" in run("stats").out
+        assert "not a duration" in run("stats", "--since", "yesterday").err
+
+    def test_null_sender_and_unknown_kinds_have_names(self, run: Run, house: MemoryHouse) -> None:
+        house.store.history.rows += [HistoryRow(1, NOW, "accepted"), HistoryRow(1, NOW, "teleported", "", "x.example")]
+        out = run("stats").out
+        assert "(null sender)" in out
+        assert "teleported" in out
