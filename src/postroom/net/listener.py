@@ -4,6 +4,7 @@ import asyncio
 import errno
 import itertools
 import socket
+import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -41,7 +42,7 @@ class Service(Protocol):
         ...
 
     async def run(self, stream: SocketStream, client: Client) -> None:
-        """One session, from greeting to end. Raises nothing but CancelledError."""
+        """One session, from greeting to end. Should raise nothing but CancelledError."""
         ...
 
     def drain(self) -> None:
@@ -199,7 +200,7 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, connection)
             if self._implicit_tls:
                 stream.set_timeout(self._settings.tls_timeout)
-                client = replace(client, tls=await stream.start_tls())
+                client = replace(client, tls=await stream.start_tls(implicit=True))
             await self._service.run(stream, client)
         except (TlsError, TimeoutError) as error:
             self._reporter.tell(TlsFailed(client, str(error)))
@@ -208,6 +209,9 @@ class Listener:
         except asyncio.CancelledError:
             stream.abort()
             raise
+        except Exception as error:  # noqa: BLE001 - a bug must cost one session, and be heard of
+            trace = traceback.format_exc()
+            self._reporter.tell(InternalError(f"session {client.session_id} ({self.role.value})", repr(error), trace))
         finally:
             stream.close()
             self._gate.release(address)

@@ -153,8 +153,13 @@ class SocketStream(asyncio.Protocol):
         if 0 < seconds < 1:
             self._sweeper.hurry(self, seconds)
 
-    async def start_tls(self, context: ssl.SSLContext | None = None, server_hostname: str | None = None) -> TlsFacts:
-        """The server's side of a handshake; with ``context`` the client's, for ``server_hostname``. See ``Stream``."""
+    async def start_tls(
+        self, context: ssl.SSLContext | None = None, server_hostname: str | None = None, *, implicit: bool = False
+    ) -> TlsFacts:
+        """The server's side of a handshake; with ``context`` the client's, for ``server_hostname``. See ``Stream``.
+
+        ``implicit``: TLS from the start, so what has come already is the handshake.
+        """
         if self._tls is not None:
             raise RuntimeError("TLS is up already")
         if context is not None:
@@ -163,9 +168,10 @@ class SocketStream(asyncio.Protocol):
             channel = TlsChannel(self._server_tls.context, server_side=True)
         else:
             raise RuntimeError("this listener has no certificate")
+        early = b"".join(self._chunks) if implicit else b""  # the client may have spoken while we were called
         self._forget_received()  # RFC 3207 §4.2: what was said in the clear is forgotten
         self._tls = channel
-        self._through_tls(b"")  # the client speaks first
+        self.data_received(early)  # as a client we speak first, even to nothing
         while channel.facts is None:
             if self._failure is not None:
                 raise self._failure

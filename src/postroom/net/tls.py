@@ -7,7 +7,7 @@ from pathlib import Path
 from postroom.config.model import TlsSettings
 from postroom.mail.session import TlsFacts
 
-_READ = 256 * 1024  # octets of clear text taken out at once
+_READ = 16 * 1024  # octets: what one record holds at most (RFC 8446 §5.1), and what is allocated for each read
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5"  # TLS 1.2; 1.3 has only good ones (RFC 9325 §4.2)
 _CIPHERS_OPPORTUNISTIC = "DEFAULT:@SECLEVEL=1"  # any encryption beats none (RFC 7435 §3)
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
