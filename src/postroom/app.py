@@ -48,6 +48,7 @@ from postroom.report.events import InternalError, ServerDraining, ServerReady, S
 from postroom.report.log import Log, open_log
 from postroom.report.metrics import Metrics
 from postroom.report.reporter import Reporter
+from postroom.storage.sqlite.migrate import migrations
 from postroom.storage.sqlite.store import SqliteStore
 from postroom.web.app import Health, make_app
 from postroom.web.server import WebServer
@@ -131,6 +132,7 @@ class Node:
         user = choose_user(self._settings.user)
         if user:
             hand_over(self._settings.data, user)
+            migrations()  # what Python loads only on first use may be out of reach for the user
             become(user)
 
     def _build(self, store: SqliteStore) -> None:
