@@ -101,14 +101,16 @@ def test_root_becomes_the_user_of_the_settings(open_folder: Path) -> None:
     program = Program(open_folder / "server", {"user": "nobody"})
     program.add("alice@example.org").start()
     try:
-        program.command("user", "add", "bob@example.org", "--password-stdin", typed="one more while it runs\n")
+        if all(folder.stat().st_mode & 0o005 == 0o005 for folder in Path(resource.__file__).parents):
+            # Commands become the owner of the store as well: where Python is closed to that user they cannot run.
+            assert "alice@example.org" in program.command("user", "list")
         status = Path(f"/proc/{program.pid}/status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines())
         assert fields["Uid"].split() == [str(nobody.pw_uid)] * 4
         assert fields["Gid"].split() == [str(nobody.pw_gid)] * 4
         assert "0" not in fields["Groups"].split()
         with program.smtp() as client:
-            client.sendmail("x@elsewhere.example", ["alice@example.org", "bob@example.org"], content("unprivileged"))
+            client.sendmail("x@elsewhere.example", ["alice@example.org"], content("unprivileged"))
         assert len(program.inbox("alice@example.org")) == 1
         program.write_certificate()  # a reload reads the key again, as the user that the server has become
         os.chown(open_folder / "server" / "key.pem", nobody.pw_uid, nobody.pw_gid)
@@ -143,7 +145,8 @@ def test_out_of_file_descriptors_is_a_pause_and_not_an_end(make_program: MakePro
     program = make_program().start()
     program.smtp().quit()
     used = len(os.listdir(f"/proc/{program.pid}/fd"))
-    soft, hard = resource.prlimit(program.pid, resource.RLIMIT_NOFILE, (used + 4, used + 4))
+    soft, hard = resource.prlimit(program.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(program.pid, resource.RLIMIT_NOFILE, (used + 4, hard))
     clients = [socket.create_connection(("127.0.0.1", program.port("mx"))) for _ in range(20)]
     program.wait_told("listener_paused")
     for client in clients:
@@ -159,6 +162,18 @@ def test_out_of_file_descriptors_is_a_pause_and_not_an_end(make_program: MakePro
         return True
 
     wait_until(serves, "it accepts again")
+
+
+def test_a_client_that_begins_its_handshake_at_once_is_heard(make_program: MakeProgram) -> None:
+    """The first octets of the handshake may come before the server has turned to the connection."""
+    program = make_program().start()
+    for role in ("submissions", "pop3s") * 20:
+        address = ("127.0.0.1", program.port(role))
+        with (
+            socket.create_connection(address, timeout=PATIENCE) as raw,
+            program.trust.wrap_socket(raw, server_hostname=HOSTNAME) as client,
+        ):
+            assert client.recv(3) in (b"220", b"+OK")
 
 
 def test_a_client_that_cannot_do_tls_does_not_hurt(make_program: MakeProgram) -> None:
