@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,7 +186,7 @@ class SmtpSession:
             await self._refuse(event, _STORE_FULL if error.full else _TROUBLE, str(error))
         except ResolverUnavailable as error:
             await self._refuse(event, _NO_ANSWER, str(error))
-        except (OSError, _TlsEnded):
+        except _TlsEnded:
             raise
         except Exception as error:  # noqa: BLE001 - a bug of ours is never answered with 5yz
             self._complain(error)
@@ -223,7 +222,7 @@ class SmtpSession:
     async def _mail(self, event: ask.Mail) -> Reply:
         last_words = _DRAINING if self._draining else self._limits.before_mail()
         if last_words is not None:
-            self._reason = "drain"
+            self._reason = "drain" if self._draining else "errors"
             return last_words
         transaction = Transaction(self._setup.rooms, self._client, event)
         refusal = await transaction.open()
@@ -274,7 +273,7 @@ class SmtpSession:
         reply = event.reply
         if reply.is_positive:
             return
-        if reply.code == 421:
+        if self._engine.is_over:
             self._reason = "errors"
         if self._why_dropped and self._transaction is not None:
             self._transaction.report_refusal(reply, self._why_dropped)
@@ -371,8 +370,12 @@ class SmtpSession:
         self._in_content = False
 
     async def _drop(self, transaction: Transaction) -> None:
-        with suppress(StoreUnavailable):  # what stays behind is swept at the next start
+        try:
             await transaction.abandon()
+        except StoreUnavailable:
+            pass  # what stays behind is swept at the next start
+        except Exception as error:  # noqa: BLE001 - the session ends or goes on as if it had gone well
+            self._complain(error)
 
     def _tell_refused(self, command: str, line: str, reply: Reply) -> None:
         self._told += 1

@@ -200,7 +200,7 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, connection)
             if self._implicit_tls:
                 stream.set_timeout(self._settings.tls_timeout)
-                client = replace(client, tls=await stream.start_tls(implicit=True))
+                client = replace(client, tls=await stream.begin_tls())
             await self._service.run(stream, client)
         except (TlsError, TimeoutError) as error:
             self._reporter.tell(TlsFailed(client, str(error)))

@@ -153,32 +153,18 @@ class SocketStream(asyncio.Protocol):
         if 0 < seconds < 1:
             self._sweeper.hurry(self, seconds)
 
-    async def start_tls(
-        self, context: ssl.SSLContext | None = None, server_hostname: str | None = None, *, implicit: bool = False
-    ) -> TlsFacts:
-        """The server's side of a handshake; with ``context`` the client's, for ``server_hostname``. See ``Stream``.
-
-        ``implicit``: TLS from the start, so what has come already is the handshake.
-        """
-        if self._tls is not None:
-            raise RuntimeError("TLS is up already")
-        if context is not None:
-            channel = TlsChannel(context, server_side=False, server_hostname=server_hostname)
-        elif self._server_tls is not None:
-            channel = TlsChannel(self._server_tls.context, server_side=True)
-        else:
-            raise RuntimeError("this listener has no certificate")
-        early = b"".join(self._chunks) if implicit else b""  # the client may have spoken while we were called
+    async def start_tls(self, context: ssl.SSLContext | None = None, server_hostname: str | None = None) -> TlsFacts:
+        """The server's side of a handshake; with ``context`` the client's, for ``server_hostname``. See ``Stream``."""
         self._forget_received()  # RFC 3207 §4.2: what was said in the clear is forgotten
-        self._tls = channel
-        self.data_received(early)  # as a client we speak first, even to nothing
-        while channel.facts is None:
-            if self._failure is not None:
-                raise self._failure
-            if self._eof:
-                raise TlsError("the peer closed during the handshake")
-            await self._wait_to_read()
-        return channel.facts
+        if context is None:
+            return await self._shake_hands(self._server_channel(), b"")
+        return await self._shake_hands(TlsChannel(context, server_side=False, server_hostname=server_hostname), b"")
+
+    async def begin_tls(self) -> TlsFacts:
+        """The server's side of a handshake that opens the connection: what has come already belongs to it."""
+        early = b"".join(self._chunks)
+        self._forget_received()
+        return await self._shake_hands(self._server_channel(), early)
 
     def close(self) -> None:
         """Send what is unsent, then close; see ``Stream``."""
@@ -253,6 +239,25 @@ class SocketStream(asyncio.Protocol):
         self.resume_writing()
 
     # Inside.
+
+    def _server_channel(self) -> TlsChannel:
+        if self._server_tls is None:
+            raise RuntimeError("this listener has no certificate")
+        return TlsChannel(self._server_tls.context, server_side=True)
+
+    async def _shake_hands(self, channel: TlsChannel, early: bytes) -> TlsFacts:
+        """Until the handshake is done; what comes with its end is held."""
+        if self._tls is not None:
+            raise RuntimeError("TLS is up already")
+        self._tls = channel
+        self.data_received(early)  # a client speaks first, even to nothing
+        while channel.facts is None:
+            if self._failure is not None:
+                raise self._failure
+            if self._eof:
+                raise TlsError("the peer closed during the handshake")
+            await self._wait_to_read()
+        return channel.facts
 
     async def _wait_to_read(self) -> None:
         """Until something has changed for a reader."""

@@ -172,6 +172,43 @@ async def test_a_bug_costs_one_reply(start: Starter) -> None:
     assert (await talk.say("NOOP")).startswith("250 ")
 
 
+@pytest.mark.parametrize("error", [TimeoutError("database"), ConnectionResetError("database"), OSError("disk")])
+async def test_trouble_below_is_not_taken_for_the_peers(start: Starter, error: Exception) -> None:
+    talk = start()
+    await talk.open()
+    talk.house.door.error = error
+    assert (await talk.say("Subject: hi", "", ".")).startswith("451 4.3.0 ")
+    assert len(talk.house.told(InternalError)) == 1
+    assert not talk.stream.closed
+
+
+async def test_a_bug_while_dropping_content_is_heard_of(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = start()
+    await talk.open()
+
+    async def drop_chunks(_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(talk.house.store, "drop_chunks", drop_chunks)
+    for _ in range(40):
+        talk.stream.feed((b"y" * 70 + b"\r\n") * 200)
+    await settle(200)
+    talk.stream.feed_eof()
+    await talk.over()
+    assert len(talk.house.told(InternalError)) == 1
+    assert len(talk.house.told(SessionClosed)) == 1
+
+
+async def test_content_far_beyond_the_limit_ends_the_session(start: Starter) -> None:
+    talk = start(SmtpSettings(max_size=65536))
+    await talk.open()
+    for _ in range(100):
+        talk.stream.feed((b"y" * 70 + b"\r\n") * 200)
+    assert "552 5.3.4 " in await talk.over()
+    assert talk.house.told(SessionClosed)[0].reason == "errors"
+    assert len(talk.house.told(MessageRefused)) == 1
+
+
 async def test_a_lookup_that_fails_in_policy(start: Starter) -> None:
     talk = start()
 

@@ -184,6 +184,18 @@ async def test_a_handshake_that_does_not_come(build: Builder, tls_settings: TlsS
     assert failed.reason
 
 
+async def test_a_bug_in_a_service_is_heard_of_and_costs_one_session(build: Builder) -> None:
+    class Buggy(Echo):
+        async def run(self, stream: SocketStream, client: Client) -> None:
+            raise ZeroDivisionError("oops")
+
+    bench = build(Buggy())
+    assert await (await bench.dial()).receive() == b""
+    (error,) = bench.reports
+    assert isinstance(error, InternalError)
+    assert "ZeroDivisionError" in error.trace
+
+
 async def test_a_drain_lets_sessions_end(build: Builder) -> None:
     bench = build(Echo())
     stream = await bench.dial()

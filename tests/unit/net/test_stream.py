@@ -204,6 +204,17 @@ async def test_what_comes_with_the_end_of_the_handshake_is_held(tls_settings: Tl
     assert await server.receive() == b"EHLO early\r\n"
 
 
+async def test_implicit_tls_takes_what_came_before_it_was_asked(
+    pair: Pairer, tls_settings: TlsSettings, trusting: ssl.SSLContext
+) -> None:
+    client, server = await pair(ServerTls(tls_settings))
+    shaking = asyncio.create_task(client.start_tls(trusting, "mx.example.org"))
+    while not server._chunks:
+        await asyncio.sleep(0)
+    facts = await server.begin_tls()
+    assert await shaking == facts
+
+
 async def test_garbage_instead_of_a_handshake(pair: Pairer, tls_settings: TlsSettings) -> None:
     client, server = await pair(ServerTls(tls_settings))
     shaking = asyncio.create_task(server.start_tls())
