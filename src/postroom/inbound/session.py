@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from postroom.inbound import replies
 from postroom.inbound.login import Checker, Login
 from postroom.inbound.transaction import Rooms, Transaction, accepted
 from postroom.mail.message import Message
@@ -18,22 +19,6 @@ from postroom.policy.verdict import Accept, Defer, Refuse
 from postroom.protocol.smtp import events as ask
 from postroom.protocol.smtp.server import ServerOptions, SmtpServer
 from postroom.report.events import CommandRefused, InternalError, SessionClosed, SessionOpened, TlsFailed
-
-_OK = Reply.of(250, "2.0.0", "OK")
-_SENDER_OK = Reply.of(250, "2.1.0", "Sender OK")
-_RECIPIENT_OK = Reply.of(250, "2.1.5", "Recipient OK")
-_GO_AHEAD = Reply.of(354, "", "End data with <CR><LF>.<CR><LF>")
-_READY_FOR_TLS = Reply.of(220, "2.0.0", "Ready to start TLS")
-_BYE = Reply.of(221, "2.0.0", "Bye")
-_CANNOT_VERIFY = Reply.of(252, "2.1.5", "Cannot verify, but will take the message and try to deliver it")
-_NO_EXPANSION = Reply.of(502, "5.5.1", "Lists are not expanded here")
-_NO_AUTH = Reply.of(502, "5.5.1", "AUTH is not offered")
-_STORE_FULL = Reply.of(452, "4.3.1", "No space left here, please try again later")
-_TROUBLE = Reply.of(451, "4.3.0", "A problem on this side, please try again later")
-_NO_ANSWER = Reply.of(451, "4.4.3", "A lookup failed, please try again later")
-_TOO_SLOW = Reply.of(421, "4.4.2", "Timeout, closing the connection")
-_FAILING = Reply.of(421, "4.3.0", "A problem on this side, please connect again")
-_DRAINING = Reply.of(421, "4.3.2", "The server is going down, please connect again")
 
 _FLUSH = 16 * 1024
 """Octets of replies to pipelined commands that are gathered for one write."""
@@ -105,12 +90,12 @@ class SmtpSession:
         try:
             await self._talk()
         except TimeoutError:
-            self._end("timeout", _TOO_SLOW)
+            self._end("timeout", replies.TOO_SLOW)
         except (OSError, _TlsEnded):
             pass  # the connection is lost, as peers do it, and ``_reason`` says how
         except Exception as error:  # noqa: BLE001 - a bug must cost one session, not the server
             self._complain(error)
-            self._end("failure", _FAILING)
+            self._end("failure", replies.FAILING)
         finally:
             self._stream.close()
             await self._abandon()
@@ -121,7 +106,7 @@ class SmtpSession:
         """End the session now if the client owes a command outside a transaction, else as soon as that is so."""
         self._draining = True
         if self._idle and self._engine.between_transactions:
-            self._end("drain", _DRAINING)
+            self._end("drain", replies.DRAINING)
             self._stream.close()
 
     # Moving bytes.
@@ -133,7 +118,7 @@ class SmtpSession:
             event = engine.next_event()
             if event is ask.NEED_DATA:
                 if self._draining and engine.between_transactions:
-                    self._end("drain", _DRAINING)
+                    self._end("drain", replies.DRAINING)
                     return
                 if progress:  # a command that dribbles in does not get its time anew with each octet
                     settings = self._setup.rooms.settings
@@ -183,30 +168,30 @@ class SmtpSession:
                 return
             reply = await _HANDLERS[type(event)](self, event)
         except StoreUnavailable as error:
-            await self._refuse(event, _STORE_FULL if error.full else _TROUBLE, str(error))
+            await self._refuse(event, replies.STORE_FULL if error.full else replies.TROUBLE, str(error))
         except ResolverUnavailable as error:
-            await self._refuse(event, _NO_ANSWER, str(error))
+            await self._refuse(event, replies.NO_ANSWER, str(error))
         except _TlsEnded:
             raise
         except Exception as error:  # noqa: BLE001 - a bug of ours is never answered with 5yz
             self._complain(error)
-            await self._refuse(event, _TROUBLE, "an internal error")
+            await self._refuse(event, replies.TROUBLE, "an internal error")
         else:
             if reply is not None:
                 self._say(self._engine.answer(reply))
 
     async def _rset(self, _: ask.Reset) -> Reply:
         await self._abandon()
-        return _OK
+        return replies.OK
 
     async def _quit(self, _: ask.Quit) -> Reply:
         self._reason = "quit"
-        return _BYE
+        return replies.BYE
 
     async def _connected(self, _: ask.Connected) -> Reply:
         if self._draining:
             self._reason = "drain"
-            return _DRAINING
+            return replies.DRAINING
         verdict = await self._setup.rooms.chain.on_connect(self._client)
         return self._setup.greeting if isinstance(verdict, Accept) else self._object("CONNECT", verdict)
 
@@ -220,7 +205,7 @@ class SmtpSession:
         return self._setup.hello if isinstance(verdict, Accept) else self._object("EHLO", verdict)
 
     async def _mail(self, event: ask.Mail) -> Reply:
-        last_words = _DRAINING if self._draining else self._limits.before_mail()
+        last_words = replies.DRAINING if self._draining else self._limits.before_mail()
         if last_words is not None:
             self._reason = "drain" if self._draining else "errors"
             return last_words
@@ -229,18 +214,18 @@ class SmtpSession:
         if refusal is not None:
             return refusal
         self._transaction = transaction
-        return _SENDER_OK
+        return replies.SENDER_OK
 
     async def _rcpt(self, event: ask.Rcpt) -> Reply:
         refusal = await self._under_way().add(event.recipient)
         if refusal is None:
-            return _RECIPIENT_OK
+            return replies.RECIPIENT_OK
         return self._count_failure(refusal) if refusal.is_permanent else refusal
 
     async def _data(self, _: ask.Data) -> Reply:
         self._under_way().begin_content()
         self._in_content = True
-        return _GO_AHEAD
+        return replies.GO_AHEAD
 
     async def _content_end(self, _: ask.ContentEnd) -> Reply:
         self._in_content = False
@@ -257,9 +242,9 @@ class SmtpSession:
 
     async def _verify(self, event: ask.Verify) -> Reply:
         if event.command == "VRFY":
-            return _CANNOT_VERIFY  # RFC 5321 §3.5.3
-        self._tell_refused(event.command, event.argument, _NO_EXPANSION)
-        return _NO_EXPANSION
+            return replies.CANNOT_VERIFY  # RFC 5321 §3.5.3
+        self._tell_refused(event.command, event.argument, replies.NO_EXPANSION)
+        return replies.NO_EXPANSION
 
     async def _content_dropped(self, event: ask.ContentDropped) -> None:
         """Flawed, or refused by us before: then the reason is known."""
@@ -285,7 +270,7 @@ class SmtpSession:
     # TLS and AUTH.
 
     async def _start_tls(self, _: ask.StartTls) -> None:
-        self._say(self._engine.answer(_READY_FOR_TLS))
+        self._say(self._engine.answer(replies.READY_FOR_TLS))
         self._flush()
         self._stream.set_timeout(self._setup.tls_timeout)
         try:
@@ -302,7 +287,7 @@ class SmtpSession:
     async def _auth(self, event: ask.Auth) -> Reply:
         checker = self._setup.checker
         if checker is None:
-            return _NO_AUTH  # the engine does not ask where no mechanism is announced
+            return replies.NO_AUTH  # the engine does not ask where no mechanism is announced
         self._login = Login(checker, self._setup.rooms.reporter, self._client, event.mechanism)
         return await self._auth_step(event.initial)
 
