@@ -11,6 +11,7 @@ from postroom.config.sense import listeners_of
 
 AREA = "ports"
 _NO_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+_GREETS_BY_NAME = frozenset({"mx", "submission"})  # RFC 5321 §4.2: 220 and the host's name
 _LOOK_TIMEOUT = 2.0  # seconds to wait for a greeting on this machine
 
 
@@ -40,13 +41,18 @@ def places_of(settings: Settings) -> list[Place]:
 
 
 def check_ports(settings: Settings) -> Iterator[Finding]:
-    """Try to bind each port for a moment."""
-    for place in places_of(settings):
-        trouble = _try(place)
+    """Try to bind each port for a moment. Where one is taken, its greeting tells whether this server runs already."""
+    tried = [(place, _try(place)) for place in places_of(settings)]
+    taken = [place for place, trouble in tried if trouble is not None and trouble.errno == errno.EADDRINUSE]
+    greetings = {place: _greeting(place) for place in taken if place.name in _GREETS_BY_NAME}
+    runs = any(settings.hostname in greeting for greeting in greetings.values())
+    for place, trouble in tried:
         if trouble is None:
             yield Finding(Level.OK, AREA, f"{place} is free")
+        elif place in taken:
+            yield _explain_taken(place, greetings.get(place, ""), settings.hostname, runs=runs)
         else:
-            yield _explain(place, trouble, settings.hostname)
+            yield _explain(place, trouble)
 
 
 def _try(place: Place) -> OSError | None:
@@ -63,15 +69,15 @@ def _try(place: Place) -> OSError | None:
     return None
 
 
-def _explain(place: Place, error: OSError, hostname: str) -> Finding:
-    if error.errno == errno.EADDRINUSE:
-        greeting = _greeting(place)
-        if hostname in greeting:
-            return Finding(Level.OK, AREA, f"{place} is open: this server runs")
-        owner = f" by something that greets with {greeting!r}" if greeting else ""
-        return Finding(
-            Level.WARNING, AREA, f"{place} is in use{owner}", "fine if this server runs; else stop the other"
-        )
+def _explain_taken(place: Place, greeting: str, hostname: str, *, runs: bool) -> Finding:
+    """A port that cannot be bound because someone has it: ourselves, if this server runs and nobody else greets."""
+    if runs and (not greeting or hostname in greeting):
+        return Finding(Level.OK, AREA, f"{place} is open: this server runs")
+    owner = f" by something that greets with {greeting!r}" if greeting else ""
+    return Finding(Level.ERROR, AREA, f"{place} is in use{owner}", "stop the other program, or choose another port")
+
+
+def _explain(place: Place, error: OSError) -> Finding:
     if error.errno == errno.EACCES:
         remedy = "start as root (privileges are dropped), let the service manager open it, or use a port above 1023"
         return Finding(Level.WARNING, AREA, f"{place} needs privileges that you do not have now", remedy)

@@ -117,8 +117,8 @@ def _program() -> str:
     """How to call this program from the same folder."""
     if shutil.which("postroom") is not None:
         return "postroom"
-    called = Path(sys.argv[0])
-    return str(called) if called.name == "postroom" else f"{sys.executable} -m postroom"
+    beside = Path(sys.executable).with_name("postroom")
+    return str(beside) if beside.exists() else f"{sys.executable} -m postroom"
 
 
 def next_steps(settings: Settings, path: Path, logins: list[Login], program: str) -> list[str]:

@@ -1,6 +1,7 @@
 """``postroom send``: a test client over SMTP, and the program that others call ``sendmail``."""
 
 import getpass
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,10 +19,14 @@ from postroom.cli.house import OpenStore
 from postroom.cli.output import say
 from postroom.cli.talk import Target, Tls, hand_over
 from postroom.config.model import Settings
+from postroom.config.sense import listeners_of
 from postroom.mail.address import Address
 from postroom.mail.envelope import Body, Envelope, Recipient
 from postroom.mail.headers import show_date
 from postroom.mail.message import show_queue_id
+from postroom.mail.session import Role
+
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to find ourselves when we listen everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def send(
 
 def into_store(desk: Desk, config: Path | None, order: Order, stdin: BinaryIO, *, quiet: bool = False) -> None:
     """Take the message in on this machine; on return it is safe on disk."""
-    from postroom.cli.submission import submit
+    from postroom.cli.submission import complete, submit
 
     login = getpass.getuser()
     with telling_troubles():
@@ -115,11 +120,30 @@ def into_store(desk: Desk, config: Path | None, order: Order, stdin: BinaryIO, *
 
         async def job(store: OpenStore, settings: Settings) -> str:
             message = await submit(store, settings, envelope, content, login)
-            return show_queue_id(message.queue_id)
+            return f"accepted as {show_queue_id(message.queue_id)}"
 
-        queue_id = desk.work_in(settings, job)
+        if _may_write(settings.store.file):
+            answer = desk.work_in(settings, job)
+        else:
+            completed = complete(settings, content)
+            answer = hand_over(_own_door(settings), envelope, completed, settings.hostname, _silent)
     if not quiet:
-        done(f"accepted as {queue_id}")
+        done(answer)
+
+
+def _may_write(store: Path) -> bool:
+    """Whether this user may touch the store; programs that run as other users come in by the mx port."""
+    nearest = next(folder for folder in (store, *store.parents) if os.access(folder, os.F_OK))
+    return os.access(nearest, os.W_OK)
+
+
+def _own_door(settings: Settings) -> Target:
+    """The mx port of the server on this machine. Refused if there is none."""
+    for listener in listeners_of(settings):
+        if listener.role is Role.MX and listener.port:
+            address = listener.addresses[0]
+            return Target(_LOOPBACK.get(address, address), listener.port)
+    raise Refused("the store is closed to you, and there is no mx port", "run as the server's user")
 
 
 def _prepare(order: Order, stdin: BinaryIO, hostname: str, sender_default: str = "") -> tuple[Envelope, bytes]:

@@ -45,7 +45,7 @@ class _NotHere:
 async def submit(store: OpenStore, settings: Settings, envelope: Envelope, content: bytes, login: str) -> Message:
     """On return the message is safe. ``login`` is the user of this machine who sends it. Raises StoreUnavailable."""
     clock = SystemClock()
-    ids = QueueIds(clock.now, FIRST_COMMAND_NODE + secrets.randbelow(1024 - FIRST_COMMAND_NODE))
+    ids = _command_ids(clock)
     directory = Directory(store.directory, settings.delivery, clock)
     reporter = Reporter()
     dsns = DsnMaker(
@@ -75,6 +75,18 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
     if not inline:
         await _write_chunks(store.queue, queue_id, content)
     return await door.accept(draft)
+
+
+def complete(settings: Settings, content: bytes) -> bytes:
+    """The content with the Date and Message-ID that it lacks, for a way in that does not add them."""
+    clock = SystemClock()
+    queue_id = _command_ids(clock).next()
+    added, _ = Tracer(settings.hostname).completed(glance(content), content, queue_id, clock.now())
+    return added + content
+
+
+def _command_ids(clock: SystemClock) -> QueueIds:
+    return QueueIds(clock.now, FIRST_COMMAND_NODE + secrets.randbelow(1024 - FIRST_COMMAND_NODE))
 
 
 def _received(hostname: str, queue_id: QueueId, login: str, now: float) -> bytes:

@@ -17,7 +17,7 @@ from postroom.config.environment import overlay
 from postroom.config.lines import KeyPath, find_lines, nearest_line, show_path
 from postroom.config.model import Settings, TlsSettings
 from postroom.config.problems import ENVIRONMENT, Problem, SettingsError
-from postroom.config.sense import Finding, check_sense
+from postroom.config.sense import Finding, check_sense, listeners_of
 
 FILE_NAME = "postroom.toml"
 SEARCH = (Path(FILE_NAME), Path("/etc/postroom") / FILE_NAME)
@@ -228,7 +228,7 @@ def _suggest(name: str, model: type[BaseModel]) -> str:
 
 
 def _resolve(settings: Settings, folder: Path) -> Settings:
-    """The same settings with every path absolute."""
+    """The same settings with every path absolute, and with the standard listeners where none is given."""
     data = folder / settings.data
     tls = TlsSettings.model_copy(
         settings.tls,
@@ -247,7 +247,8 @@ def _resolve(settings: Settings, folder: Path) -> Settings:
         for smarthost in settings.smarthost
     )
     store = settings.store.model_copy(update={"file": data / settings.store.file})
-    return settings.model_copy(update={"data": data, "tls": tls, "smarthost": smarthosts, "store": store})
+    update = {"data": data, "tls": tls, "smarthost": smarthosts, "store": store, "listener": listeners_of(settings)}
+    return settings.model_copy(update=update)
 
 
 def _under(folder: Path, path: Path | None) -> Path | None:

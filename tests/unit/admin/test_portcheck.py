@@ -64,8 +64,26 @@ def test_ours() -> None:
 def test_somebody_elses(greeting: bytes, says: str) -> None:
     with somebody(greeting) as port:
         finding = the_finding(settings(port))
-    assert finding.level is Level.WARNING
+    assert finding.level is Level.ERROR
     assert says in finding.what
+
+
+def test_silent_ports_are_ours_while_our_server_greets() -> None:
+    """submissions waits for TLS and says nothing by itself."""
+    with somebody(b"220 mx.example.org ESMTP\r\n") as mx, socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        both = Settings.model_validate(
+            {
+                "hostname": "mx.example.org",
+                "web": {"enabled": False},
+                "listener": [
+                    {"role": "mx", "addresses": ["127.0.0.1"], "port": mx},
+                    {"role": "submissions", "addresses": ["127.0.0.1"], "port": port},
+                ],
+            }
+        )
+        found = list(check_ports(both))
+    assert [finding.level for finding in found] == [Level.OK, Level.OK]
 
 
 @pytest.mark.parametrize(

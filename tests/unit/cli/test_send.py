@@ -1,5 +1,6 @@
 """send: a test client over SMTP, and sendmail by intake."""
 
+import os
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.fakes.smtp_shell import SmtpShell
 from tests.fakes.smtp_thread import ThreadedShell
 from tests.unit.cli.conftest import Ended, Run
 
+from postroom.cli.send import _may_write
 from postroom.mail.reply import Reply
 from postroom.protocol.smtp.events import Mail, Rcpt
 from postroom.protocol.smtp.server import ServerOptions
@@ -213,3 +215,35 @@ class TestIntoTheStore:
     def test_bad_addresses(self, run: Run) -> None:
         assert run("send", "a@b..example", stdin=b"x").code == 1
         assert run("send", "x@remote.example", "-f", "a@b@", stdin=b"x").code == 1
+
+
+class TestWithoutTheStore:
+    """A user who may not touch the store comes in by the mx port."""
+
+    @pytest.fixture(autouse=True)
+    def closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("postroom.cli.send._may_write", lambda path: False)
+
+    def test_by_the_mx_port(self, run: Run, house: MemoryHouse, config: Path) -> None:
+        with ThreadedShell(SmtpShell()) as server:
+            listener = f'[[listener]]\nrole = "mx"\naddresses = ["0.0.0.0"]\nport = {server.port}\n'
+            config.write_text(config.read_text() + listener)
+            ended = run("send", "alice@example.org", stdin=b"Subject: hi\n\ntext\n")
+        assert ended.code == 0, ended.err
+        assert ended.out.endswith("octets queued\n")
+        (content,) = server.shell.messages
+        assert content.startswith(b"Date: ")
+        assert b"\r\nMessage-ID: <" in content
+        assert house.store.queue.intakes == []
+
+    def test_no_such_door(self, run: Run, config: Path) -> None:
+        config.write_text(config.read_text() + '[[listener]]\nrole = "pop3"\nport = 2110\n')
+        ended = run("send", "alice@example.org", stdin=b"x\n")
+        assert ended.code == 1
+        assert "run as the server's user" in ended.err
+
+
+def test_who_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _may_write(tmp_path / "not" / "there" / "yet.db")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK and path == tmp_path)
+    assert not _may_write(tmp_path / "postroom.db")

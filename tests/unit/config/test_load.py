@@ -40,6 +40,7 @@ def test_minimal_file_has_every_default(file: Path) -> None:
     assert settings.hostname == "mx.example.org"
     assert settings.smtp.max_size == 50 << 20
     assert settings.queue.lifetime == 5 * 86400
+    assert [listener.port for listener in settings.listener] == [2025, 2587, 2465, 2110, 2995]
 
 
 def test_relative_paths_lie_beside_the_file(file: Path) -> None:

@@ -1,0 +1,39 @@
+"""docs/commands.md names every field of the JSON shapes, and no other."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from postroom.admin.accounts import AccountView
+from postroom.admin.aliases import AliasView
+from postroom.admin.domains import DomainView
+from postroom.admin.finding import Finding
+from postroom.admin.history import Life, Moment, Standing
+from postroom.admin.queue import QueueView, RecipientView
+from postroom.admin.tallies import DomainTally, Stats
+
+PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("row", "view"),
+    [
+        ("`domain show`", DomainView),
+        ("`user show`", AccountView),
+        ("`alias show`", AliasView),
+        ("`queue show`", QueueView),
+        ("recipient of an entry", RecipientView),
+        ("life", Life),
+        ("moment of a life", Moment),
+        ("standing of a life", Standing),
+        ("`stats`", Stats),
+        ("domain of stats", DomainTally),
+        ("`check`", Finding),
+    ],
+)
+def test_fields(row: str, view: type) -> None:
+    line = next(line for line in PAGE.partition("## JSON")[2].splitlines() if line.startswith(f"| {row} |"))
+    documented = re.findall(r"`(\w+)`", line.split("|")[2])
+    assert documented == [field.name for field in dataclasses.fields(view)]
