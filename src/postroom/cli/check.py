@@ -8,7 +8,7 @@ from postroom.admin.certificate import check_certificate
 from postroom.admin.dnscheck import check_dns
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports
-from postroom.cli.desk import ConfigOption, Desk, JsonOption, telling_troubles
+from postroom.cli.desk import ConfigOption, Desk, JsonOption, act_as_owner, telling_troubles
 from postroom.cli.house import House, OpenStore
 from postroom.cli.output import print_json, say
 from postroom.config.load import examine, find
@@ -55,6 +55,7 @@ async def _check_inside(house: House, settings: Settings) -> list[Finding]:
         what = f"{settings.store.file} does not exist yet: the first start makes it"
         findings.append(Finding(Level.SKIPPED, "store", what))
     else:
+        act_as_owner(settings.store.file)
         try:
             async with house.open_store(settings) as store:
                 findings += await _check_store(store, settings)
