@@ -78,4 +78,4 @@ def test_delivery_by_lmtp(make_program: MakeProgram, dovecot: Dovecot) -> None:
     (dsn,) = program.inbox(ALICE)
     assert b"nobody@delivered.example" in dsn
     assert BOB.encode() not in dsn.partition(b"Final-Recipient")[2].partition(b"\r\n\r\n")[0]
-    wait_until(lambda: not program.listing("queue", "list"), "the queue is empty")
+    wait_until(lambda: not program.queue(), "the queue is empty")

@@ -183,6 +183,10 @@ class Program:
         """The same with ``--json``, parsed."""
         return json.loads(self.command(*words, "--json"))
 
+    def queue(self) -> list[Any]:
+        """The messages that `postroom queue list` shows."""
+        return cast(list[Any], self.listing("queue", "list")["messages"])
+
     def add(self, *accounts: str) -> "Program":
         """Add accounts with the password ``PASSWORD``, and their domains."""
         for domain in sorted({account.rpartition("@")[2] for account in accounts}):

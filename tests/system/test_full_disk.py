@@ -61,7 +61,7 @@ async def test_a_full_disk_loses_nothing(make_program: MakeProgram, sink: Sink, 
     assert any(text.startswith("4.3.1") for code, text in witness.refused if code == 452)
     assert not witness.unknown, "a session was lost"
     program.wait_told("store_trouble")
-    await asyncio.to_thread(wait_until, lambda: not program.listing("queue", "list"), "the queue is empty", 60)
+    await asyncio.to_thread(wait_until, lambda: not program.queue(), "the queue is empty", 60)
     inboxes = {account: await asyncio.to_thread(inbox_counts, program, account) for account in LOCAL}
     arrived = sink.counts()
     for sent in witness.acknowledged:

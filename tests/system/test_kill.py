@@ -61,7 +61,7 @@ async def test_nothing_is_lost_and_nothing_is_twice(make_program: MakeProgram, s
         await asyncio.to_thread(program.start)
     await load.stop()
     witness = load.witness
-    await asyncio.to_thread(wait_until, lambda: not program.listing("queue", "list"), "the queue is empty", 60)
+    await asyncio.to_thread(wait_until, lambda: not program.queue(), "the queue is empty", 60)
 
     inboxes = {account: await asyncio.to_thread(inbox_counts, program, account) for account in LOCAL}
     arrived = sink.counts()

@@ -4,11 +4,11 @@ import email
 import email.policy
 import time
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import cast
 
 from tests.system.fixtures import MakeProgram
 from tests.system.loop_thread import Nameserver
-from tests.system.program import PASSWORD, Program, wait_until
+from tests.system.program import PASSWORD, wait_until
 from tests.system.setups import added_to, by_mx, content
 from tests.system.sink import Sink
 
@@ -18,14 +18,6 @@ REMOTE = "someone@remote.example"
 
 def parse(message: bytes) -> EmailMessage:
     return email.message_from_bytes(message, policy=email.policy.default)
-
-
-def is_empty(program: Program) -> bool:
-    return not program.listing("queue", "list")
-
-
-def text_of(value: Any) -> str:
-    return str(value)
 
 
 def test_submitted_mail_is_in_the_other_domains_inbox(make_program: MakeProgram) -> None:
@@ -54,7 +46,7 @@ def test_mail_for_a_remote_domain_goes_to_its_mx(make_program: MakeProgram, name
     added_to(arrived.content, content("both"))
     (received,) = program.inbox(BOB)
     added_to(received, content("both"))
-    wait_until(lambda: is_empty(program), "the queue is empty")
+    wait_until(lambda: not program.queue(), "the queue is empty")
     story = program.command("why", "both@example.org")
     assert REMOTE in story
     assert "250" in story
@@ -68,7 +60,7 @@ def test_a_message_waits_while_the_remote_is_down(
         client.sendmail(ALICE, [REMOTE], content("patient"), mail_options=["BODY=8BITMIME"])
     program.wait_told("attempt_made", outcome="deferred")
     for _ in ("beside the running server", "while it is down"):
-        assert REMOTE in text_of(program.listing("queue", "list"))
+        assert REMOTE in str(program.queue())
         shown = program.command("queue", "list") + program.command("why", REMOTE)
         assert "refused" in shown.lower()
         program.stop()
@@ -76,7 +68,7 @@ def test_a_message_waits_while_the_remote_is_down(
     down_sink.up()
     wait_until(lambda: bool(down_sink.arrived), "it arrives once the remote is back")
     added_to(down_sink.arrived[0].content, content("patient"))
-    wait_until(lambda: is_empty(program), "the queue is empty")
+    wait_until(lambda: not program.queue(), "the queue is empty")
     assert down_sink.counts() == {"patient@example.org": 1}
 
 
@@ -100,7 +92,7 @@ def test_a_remote_no_comes_back_to_the_sender(make_program: MakeProgram, nameser
     assert "Status: 5.1.1" in fields
     assert "other@remote.example" not in fields
     assert "refused@example.org" in original.as_string()
-    wait_until(lambda: is_empty(program), "the queue is empty")
+    wait_until(lambda: not program.queue(), "the queue is empty")
     assert [arrived.recipients for arrived in sink.arrived] == [("other@remote.example",)]
 
 
@@ -127,7 +119,7 @@ def test_mail_expires_into_a_dsn(make_program: MakeProgram, nameserver: Nameserv
     assert "Action: failed" in text
     assert REMOTE in text
     assert len(program.told("attempt_made", outcome="deferred")) >= 1
-    wait_until(lambda: is_empty(program), "the queue is empty")
+    wait_until(lambda: not program.queue(), "the queue is empty")
 
 
 def test_queued_mail_survives_a_restart_with_its_content(
