@@ -38,7 +38,6 @@ class MemoryStream:
     timeout: float = 0.0
     timeouts: list[float] = field(default_factory=list)
     closed: bool = False
-    aborted: bool = False
     tls: bool = False
     sent_octets: int = 0
     most_unread: int = 0
@@ -107,9 +106,7 @@ class MemoryStream:
         self._wake()
 
     def abort(self) -> None:
-        """Close at once; what is unread is lost to the client."""
-        self.aborted = True
-        self._unread.clear()
+        """Close at once; here the same."""
         self.close()
 
     # The client's side.

@@ -107,7 +107,7 @@ class Pop3Session:
         reason = "drain"  # cancelled, unless one of the following is so
         try:
             await self._talk()
-            reason = self._reason or "closed"
+            reason = self._reason
         except TimeoutError:
             reason = self._reason or "timeout"  # RFC 1939 §3: without a word, and nothing is removed
         except SessionEnded:
@@ -159,7 +159,7 @@ class Pop3Session:
                 engine.receive_data(data)
                 continue
             progress = True
-            if isinstance(event, ask.Signal | ask.Closed):
+            if isinstance(event, ask.Signal):  # a question is never left open here: the session is over
                 self._flush()
                 return
             await self._handle(event)
@@ -218,7 +218,7 @@ class Pop3Session:
                     return answers.TRY_LATER
                 return ok(answers.GREETING_TEXT)
             case ask.Closed():
-                pass  # met before
+                self._reason = self._reason or "closed"
             case _:
                 assert_never(event)
         return None
