@@ -20,7 +20,7 @@ class Maildrop:
     @property
     def summary(self) -> str:
         """For people, after +OK."""
-        return f"{self.count} messages ({self.octets} octets)"
+        return f"{self.count} message{'' if self.count == 1 else 's'} ({self.octets} octets)"
 
     def has(self, number: int) -> bool:
         """There is such a message, and it is not marked as deleted."""
