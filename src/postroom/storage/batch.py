@@ -32,11 +32,14 @@ class Kind(Generic[C, A, R]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Write(Generic[C]):
-    """One waiting write. All of it is done or nothing; ``weight`` is how many rows' worth of work it is."""
+    """One waiting write. All of it is done or nothing. ``weight`` is how many rows' worth of work it is, ``octets`` how
+    much it adds to what is stored.
+    """
 
     kind: Kind[C, Any, Any]
     argument: Any
     weight: int
+    octets: int
     future: "asyncio.Future[Any]"
 
 
@@ -82,7 +85,7 @@ class BatchWriter(Generic[C]):
         self._thread = threading.Thread(target=self._work, name="postroom-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, kind: Kind[C, A, R], argument: A, weight: int = 1) -> "asyncio.Future[R]":
+    def submit(self, kind: Kind[C, A, R], argument: A, weight: int = 1, octets: int = 0) -> "asyncio.Future[R]":
         """Queue a write. The future gives its result once it is on disk, or why the write changed nothing.
 
         Cancelling the future only stops the waiting: the write may be done nevertheless.
@@ -91,7 +94,7 @@ class BatchWriter(Generic[C]):
         if self._closed is not None:
             future.set_exception(StoreUnavailable("the store is closed"))
         else:
-            self._waiting.put(Write(kind, argument, weight, future))
+            self._waiting.put(Write(kind, argument, weight, octets, future))
         return future
 
     async def close(self) -> None:

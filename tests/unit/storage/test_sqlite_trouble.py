@@ -19,6 +19,7 @@ from postroom.storage.sqlite.migrate import migrate, migrations
 from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
 
+RESERVE = 4 << 20
 LEASE = Lease("node-1", NOON + 900)
 BIG = bytes(range(256)) * 200
 
@@ -31,6 +32,8 @@ class Disk:
     max_pages: int = 0
     """0: no limit."""
     free: int = 1 << 40
+    capacity: int = 0
+    """If not 0: what is free depends on what the files take."""
     fault: Exception | None = None
     opened: list[apsw.Connection] = field(default_factory=list)
 
@@ -46,7 +49,10 @@ class Disk:
     def free_space(self, path: Path) -> int:
         if self.fault is not None:
             raise self.fault
-        return self.free
+        return self.capacity - self.used() if self.capacity else self.free
+
+    def used(self) -> int:
+        return sum(file.stat().st_size for file in self.path.parent.iterdir())
 
     def limit(self) -> None:
         """Apply ``max_pages`` to the connection in use."""
@@ -69,7 +75,7 @@ async def queue(tmp_path: Path) -> AsyncIterator[Queue]:
     migrate(connect(disk.path, read_only=False), migrations())
     clock = HandClock()
     committer = SqliteCommitter(
-        disk.path, reserve=1000, open_connection=disk.open, clock=clock.monotonic, free=disk.free_space
+        disk.path, reserve=RESERVE, open_connection=disk.open, clock=clock.monotonic, free=disk.free_space
     )
     writer = BatchWriter(committer, max_batch=500)
     reader = Reader(lambda: connect(disk.path, read_only=True), "test")
@@ -113,7 +119,7 @@ async def test_a_full_database_takes_what_fits_loses_nothing_and_recovers(queue:
 async def test_within_the_reserve_only_essential_writes_are_done(queue: Queue) -> None:
     store, disk, clock = queue
     await store.take_in([an_intake(1, lease=LEASE), an_intake(2)])
-    disk.free = 999
+    disk.free = RESERVE - 1
     clock.advance(60)
     results = await asyncio.gather(
         outcome(store.take_in([an_intake(3)])),
@@ -127,7 +133,7 @@ async def test_within_the_reserve_only_essential_writes_are_done(queue: Queue) -
     assert results[1] is results[3] is None
     answer = await store.lease(LeaseQuestion(NOON, LEASE, 10, 10))
     assert [message.message.queue_id for message in answer.messages] == [queue_id(2)]
-    disk.free = 1000
+    disk.free = RESERVE + (1 << 20)
     clock.advance(60)
     await store.take_in([an_intake(3)])
     assert await ids(store) == [2, 3]
@@ -217,9 +223,37 @@ async def test_the_log_gives_its_space_back_when_the_disk_is_short(queue: Queue)
         await store.take_in([an_intake(number, content=BIG)])
     log = disk.path.with_name("postroom.db-wal")
     assert log.stat().st_size > 1_000_000
-    disk.free = 10
+    disk.free = RESERVE - 1
     clock.advance(60)
     with pytest.raises(StoreUnavailable):
         await store.take_in([an_intake(99)])
     assert log.stat().st_size == 0
     assert len(await ids(store)) == 20
+
+
+@pytest.mark.parametrize("capacity", [12 << 20, 20 << 20])
+async def test_a_disk_that_fills_up_never_overflows_and_settling_goes_on(queue: Queue, capacity: int) -> None:
+    store, disk, clock = queue
+    disk.capacity = capacity
+    clock.advance(60)
+    kept: list[int] = []
+
+    async def offer(numbers: range) -> int:
+        results = await asyncio.gather(
+            *[outcome(store.take_in([an_intake(n, content=BIG, lease=LEASE)])) for n in numbers]
+        )
+        kept.extend(n for n, result in zip(numbers, results, strict=True) if result is None)
+        assert disk.used() <= capacity
+        clock.advance(1)
+        return results.count(None)
+
+    taken = [await offer(range(n, n + 10)) for n in range(0, 500, 10)]
+    assert taken[0] == 10
+    assert taken[-1] == 0
+    while len(kept) > 20:
+        number = kept.pop()
+        await store.settle([settled(number, "node-1", relayed(an_intake(number).queued[0]))])
+        assert disk.used() <= capacity
+    assert await ids(store) == sorted(kept)
+    assert await offer(range(1000, 1010)) == 10
+    assert await ids(store) == sorted(kept)

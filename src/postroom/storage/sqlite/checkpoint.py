@@ -18,19 +18,29 @@ LOG_PAGES = (32 << 20) // PAGE_SIZE
 _SHORT = (1 << 20) // PAGE_SIZE
 """Pages that the writer may copy itself: a few milliseconds."""
 
-_TOO_LONG = 8 * LOG_PAGES
-"""Pages of log at which the writer stops to copy: the other thread cannot keep up, the disk must not fill."""
+_TOO_LONG = 8
+"""How many times as long the log may get before the writer stops to copy: the other thread cannot keep up."""
 
 _ROUNDS = 5
 _LOOK_EVERY = 0.05  # seconds
 
 
 class Checkpointer:
-    """Belongs to the writer's thread, with a thread and a connection of its own. ``clock`` is monotonic seconds."""
+    """Belongs to the writer's thread, with a thread and a connection of its own. ``clock`` is monotonic seconds.
 
-    def __init__(self, open_connection: Callable[[], apsw.Connection], clock: Callable[[], float]) -> None:
+    A copy that fails is tried again later: what ails the disk meets the next write too, and is told there.
+    """
+
+    def __init__(
+        self,
+        open_connection: Callable[[], apsw.Connection],
+        clock: Callable[[], float],
+        *,
+        log_pages: int = LOG_PAGES,
+    ) -> None:
         self._open = open_connection
         self._clock = clock
+        self._log_pages = log_pages
         self._looked_at = float("-inf")
         self._asked: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -38,20 +48,23 @@ class Checkpointer:
         self._is_close = False
 
     def tend(self, connection: apsw.Connection) -> None:
-        """Called by the writer between batches, outside of a transaction. Raises apsw.Error."""
-        if self._is_close:
-            self._is_close = False
-            self._copy_the_rest(connection)
+        """Called by the writer between batches, outside of a transaction."""
+        try:
+            if self._is_close:
+                self._is_close = False
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                return
+            now = self._clock()
+            if now - self._looked_at < _LOOK_EVERY or self._is_copying:
+                return
+            self._looked_at = now
+            pages, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            if pages > _TOO_LONG * self._log_pages:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            elif pages > self._log_pages and pages > copied:
+                self._ask()
+        except apsw.Error:
             return
-        now = self._clock()
-        if now - self._looked_at < _LOOK_EVERY or self._is_copying:
-            return
-        self._looked_at = now
-        pages, copied = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        if pages > _TOO_LONG:
-            self._copy_the_rest(connection)
-        elif pages > LOG_PAGES and pages > copied:
-            self._ask()
 
     def close(self) -> None:
         """End the thread."""
@@ -67,12 +80,6 @@ class Checkpointer:
         self._is_copying = True
         self._asked.put(True)
 
-    def _copy_the_rest(self, connection: apsw.Connection) -> None:
-        try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except (apsw.BusyError, apsw.LockedError):  # another process copies: as good
-            return
-
     def _work(self) -> None:
         connection: apsw.Connection | None = None
         while self._asked.get():
@@ -80,7 +87,7 @@ class Checkpointer:
                 if connection is None:
                     connection = self._open()
                 self._is_close = _copy(connection)
-            except (apsw.Error, OSError):  # what ails the disk meets the writer too, and is told there
+            except (apsw.Error, OSError):
                 if connection is not None:
                     connection.close(force=True)
                     connection = None

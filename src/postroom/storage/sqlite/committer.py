@@ -9,11 +9,9 @@ from postroom.mail.trouble import StoreUnavailable
 from postroom.storage.batch import Done, Outcome, Refused, Write
 from postroom.storage.sqlite.checkpoint import Checkpointer
 from postroom.storage.sqlite.connection import free_space, unavailable
+from postroom.storage.sqlite.space import Space
 
 SqliteWrite = Write[apsw.Connection]
-
-_SPACE_CHECK_EVERY = 0.05  # seconds; a fast disk takes less than the smallest sensible reserve in that time
-_RECLAIM_EVERY = 1.0  # seconds
 
 # After these the connection may know a state that the file has not: it is opened anew.
 _BROKEN = (
@@ -29,9 +27,8 @@ _BROKEN = (
 
 
 class SqliteCommitter:
-    """Owns the writing connection; lives on the writer's thread. ``clock`` is monotonic seconds, ``free`` the free octets.
-
-    While the disk has less than ``reserve`` octets left, only essential writes are done.
+    """Owns the writing connection, on the writer's thread. ``clock`` is monotonic seconds, ``free`` gives a disk's
+    free octets. While it has less than ``reserve`` octets to spare, only essential writes are done.
     """
 
     def __init__(
@@ -46,20 +43,17 @@ class SqliteCommitter:
         self._path = path
         self._reserve = reserve
         self._open = open_connection
-        self._clock = clock
-        self._free = free
         self._connection: apsw.Connection | None = None
         self._checkpointer = Checkpointer(open_connection, clock)
-        self._checked_at = float("-inf")
-        self._reclaimed_at = float("-inf")
-        self._short = False
+        self._space = Space(path, reserve=reserve, clock=clock, free=free)
 
     def commit(self, batch: Sequence[SqliteWrite]) -> Sequence[Outcome]:
         """An outcome for each write; what is Done is on disk."""
         try:
             connection = self._connected()
             self._checkpointer.tend(connection)
-            short = self._is_short(connection)
+            octets = sum([write.octets for write in batch])
+            short = self._space.is_short(connection, octets)
         except (apsw.Error, OSError, StoreUnavailable) as error:
             self._drop_connection()
             return [Refused(_as_trouble(error)) for _ in batch]
@@ -79,9 +73,7 @@ class SqliteCommitter:
             return self._all_at_once(connection, batch)
         except Exception as error:  # noqa: BLE001 - whatever one write raises is found out write by write
             _roll_back(connection)
-            if isinstance(
-                error, apsw.BusyError
-            ):  # another process writes for longer than BUSY_TIMEOUT: no use to try again
+            if isinstance(error, apsw.BusyError):  # another process writes for longer than BUSY_TIMEOUT
                 return [Refused(unavailable(error)) for _ in batch]
             if len(batch) == 1:
                 return [self._refusal(error)]
@@ -145,17 +137,10 @@ class SqliteCommitter:
         """What the one who asked is told; a connection that may be broken is dropped."""
         if isinstance(error, _BROKEN):
             self._drop_connection()
-        if isinstance(error, apsw.FullError):
-            self._checked_at = float("-inf")
         return Refused(self._as_full(error) if isinstance(error, (apsw.Error, OSError)) else error)
 
     def _as_full(self, error: Exception) -> StoreUnavailable:
-        """SQLite reports some cases of a full disk as I/O errors."""
-        try:
-            full = isinstance(error, apsw.IOError) and self._free(self._path) < max(self._reserve, 1 << 20)
-        except OSError:
-            full = False
-        return unavailable(error, full=full)
+        return unavailable(error, full=isinstance(error, apsw.IOError) and self._space.is_full())
 
     def _too_full(self) -> StoreUnavailable:
         return StoreUnavailable(f"less than {self._reserve} octets are free on the disk of {self._path}", full=True)
@@ -169,25 +154,6 @@ class SqliteCommitter:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(force=True)
-
-    def _is_short(self, connection: apsw.Connection) -> bool:
-        """Whether the disk has less than the reserve left. Asked of the system once in a while."""
-        now = self._clock()
-        if now - self._checked_at >= _SPACE_CHECK_EVERY:
-            self._short = self._free(self._path) < self._reserve
-            self._checked_at = now
-            if self._short and now - self._reclaimed_at >= _RECLAIM_EVERY:
-                self._reclaimed_at = now
-                self._reclaim(connection)
-        return self._short
-
-    def _reclaim(self, connection: apsw.Connection) -> None:
-        """Give the log's space back to the disk."""
-        try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except apsw.Error:  # a reader is in the way, or there is no space to copy to: it is tried again
-            return
-        self._short = self._free(self._path) < self._reserve
 
 
 def _by_kind(batch: Sequence[SqliteWrite]) -> list[list[int]]:

@@ -7,19 +7,23 @@ import apsw
 
 from postroom.mail.trouble import StoreUnavailable
 
-BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another process that is writing (a command beside a running server)."""
+BUSY_TIMEOUT = 5000
+"""Milliseconds to wait for another process that is writing (a command beside a running server)."""
 
 PAGE_SIZE = 8192
 
 _LARGEST_LOG = 64 << 20
 """Octets that a log which has grown beyond them is cut to."""
 
-_CACHE_KIB = 32 * 1024
+CACHE = 4 << 20
+"""Octets of pages that a connection keeps. Little, because the system keeps the file's pages too: more made no write
+faster, and a large message would fill it.
+"""
+
 _STATEMENTS = 300
 
 
-def connect(path: Path, *, read_only: bool) -> apsw.Connection:
+def connect(path: Path, *, read_only: bool, cache: int = CACHE) -> apsw.Connection:
     """A connection to the file, which is made, readable to its owner alone, where it is missing and may be written."""
     if read_only:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=_STATEMENTS)
@@ -28,8 +32,8 @@ def connect(path: Path, *, read_only: bool) -> apsw.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS)
     try:
-        connection.set_busy_timeout(int(BUSY_TIMEOUT * 1000))
-        connection.pragma("cache_size", -_CACHE_KIB)
+        connection.set_busy_timeout(BUSY_TIMEOUT)
+        connection.pragma("cache_size", -(cache >> 10))  # negative: KiB
         connection.pragma("temp_store", "memory")
         if not read_only:
             connection.pragma("page_size", PAGE_SIZE)  # takes effect on a new file only

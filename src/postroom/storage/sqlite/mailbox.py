@@ -57,7 +57,8 @@ class SqliteMailbox:
 
     async def place(self, queue_id: QueueId, entries: Sequence[NewEntry], now: float) -> None:
         """Add entries for a message that is already stored. KeyError if it is not, or an account is gone."""
-        await self._writer.submit(_PLACE, (queue_id, entries, now), len(entries))
+        octets = sum([len(one.prefix) for one in entries])
+        await self._writer.submit(_PLACE, (queue_id, entries, now), len(entries), octets)
 
     async def remove(self, account_id: int, entry_ids: Sequence[int]) -> None:
         """Remove the entries in one transaction; content that nothing refers to goes too. Unknown ids are ignored."""

@@ -32,6 +32,7 @@ _SLICE = 5000
 """Recipients that an operator's action touches in one transaction."""
 
 _TOP_DOMAINS = 100
+_ROWS = 1000  # octets that the rows of one message take, roughly
 
 _WAITING = "FROM recipient INDEXED BY recipient_waiting WHERE lease_node IS NULL AND next_attempt IS NOT NULL"
 _LEASED = "FROM recipient INDEXED BY recipient_leased WHERE lease_node IS NOT NULL"
@@ -68,11 +69,11 @@ class SqliteQueue:
 
     async def take_in(self, intakes: Sequence[Intake]) -> None:
         """On return each message is on disk, fsynced. ValueError where content and its size differ."""
-        await self._writer.submit(TAKE_IN, intakes, len(intakes))
+        await self._writer.submit(TAKE_IN, intakes, len(intakes), sum([_octets(intake) for intake in intakes]))
 
     async def write_chunks(self, chunks: Sequence[ContentChunk]) -> None:
         """Store pieces of content before their intake."""
-        await self._writer.submit(WRITE_CHUNKS, chunks, len(chunks))
+        await self._writer.submit(WRITE_CHUNKS, chunks, len(chunks), sum([len(one.data) for one in chunks]))
 
     async def drop_chunks(self, queue_ids: Sequence[QueueId]) -> None:
         """The intake will not come. Chunks whose message has been taken in stay."""
@@ -120,6 +121,11 @@ class SqliteQueue:
     async def counts(self) -> QueueCounts:
         """How full the queue is; the 100 fullest domains."""
         return await self._listings.run(_counts)
+
+
+def _octets(intake: Intake) -> int:
+    """About what the intake adds to what is stored."""
+    return _ROWS + (0 if intake.content is None else len(intake.content))
 
 
 def _entries(

@@ -20,7 +20,7 @@ from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
 
 FRESHNESS = 0.2
-"""Seconds for which the directory's counter may be remembered: commands beside the server take effect within a second."""
+"""Seconds for which the directory's counter is remembered: commands beside the server take effect within a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class SqliteStore:
         self._writer = BatchWriter(_ReadOnly() if read_only else committer, max_batch=settings.max_batch)
         # Three lanes: neither a long listing nor a large content keeps a RCPT waiting, nor the one the other.
         self._lookups = Reader(lambda: connect(path, read_only=True), "lookups")
-        self._contents = Reader(lambda: connect(path, read_only=True), "contents")
-        self._listings = Reader(lambda: connect(path, read_only=True), "listings")
+        self._contents = Reader(lambda: connect(path, read_only=True, cache=1 << 20), "contents")
+        self._listings = Reader(lambda: connect(path, read_only=True, cache=2 << 20), "listings")
         self.queue = SqliteQueue(self._writer, self._contents, self._listings)
         self.mailbox = SqliteMailbox(self._writer, self._contents)
         self.directory = SqliteDirectory(self._writer, self._lookups, clock=clock, freshness=freshness)
