@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import resource
@@ -45,7 +46,7 @@ from postroom.queue.outage import Outage
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.settle import Settler
 from postroom.report.events import InternalError, ServerDraining, ServerReady, SettingsReloaded, StoreTrouble
-from postroom.report.log import Log, open_log
+from postroom.report.log import LibraryHandler, Log, open_log
 from postroom.report.metrics import Metrics
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.migrate import migrations
@@ -59,6 +60,11 @@ REFRESH_SECONDS = 0.5
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
+
+
+SWITCH_SECONDS = 0.0002
+"""How long a thread may be kept waiting for the interpreter. The loop's thread is seldom idle under load, and each commit
+needs the interpreter a dozen times: with Python's default of 5 ms a busy server commits late (docs/adr/0005)."""
 
 
 def store_path(settings: Settings) -> Path:
@@ -80,6 +86,8 @@ async def open_store(settings: Settings) -> AsyncIterator[SqliteStore]:
 def serve(settings: Settings, config_path: Path) -> int:
     """Run the server until SIGTERM or SIGINT. Returns the exit code."""
     log = open_log(settings.log.level, settings.log.format)
+    logging.getLogger().addHandler(LibraryHandler(log))
+    sys.setswitchinterval(SWITCH_SECONDS)
     factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
@@ -141,7 +149,7 @@ class Node:
         self._store = store
         self._directory = Directory(store.directory, settings.delivery, clock)
         self._credentials = Credentials(self._directory, clock)
-        self._ids = QueueIds(clock.now, zlib.crc32(self._name.encode()))
+        self._ids = QueueIds(clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
         resolve = self._directory.resolve
         dsns = DsnMaker(
             hostname=settings.hostname, contents=store.queue, resolve=resolve, ids=self._ids, clock=clock,
@@ -168,8 +176,9 @@ class Node:
             router=router, carriers=carriers, settler=settler, clock=clock, reporter=reporter, outage=outage,
         )  # fmt: skip
         self._door = IntakeDoor(
-            store=store.queue, ready=self._scheduler, resolve=resolve, dsns=dsns, clock=clock, reporter=reporter
-        )
+            store=store.queue, ready=self._scheduler, resolve=resolve, dsns=dsns, clock=clock, reporter=reporter,
+            outage=outage,
+        )  # fmt: skip
 
         house = House(
             hostname=settings.hostname, settings=settings.smtp, tls_timeout=settings.connections.tls_timeout,
