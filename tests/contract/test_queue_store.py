@@ -557,6 +557,16 @@ class TestAct:
         assert entry.recipients[0].state is RecipientState.HELD
         assert (await queue.lease(question(NOON + 1e6))).next_due is None
 
+    async def test_what_was_held_during_an_attempt_may_have_arrived(self, queue: QueueStore) -> None:
+        await queue.take_in([an_intake(1, lease=LEASE), an_intake(2)])
+        await queue.act(QueueAction.HOLD, ALL, NOON)
+        await queue.act(QueueAction.RELEASE, ALL, NOON)
+        answer = await queue.lease(question())
+        assert {one.message.queue_id: one.lost_leases for one in answer.messages} == {
+            queue_id(1): frozenset([0]),
+            queue_id(2): frozenset(),
+        }
+
     async def test_delivered_wins_over_hold(self, store: Store) -> None:
         await store.queue.take_in([an_intake(1, lease=LEASE)])
         await store.queue.act(QueueAction.HOLD, ALL, NOON)

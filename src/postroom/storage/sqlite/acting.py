@@ -20,8 +20,10 @@ INSERT INTO history (queue_id, at, day, kind, recipient, domain, message_id, det
 SELECT r.queue_id, ?1, CAST(?1 / 86400 AS INTEGER), ?2, r.local || '@' || r.domain, r.domain, '', '{}'
 FROM json_each(?3) AS j CROSS JOIN recipient AS r ON r.queue_id = j.value ->> 0 AND r.number = j.value ->> 1
 """
+# Who is held while an attempt runs may have got the mail: that is remembered for the next attempt.
 _UPDATE = """
-UPDATE recipient SET state = coalesce(?1, iif(attempts > 0, 'deferred', 'queued')), next_attempt = ?2, lease_node = NULL
+UPDATE recipient SET state = coalesce(?1, iif(attempts > 0, 'deferred', 'queued')), next_attempt = ?2,
+    lost = lost OR lease_node IS NOT NULL, lease_node = NULL
 FROM json_each(?3) AS j
 WHERE recipient.queue_id = j.value ->> 0 AND recipient.number = j.value ->> 1
 """
