@@ -19,12 +19,16 @@ from postroom.storage.sqlite.rows import (
     message_row,
     recipient_row,
 )
-from postroom.storage.sqlite.statements import Insert, numbers
+from postroom.storage.sqlite.statements import Insert, as_json, numbers
 from postroom.storage.sqlite.waiting import mark_destinations
 
 _INSERT_CHUNKS = Insert("chunk", ("queue_id", "sequence", "data"))
 
 _CHUNKS = "SELECT count(*), coalesce(sum(length(data)), 0), coalesce(max(sequence), -1) FROM chunk WHERE queue_id = ?"
+_COUNT = """
+UPDATE account SET octets = octets + (j.value ->> 1), messages = messages + (j.value ->> 2)
+FROM json_each(?) AS j WHERE account.account_id = j.value ->> 0
+"""
 _DROP_CHUNKS = """
 DELETE FROM chunk WHERE queue_id IN (SELECT value FROM carray(?))
 AND NOT EXISTS (SELECT 1 FROM message WHERE message.queue_id = chunk.queue_id)
@@ -100,13 +104,10 @@ def insert_entries(connection: apsw.Connection, entries: Sequence[EntryRow]) -> 
 
 def count_usage(connection: apsw.Connection, added: dict[int, tuple[int, int]]) -> None:
     """Add octets and messages to what accounts hold. Raises KeyError if an account is gone."""
-    for account_id, (octets, messages) in added.items():
-        connection.execute(
-            "UPDATE account SET octets = octets + ?, messages = messages + ? WHERE account_id = ?",
-            (octets, messages, account_id),
-        )
-        if not connection.changes():
-            raise KeyError(f"no account has the id {account_id}")
+    rows = [(account_id, octets, messages) for account_id, (octets, messages) in added.items()]
+    connection.execute(_COUNT, (as_json(rows),))
+    if connection.changes() != len(rows):
+        raise KeyError(f"an account is gone, one of {', '.join(map(str, added))}")
 
 
 def drop_chunks(connection: apsw.Connection, queue_ids: Sequence[QueueId]) -> None:
