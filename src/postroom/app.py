@@ -25,6 +25,7 @@ from postroom.directory.credentials import Credentials
 from postroom.directory.directory import Directory
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
+from postroom.dns.resolver import Resolver
 from postroom.inbound.service import SMTP_ROLES, House, SmtpService
 from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
@@ -61,10 +62,12 @@ GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
 
-
 SWITCH_SECONDS = 0.0002
-"""How long a thread may be kept waiting for the interpreter. The loop's thread is seldom idle under load, and each commit
-needs the interpreter a dozen times: with Python's default of 5 ms a busy server commits late (docs/adr/0005)."""
+"""How long a thread may be kept waiting for the interpreter.
+
+The loop's thread is seldom idle under load, and each commit needs the interpreter a dozen times: with Python's default
+of 5 ms a busy server commits late (docs/adr/0005).
+"""
 
 
 def store_path(settings: Settings) -> Path:
@@ -145,53 +148,110 @@ class Node:
 
     def _build(self, store: SqliteStore) -> None:
         """The rooms, from the store outwards."""
-        settings, clock, reporter = self._settings, self._clock, self._reporter
         self._store = store
-        self._directory = Directory(store.directory, settings.delivery, clock)
-        self._credentials = Credentials(self._directory, clock)
-        self._ids = QueueIds(clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
+        self._directory = Directory(store.directory, self._settings.delivery, self._clock)
+        self._credentials = Credentials(self._directory, self._clock)
+        self._ids = QueueIds(self._clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
+        resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
+        self._build_outbound(resolver)
+        self._build_queue()
+        self._build_services()
+
+    def _build_outbound(self, resolver: Resolver) -> None:
+        settings = self._settings
+        self._router = MailRouter(
+            hostname=settings.hostname,
+            settings=settings.outbound,
+            routes=settings.route,
+            smarthosts=settings.smarthost,
+            resolver=resolver,
+            is_local=self._directory.is_local,
+            clock=self._clock,
+        )
+        self._carrier = SmtpCarrier(
+            hostname=settings.hostname,
+            settings=settings.outbound,
+            smarthosts=settings.smarthost,
+            resolver=resolver,
+            content=self._store.queue,
+            clock=self._clock,
+        )
+
+    def _build_queue(self) -> None:
+        settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
         resolve = self._directory.resolve
         dsns = DsnMaker(
-            hostname=settings.hostname, contents=store.queue, resolve=resolve, ids=self._ids, clock=clock,
+            hostname=settings.hostname,
+            contents=store.queue,
+            resolve=resolve,
+            ids=self._ids,
+            clock=clock,
             reporter=reporter,
-        )  # fmt: skip
+        )
         outage = Outage(reporter)
         settler = Settler(
-            settings=settings.queue, node=self._name, store=store.queue, dsns=dsns, clock=clock, reporter=reporter,
-            outage=outage, chance=random.random,
-        )  # fmt: skip
-        resolver = CachingResolver(DnspythonResolver(settings.dns), clock, settings.dns.cache)
-        router = MailRouter(
-            hostname=settings.hostname, settings=settings.outbound, routes=settings.route,
-            smarthosts=settings.smarthost, resolver=resolver, is_local=self._directory.is_local, clock=clock,
-        )  # fmt: skip
-        self._carrier = SmtpCarrier(
-            hostname=settings.hostname, settings=settings.outbound, smarthosts=settings.smarthost, resolver=resolver,
-            content=store.queue, clock=clock,
-        )  # fmt: skip
+            settings=settings.queue,
+            node=self._name,
+            store=store.queue,
+            dsns=dsns,
+            clock=clock,
+            reporter=reporter,
+            outage=outage,
+            chance=random.random,
+        )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
         self._scheduler = Scheduler(
-            settings=settings.queue, concurrency=settings.outbound.concurrency, node=self._name, store=store.queue,
-            router=router, carriers=carriers, settler=settler, clock=clock, reporter=reporter, outage=outage,
-        )  # fmt: skip
-        self._door = IntakeDoor(
-            store=store.queue, ready=self._scheduler, resolve=resolve, dsns=dsns, clock=clock, reporter=reporter,
+            settings=settings.queue,
+            concurrency=settings.outbound.concurrency,
+            node=self._name,
+            store=store.queue,
+            router=self._router,
+            carriers=carriers,
+            settler=settler,
+            clock=clock,
+            reporter=reporter,
             outage=outage,
-        )  # fmt: skip
+        )
+        self._door = IntakeDoor(
+            store=store.queue,
+            ready=self._scheduler,
+            resolve=resolve,
+            dsns=dsns,
+            clock=clock,
+            reporter=reporter,
+            outage=outage,
+        )
 
+    def _build_services(self) -> None:
+        """What speaks on the ports, by role."""
+        settings = self._settings
         house = House(
-            hostname=settings.hostname, settings=settings.smtp, tls_timeout=settings.connections.tls_timeout,
-            offers_tls=self._tls is not None, directory=self._directory, checker=self._credentials, door=self._door,
-            store=store.queue, queue_ids=self._ids, clock=clock, reporter=reporter,
-        )  # fmt: skip
+            hostname=settings.hostname,
+            settings=settings.smtp,
+            tls_timeout=settings.connections.tls_timeout,
+            offers_tls=self._tls is not None,
+            directory=self._directory,
+            checker=self._credentials,
+            door=self._door,
+            store=self._store.queue,
+            queue_ids=self._ids,
+            clock=self._clock,
+            reporter=self._reporter,
+        )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:
             self._services[role] = Pop3Service(
-                role, settings=settings.pop3, tls_timeout=settings.connections.tls_timeout, node=self._name,
-                offers_tls=self._tls is not None, credentials=self._credentials, mailboxes=store.mailbox,
-                clock=clock, reporter=reporter,
-            )  # fmt: skip
+                role,
+                settings=settings.pop3,
+                tls_timeout=settings.connections.tls_timeout,
+                node=self._name,
+                offers_tls=self._tls is not None,
+                credentials=self._credentials,
+                mailboxes=self._store.mailbox,
+                clock=self._clock,
+                reporter=self._reporter,
+            )
 
     def _open_web(self) -> WebServer | None:
         settings = self._settings.web
@@ -215,9 +275,14 @@ class Node:
         for each in opened:
             self._listeners.append(
                 Listener(
-                    each.sockets, self._services[each.settings.role], gate=self._gate, server_tls=self._tls,
-                    settings=self._settings.connections, sweeper=self._sweeper, reporter=self._reporter,
-                )  # fmt: skip
+                    each.sockets,
+                    self._services[each.settings.role],
+                    gate=self._gate,
+                    server_tls=self._tls,
+                    settings=self._settings.connections,
+                    sweeper=self._sweeper,
+                    reporter=self._reporter,
+                )
             )
         shown = [f"{o.settings.role.value} {show_host(a)}:{port}" for o in opened for a, port in o.addresses]
         if web is not None:

@@ -46,13 +46,14 @@ def test_functions_are_short(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_error_is_swallowed_in_silence(path: Path) -> None:
+    lines = path.read_text().splitlines()
     silent = [
         node.lineno
         for node in nodes(path)
         if isinstance(node, ast.ExceptHandler)
-        and (node.type is None or (len(node.body) == 1 and isinstance(node.body[0], ast.Pass)))
+        and (node.type is None or (isinstance(node.body[0], ast.Pass) and "#" not in lines[node.body[0].lineno - 1]))
     ]
-    assert not silent, f"lines {silent}: say why with contextlib.suppress, or handle it"
+    assert not silent, f"lines {silent}: handle it, or say beside the pass why there is nothing to do"
 
 
 def test_only_storage_opens_databases() -> None:

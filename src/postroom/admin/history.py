@@ -1,5 +1,6 @@
 """Explains a message: its life from history, in sentences, and what comes next and why."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,10 +54,8 @@ async def find_messages(history: HistoryStore, queue: QueueStore, text: str, lim
 
     A recipient that waits for its first attempt is in the queue and not in the history yet: both are asked.
     """
-    try:
+    with contextlib.suppress(ValueError):  # then it is a Message-ID or a recipient
         return [read_queue_id(text)]
-    except ValueError:
-        pass
     found: set[int] = set()
     for candidate in dict.fromkeys(_spellings(text.strip())):
         found.update(await history.find(candidate, limit))

@@ -1,6 +1,7 @@
 """AUTH: runs one SASL exchange and asks who it was; the replies tell nothing that helps guessing (RFC 4954)."""
 
 import base64
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from postroom.directory.credentials import Authenticated, LoginResult, Refused, Unavailable
@@ -62,7 +63,7 @@ class Login:
         match outcome:
             case Authenticated(account):
                 self.account = str(account.address)
-                self._reporter.tell(LoginSucceeded(self._client, self._mechanism))
+                self._reporter.tell(LoginSucceeded(replace(self._client, account=self.account), self._mechanism))
                 return _SUCCEEDED
             case Refused(reason, from_address, for_account):
                 self._fail(claim.name, reason, from_address, for_account)
