@@ -54,7 +54,7 @@ class Big:
     seconds_relayed: float
 
 
-def warm_up(server: Server, sink: Sink, messages: int = 200) -> None:
+def warm_up(server: Server, sink: Sink, messages: int) -> None:
     """Let both ways run before anything counts: processes spawned, caches filled; then let the disk become quiet."""
     stored(server, messages)
     relayed(server, sink, messages)

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.system.fixtures import down_sink, make_program, nameserver, open_folder, sink
+from tests.system.fixtures import down_sink, make_program, nameserver, open_folder, sink, templates
 
-__all__ = ["down_sink", "make_program", "nameserver", "open_folder", "sink"]
+__all__ = ["down_sink", "make_program", "nameserver", "open_folder", "sink", "templates"]
 
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/dovecot"
 

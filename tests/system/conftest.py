@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.system.fixtures import down_sink, make_program, nameserver, open_folder, sink
+from tests.system.fixtures import down_sink, make_program, nameserver, open_folder, sink, templates
 
-__all__ = ["down_sink", "make_program", "nameserver", "open_folder", "sink"]
+__all__ = ["down_sink", "make_program", "nameserver", "open_folder", "sink", "templates"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,13 +15,19 @@ from tests.system.sink import Sink
 MakeProgram = Callable[..., Program]
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Databases with accounts, made once."""
+    return tmp_path_factory.mktemp("templates")
+
+
 @pytest.fixture
-def make_program(tmp_path: Path) -> Iterator[MakeProgram]:
+def make_program(tmp_path: Path, templates: Path) -> Iterator[MakeProgram]:
     """Make programs in folders of their own. A program that told of an internal error fails its test."""
     programs: list[Program] = []
 
     def make(settings: Mapping[str, Any] | None = None) -> Program:
-        programs.append(Program(tmp_path / f"server{len(programs)}", settings))
+        programs.append(Program(tmp_path / f"server{len(programs)}", settings, templates))
         return programs[-1]
 
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import poplib
+import shutil
 import signal
 import smtplib
 import ssl
@@ -54,8 +55,10 @@ class Program:
     The log of all runs goes to one file, so that a test can ask what was told before a kill.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None, templates: Path | None = None) -> None:
+        """``templates`` is a folder in which databases with accounts are kept, as making them takes long."""
         self.folder = folder
+        self._templates = templates
         self.settings_file = folder / "postroom.toml"
         self.log_file = folder / "log"
         self.authority = trustme.CA()
@@ -188,11 +191,18 @@ class Program:
         return cast(list[Any], self.listing("queue", "list")["messages"])
 
     def add(self, *accounts: str) -> "Program":
-        """Add accounts with the password ``PASSWORD``, and their domains."""
+        """Add accounts with the password ``PASSWORD``, and their domains; before the first start."""
+        data = self.folder / "data"
+        template = self._templates / " ".join(accounts) if self._templates and self.settings["data"] == "data" else None
+        if template is not None and template.exists():
+            shutil.copytree(template, data)
+            return self
         for domain in sorted({account.rpartition("@")[2] for account in accounts}):
             self.command("domain", "add", domain)
         for account in accounts:
             self.command("user", "add", account, "--password-stdin", typed=PASSWORD + "\n")
+        if template is not None:
+            shutil.copytree(data, template)
         return self
 
     def smtp(self, role: str = "mx") -> smtplib.SMTP:
