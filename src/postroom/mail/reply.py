@@ -43,6 +43,8 @@ class Reply:
     def to_bytes(self) -> bytes:
         """The reply on the wire, CRLF included; the enhanced status stands on each line (RFC 2034 §4)."""
         prefix = f"{self.status} " if self.status else ""
+        if len(self.lines) == 1:  # nearly all are
+            return f"{self.code} {prefix}{self.lines[0]}\r\n".encode("utf-8", "replace")
         last = len(self.lines) - 1
         return b"".join(
             f"{self.code}{' ' if index == last else '-'}{prefix}{line}\r\n".encode("utf-8", "replace")

@@ -5,6 +5,7 @@ The batch adapts itself (DESIGN §5): an idle server commits one write at once; 
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -78,7 +79,9 @@ class BatchWriter(Generic[C]):
     def __init__(self, committer: Committer[C], *, max_batch: int) -> None:
         self._committer = committer
         self._max_batch = max_batch
-        self._waiting: SimpleQueue[Write[C] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[list[Write[C]] | None] = SimpleQueue()
+        self._left: deque[Write[C]] = deque()  # the thread's own: taken, but too much for one batch
+        self._fresh: list[Write[C]] = []  # of this turn of the loop: the thread is woken once for all of them
         self._loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[None] | None = None
         # A daemon: a process that forgets to close must still be able to end; what was not committed was not promised.
@@ -94,15 +97,24 @@ class BatchWriter(Generic[C]):
         if self._closed is not None:
             future.set_exception(StoreUnavailable("the store is closed"))
         else:
-            self._waiting.put(Write(kind, argument, weight, octets, future))
+            if not self._fresh:
+                self._loop.call_soon(self._hand_over)
+            self._fresh.append(Write(kind, argument, weight, octets, future))
         return future
 
     async def close(self) -> None:
         """Commit what waits, then end the thread. Writes that come later are refused."""
         if self._closed is None:
             self._closed = self._loop.create_future()
+            self._hand_over()
             self._waiting.put(None)
         await asyncio.shield(self._closed)
+
+    def _hand_over(self) -> None:
+        """Give the thread what this turn of the loop has gathered."""
+        if self._fresh:
+            self._waiting.put(self._fresh)
+            self._fresh = []
 
     def _work(self) -> None:
         more = True
@@ -118,18 +130,22 @@ class BatchWriter(Generic[C]):
         """Wait for a write, then take what else waits; False when the end was met."""
         batch: list[Write[C]] = []
         weight = 0
-        get = self._waiting.get
-        write = get()
-        while write is not None:
-            batch.append(write)
-            weight += write.weight
-            if weight >= self._max_batch:
-                return batch, True
-            try:
-                write = get(block=False)
-            except Empty:
-                return batch, True
-        return batch, False
+        left = self._left
+        while True:
+            if not left:
+                try:
+                    group = self._waiting.get(block=not batch)
+                except Empty:
+                    return batch, True
+                if group is None:
+                    return batch, False
+                left.extend(group)
+            while left:
+                write = left.popleft()
+                batch.append(write)
+                weight += write.weight
+                if weight >= self._max_batch:
+                    return batch, True
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         try:
