@@ -61,7 +61,9 @@ class Log:
 
     def write(self, told: Told) -> None:
         """Log one line whatever its level; errors are written at once."""
-        self._writer.write(self._line(told), at_once=told.level >= ERROR or told.event == "server_ready")
+        ambiguous = told.event == "lease_lost" or "ambiguous" in told.fields  # what explains a second copy is not lost
+        at_once = told.level >= ERROR or told.event == "server_ready" or ambiguous
+        self._writer.write(self._line(told), at_once=at_once)
 
     def set_level(self, level: str) -> None:
         """Change the lowest level that is shown (after a reload of the settings)."""
