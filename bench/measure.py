@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bench.generators import Sink, send_big, send_many
 from bench.load import LoadResult
-from bench.processes import BenchError, Memory, MemoryWatch, family, memory_of, peak_of, reset_peak
+from bench.processes import BenchError, Memory, MemoryWatch, cpu_of, family, memory_of, peak_of, reset_peak
 
 DOMAIN = "local.example"
 ACCOUNTS = ("user",)
@@ -38,10 +38,13 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Messages per second: ``accepted`` until the last ``250``, ``complete`` until the last is where it belongs."""
+    """Messages per second: ``accepted`` until the last ``250``, ``complete`` until the last is where it belongs.
+    ``cpu`` is the server's processor time in milliseconds per message, which a busy machine changes least.
+    """
 
     accepted: float
     complete: float
+    cpu: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +67,30 @@ def warm_up(server: Server, sink: Sink, messages: int) -> None:
 def stored(server: Server, messages: int) -> Rates:
     """Until every message is in the mailbox."""
     before = server.stored()
+    cpu = cpu_of(_pid(server))
     begun = time.monotonic()
     seconds = send_many(server.smtp_port, LOCAL, messages)
     end = _first_true(lambda: server.waiting() == 0, what=f"{server.name}: the queue did not become empty")
+    cpu = cpu_of(_pid(server)) - cpu
     there = server.stored() - before
     if there != messages:
         raise BenchError(f"{server.name}: {messages} messages sent, {there} in the mailbox")
-    return Rates(messages / seconds, messages / (end - begun))
+    return Rates(messages / seconds, messages / (end - begun), cpu / messages * 1000)
 
 
 def relayed(server: Server, sink: Sink, messages: int) -> Rates:
     """Until the sink has counted every message and nothing is left in the queue."""
     before = sink.count()
+    cpu = cpu_of(_pid(server))
     begun = time.monotonic()
     seconds = send_many(server.smtp_port, REMOTE, messages)
     _first_true(lambda: sink.count() - before >= messages, what=f"{server.name}: the sink did not get all")
     end = _first_true(lambda: server.waiting() == 0, what=f"{server.name}: the queue did not become empty")
+    cpu = cpu_of(_pid(server)) - cpu
     there = sink.count() - before
     if there != messages or server.deferred():
         raise BenchError(f"{server.name}: {messages} messages sent, {there} relayed, {server.deferred()} deferred")
-    return Rates(messages / seconds, messages / (end - begun))
+    return Rates(messages / seconds, messages / (end - begun), cpu / messages * 1000)
 
 
 def latency(port: int, rate: float, seconds: float) -> LoadResult:

@@ -104,6 +104,18 @@ def memory_of(pids: Iterable[int]) -> Memory:
     return Memory(rss, pss)
 
 
+def cpu_of(pid: int) -> float:
+    """Seconds of processor time that the process family has used so far, those that ended included."""
+    ticks = 0
+    for member in family(pid):
+        try:
+            stat = Path(f"/proc/{member}/stat").read_text()
+        except OSError:  # it ended while we looked; its parent counts it
+            continue
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def reset_peak(pid: int) -> None:
     """Let the kernel's own peak of the resident memory (VmHWM) start anew from here."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

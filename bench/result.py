@@ -88,6 +88,8 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
             at_least="ratio 3",
             more_is_better=True,
         ),
+        line("stored: CPU per message", "ms", lambda f: [r.cpu for r in f.stored], more_is_better=False),
+        line("relayed: CPU per message", "ms", lambda f: [r.cpu for r in f.relayed], more_is_better=False),
         line("load for the times below", "/s", lambda f: [r.rate for r in f.latency], more_is_better=True),
         line("time to 250, p50", "ms", lambda f: [r.due_p50 for r in f.latency], more_is_better=False),
         line(
@@ -139,7 +141,7 @@ def _median(values: Sequence[float]) -> float | None:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 5 else f"{value:.2f}"
 
 
 def _ratio(value: float | None) -> str:
