@@ -46,6 +46,7 @@ class Sink:
 
     def __init__(self, *, up: bool = True) -> None:
         self.behaviour = Behaviour()
+        self.keep_content = True
         self.arrived: list[Arrived] = []
         self.sessions = 0
         self._socket = socket.socket()
@@ -146,7 +147,8 @@ class Sink:
         while (line := await reader.readline()) != b".\r\n":
             if not line.endswith(b"\r\n"):
                 raise ConnectionResetError("the content ended early")
-            lines.append(line.removeprefix(b"."))
+            if self.keep_content:
+                lines.append(line.removeprefix(b"."))
         drop = self.behaviour.drop_after_dot > 0
         self.behaviour.drop_after_dot -= drop
         reply = "" if drop else self.behaviour.content or "250 2.0.0 taken"
