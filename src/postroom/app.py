@@ -62,13 +62,6 @@ GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
 
-SWITCH_SECONDS = 0.0002
-"""How long a thread may be kept waiting for the interpreter.
-
-The loop's thread is seldom idle under load, and each commit needs the interpreter a dozen times: with Python's default
-of 5 ms a busy server commits late (docs/adr/0005).
-"""
-
 
 def store_path(settings: Settings) -> Path:
     """Where the embedded database is."""
@@ -90,7 +83,6 @@ def serve(settings: Settings, config_path: Path) -> int:
     """Run the server until SIGTERM or SIGINT. Returns the exit code."""
     log = open_log(settings.log.level, settings.log.format)
     logging.getLogger().addHandler(LibraryHandler(log))
-    sys.setswitchinterval(SWITCH_SECONDS)
     factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
