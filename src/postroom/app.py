@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -61,6 +62,12 @@ REFRESH_SECONDS = 0.5
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
+
+
+COLLECTOR_THRESHOLDS = (20_000, 50, 100)
+"""Objects between two collections of each generation. A session under way has some hundred, so the youngest generation
+still is a few megabytes at most.
+"""
 
 
 def store_path(settings: Settings) -> Path:
@@ -291,6 +298,7 @@ class Node:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for listener in self._listeners:
             listener.start()
+        _calm_collector()
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
 
@@ -377,6 +385,13 @@ def tell_service_manager(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
         notify.connect(f"\0{path[1:]}" if path.startswith("@") else path)
         notify.send(state.encode())
+
+
+def _calm_collector() -> None:
+    """What has been built lives as long as the process: no collection needs to look at it again (docs/adr/0005)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 def _allow_files(settings: Settings) -> None:

@@ -110,6 +110,7 @@ class Listener:
         server_tls: ServerTls | None = None,
     ) -> None:
         self._sockets = list(sockets)
+        self._loop = asyncio.get_running_loop()
         self._service = service
         self._gate = gate
         self._settings = settings
@@ -181,7 +182,7 @@ class Listener:
         if refusal:
             self._turn_away(connection, address, refusal)
             return
-        task = asyncio.get_running_loop().create_task(self._serve(connection, address, port))
+        task = self._loop.create_task(self._serve(connection, address, port))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -197,7 +198,7 @@ class Listener:
         client = Client(self._gate.next_id(), self._service.role, address, port)
         stream = SocketStream((address, port), self._sweeper, self._server_tls)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, connection)
+            await self._loop.connect_accepted_socket(lambda: stream, connection)
             if self._implicit_tls:
                 stream.set_timeout(self._settings.tls_timeout)
                 client = replace(client, tls=await stream.begin_tls())

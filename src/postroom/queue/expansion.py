@@ -4,8 +4,11 @@ Aliases are expanded as RFC 3461 §5.2.7 asks of their DSN parameters; nobody ge
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
+
+import orjson
 
 from postroom.directory.model import Account, NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
@@ -26,8 +29,13 @@ _DELIVERED = Reply.of(250, f"2.{VALID}", "delivered to the mailbox")
 _EXPANDED = Reply.of(250, f"2.{VALID}", "expanded")
 _UNKNOWN = Reply.of(550, f"5.{BAD_MAILBOX}", explain(f"5.{BAD_MAILBOX}"))
 
-to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""A history row's detail as text."""
+
+def to_json(detail: Mapping[str, Any]) -> str:
+    """The detail of a history row."""
+    try:
+        return orjson.dumps(detail).decode()
+    except TypeError:  # a text with lone surrogates
+        return json.dumps(detail, separators=(",", ":"))
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
+import orjson
 import structlog
 
 from postroom.report.events import Report
@@ -100,7 +101,11 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, check_circu
 
 def render_json(fields: dict[str, Any]) -> str:
     """One line of JSON in ASCII."""
-    return _encode(fields)
+    try:
+        line = orjson.dumps(fields)
+    except TypeError:  # a text with lone surrogates: only the slow encoder can show it
+        return _encode(fields)
+    return line.decode("ascii") if line.isascii() else _encode(fields)
 
 
 def console_renderer(*, colors: bool) -> Renderer:
