@@ -1,8 +1,10 @@
 """Prometheus sees every report, and label sets stay small whatever peers do."""
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.fakes.reports import CLIENT, REPORTS, STRANGER
+from tests.fakes.reports import ATTEMPTS, CLIENT, REPORTS, STRANGER
 
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role
@@ -89,6 +91,32 @@ def test_queue_gauges() -> None:
     assert value(metrics, "postroom_queue_recipients", state="deferred") == 7
     assert value(metrics, "postroom_queue_recipients", state="queued") == 0
     assert value(metrics, "postroom_queue_oldest_seconds") == 60
+
+
+def test_buckets_hold_their_bound_and_all_below() -> None:
+    metrics = Metrics()
+    for seconds in (0.25, 0.2500001, 1200, 1201):
+        metrics.tell(replace(ATTEMPTS[0], seconds=seconds))
+    buckets = {
+        bound: value(metrics, "postroom_attempt_seconds_bucket", route="mx", le=bound)
+        for bound in ("0.1", "0.25", "0.5", "1200.0", "+Inf")
+    }
+    assert buckets == {"0.1": 0, "0.25": 1, "0.5": 2, "1200.0": 3, "+Inf": 4}
+    assert value(metrics, "postroom_attempt_seconds_sum", route="mx") == pytest.approx(2401.5000001)
+
+
+def test_each_number_tells_when_it_began(fed: Metrics) -> None:
+    accepted = value(fed, "postroom_messages_accepted_created", role="own", tls="none")
+    attempts = value(fed, "postroom_attempt_seconds_created", route="mx")
+    assert accepted
+    assert attempts  # Prometheus sees a restart by them
+    fed.tell(ATTEMPTS[0])
+    assert value(fed, "postroom_attempt_seconds_created", route="mx") == attempts
+
+
+def test_one_registry_has_one_of_it() -> None:
+    with pytest.raises(ValueError, match="Duplicated"):
+        Metrics(Metrics().registry)
 
 
 def test_text_for_prometheus(fed: Metrics) -> None:
