@@ -75,9 +75,14 @@ def store_path(settings: Settings) -> Path:
     return settings.data / settings.store.file
 
 
+def open_store(settings: Settings) -> contextlib.AbstractAsyncContextManager[SqliteStore]:
+    """The store, for a command beside the server or while it is down. Entering it raises StoreUnavailable."""
+    migrations()  # what Python loads only on first use may be out of reach once root has been given up
+    return _open_store(settings)
+
+
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[SqliteStore]:
-    """The store, for a command beside the server or while it is down. Raises StoreUnavailable."""
+async def _open_store(settings: Settings) -> AsyncIterator[SqliteStore]:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await SqliteStore.open(store_path(settings), settings=settings.store)
     try:
@@ -142,7 +147,7 @@ class Node:
         user = choose_user(self._settings.user)
         if user:
             hand_over(self._settings.data, user)
-            migrations()  # what Python loads only on first use may be out of reach for the user
+            migrations()  # as in open_store
             become(user)
 
     def _build(self, store: SqliteStore) -> None:
@@ -359,8 +364,8 @@ class Node:
         self._log.set_level(settings.log.level)
         taken = {"tls", "log"}
         old, new = dict(self._settings), dict(settings)
-        waiting = [name for name in new if name not in taken and new[name] != old[name]]
-        self._reporter.tell(SettingsReloaded(f"these wait for a restart: {', '.join(waiting)}" if waiting else ""))
+        waiting = tuple([name for name in new if name not in taken and new[name] != old[name]])
+        self._reporter.tell(SettingsReloaded(waiting=waiting))
 
     async def _health(self) -> Health:
         checks = {"listeners": "ok" if self._listeners and not self._stop.is_set() else "not accepting"}

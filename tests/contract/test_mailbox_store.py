@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from tests.contract.implementations import OpenStore, Store
@@ -167,6 +168,17 @@ async def test_placing_a_stored_message(store: Store, accounts: list[Account]) -
     assert list(await store.directory.usage([ann])) == [Usage(found.size, 1)]
     await store.queue.act(QueueAction.REMOVE, QueueFilter(), NOON)
     assert await joined(store.mailbox.read(ann, found.entry_id)) == whole
+
+
+async def test_placing_again_after_a_crash_places_nothing_twice(store: Store, accounts: list[Account]) -> None:
+    ann, bob, _ = [account.account_id for account in accounts]
+    await store.queue.take_in([an_intake(1)])
+    first = NewEntry(ann, "ann@ours.example", b"Delivered-To: ann\r\n")
+    await store.mailbox.place(queue_id(1), [first], NOON + 60)
+    await store.mailbox.place(queue_id(1), [first, replace(first, account_id=bob)], NOON + 90)
+    assert len(await store.mailbox.entries(ann)) == 1
+    assert len(await store.mailbox.entries(bob)) == 1
+    assert (await store.directory.usage([ann]))[0].messages == 1
 
 
 async def test_a_message_that_is_not_stored_is_not_placed(store: Store, accounts: list[Account]) -> None:

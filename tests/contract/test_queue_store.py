@@ -453,8 +453,7 @@ class TestRecover:
         assert leased.message.queue_id == queue_id(1)
         assert leased.lost_leases == frozenset([0])
         assert answer.next_due == NOON + 99
-        (row,) = await store.history.of_message(queue_id(1))
-        assert (row.kind, row.recipient, row.at) == ("recovered", "rita@remote.example", NOON + 1)
+        assert await store.history.of_message(queue_id(1)) == []  # the next attempt tells of it
 
     async def test_the_loss_survives_another_death(self, queue: QueueStore) -> None:
         await queue.take_in([an_intake(1, lease=LEASE)])

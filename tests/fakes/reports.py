@@ -55,6 +55,7 @@ REPORTS: tuple[Report, ...] = (
     events.ServerDraining(3),
     events.SettingsReloaded(),
     events.SettingsReloaded("hostname: bad"),
+    events.SettingsReloaded(waiting=("smtp", "queue")),
     events.SessionOpened(CLIENT),
     events.SessionClosed(CLIENT, "quit", 1.5, 2),
     events.SessionRefused("mx", "192.0.2.9", "address"),

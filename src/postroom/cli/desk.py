@@ -60,11 +60,11 @@ class Desk:
 
     def work_in(self, settings: Settings, job: Callable[[OpenStore, Settings], Awaitable[Result]]) -> Result:
         """The same with settings at hand, and troubles raised."""
-
+        opening = self.house.open_store(settings)  # first: the owner may not be able to read our own files
         act_as_owner(settings.store.file)
 
         async def run() -> Result:
-            async with self.house.open_store(settings) as store:
+            async with opening as store:
                 return await job(store, settings)
 
         return asyncio.run(run())

@@ -19,7 +19,10 @@ class MailboxStore(Protocol):
         ...
 
     async def place(self, queue_id: QueueId, entries: Sequence[NewEntry], now: float) -> None:
-        """Add entries for a message that is already stored (a queued message whose domain became ours)."""
+        """Add entries for a message that is already stored (a queued message whose domain became ours).
+
+        What an account has already for the same recipient is not added again: an attempt may have died after it.
+        """
         ...
 
     async def remove(self, account_id: int, entry_ids: Sequence[int]) -> None:

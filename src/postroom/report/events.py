@@ -28,9 +28,14 @@ class ServerDraining:
 
 @dataclass(frozen=True, slots=True)
 class SettingsReloaded:
-    """SIGHUP. ``trouble`` is ``""`` or says why the old settings stay."""
+    """SIGHUP, or a new certificate.
+
+    ``trouble`` is ``""`` or says why the old settings stay; ``waiting`` names the tables whose changes wait for a
+    restart.
+    """
 
     trouble: str = ""
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

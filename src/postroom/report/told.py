@@ -111,8 +111,10 @@ def _of_server(report: _ServerReport) -> Told:
             return Told(INFO, "server_ready", {"listeners": list(listeners)})
         case ServerDraining(sessions=sessions):
             return Told(INFO, "server_draining", {"sessions": sessions})
-        case SettingsReloaded(trouble=""):
+        case SettingsReloaded(trouble="", waiting=()):
             return Told(INFO, "settings_reloaded", {})
+        case SettingsReloaded(trouble="", waiting=waiting):
+            return Told(WARNING, "settings_reloaded", {"restart_needed_for": list(waiting)})
         case SettingsReloaded(trouble=trouble):
             return Told(ERROR, "settings_not_reloaded", {"trouble": cut(trouble, LONGEST_TRACE)})
         case ListenerPaused():

@@ -57,11 +57,6 @@ _RECOVERED_DOMAINS = """
 SELECT json_group_array(DISTINCT domain) FROM recipient INDEXED BY recipient_leased
 WHERE lease_node IS NOT NULL AND lease_node = ?
 """
-_RECOVERED_HISTORY = """
-INSERT INTO history (queue_id, at, day, kind, recipient, domain, message_id, detail)
-SELECT queue_id, ?1, CAST(?1 / 86400 AS INTEGER), 'recovered', local || '@' || domain, domain, '', '{}'
-FROM recipient INDEXED BY recipient_leased WHERE lease_node IS NOT NULL AND lease_node = ?2
-"""
 _RECOVER = """
 UPDATE recipient SET state = iif(attempts > 0, 'deferred', 'queued'), next_attempt = ?1, lost = 1, lease_node = NULL
 WHERE lease_node IS NOT NULL AND lease_node = ?2
@@ -128,7 +123,6 @@ def recover(connection: apsw.Connection, node: str, now: float) -> int:
     domains = rows_of(connection, _RECOVERED_DOMAINS, (node,))
     count = 0
     if domains:
-        connection.execute(_RECOVERED_HISTORY, (now, node))
         connection.execute(_RECOVER, (now, node))
         count = connection.changes()
         mark_destinations(connection, domains)

@@ -26,6 +26,7 @@ _CHOSEN = """
 SELECT json_group_array(json_array(entry_id, queue_id, size)) FROM entry
 WHERE entry_id IN (SELECT value FROM carray(?)) AND account_id = ?
 """
+_PLACED = "SELECT json_group_array(json_array(account_id, recipient)) FROM entry WHERE queue_id = ?"
 _REMOVE = "DELETE FROM entry WHERE entry_id IN (SELECT value FROM carray(?))"
 
 _Placing = tuple[QueueId, Sequence[NewEntry], float]
@@ -98,7 +99,9 @@ def _place(connection: apsw.Connection, calls: Sequence[_Placing]) -> Sequence[N
         ).get
         if size is None:
             raise KeyError(queue_id)
-        insert_entries(connection, [EntryRow.of(queue_id, entry, size, now) for entry in entries])
+        placed = {(account, name) for account, name in rows_of(connection, _PLACED, (queue_id,))}
+        fresh = [entry for entry in entries if (entry.account_id, entry.recipient) not in placed]
+        insert_entries(connection, [EntryRow.of(queue_id, entry, size, now) for entry in fresh])
     return [None] * len(calls)
 
 
