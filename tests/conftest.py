@@ -10,7 +10,7 @@ import pytest
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure where nothing may be skipped."""
     report = yield
-    if os.environ.get("POSTROOM_NOTHING_SKIPPED") and report.skipped:
+    if os.environ.get("TEST_NOTHING_SKIPPED") and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped where nothing may be: {report.longrepr}"
     return report

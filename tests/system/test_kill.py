@@ -1,6 +1,6 @@
 """`kill -9` at random moments under load: what got 250 is delivered exactly once, or its second copy is explained.
 
-POSTROOM_KILLS says how often (CI: 50), POSTROOM_SEED what is random.
+TEST_KILLS says how often (CI: 50), TEST_SEED what is random.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from tests.system.program import Program, wait_until
 from tests.system.setups import by_smarthost
 from tests.system.sink import Sink
 
-KILLS = int(os.environ.get("POSTROOM_KILLS", "8"))
-SEED = int(os.environ.get("POSTROOM_SEED", "2026"))
+KILLS = int(os.environ.get("TEST_KILLS", "8"))
+SEED = int(os.environ.get("TEST_SEED", "2026"))
 _ID = re.compile(rb"^Message-ID: <([^>]+)>", re.MULTILINE)
 
 

@@ -70,8 +70,11 @@ def test_text_that_is_no_address() -> None:
         open_listeners([settings("no such host.invalid")])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may bind any port")
-def test_a_low_port_without_privileges() -> None:
+def test_a_low_port_without_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(_: socket.socket, address: tuple[str, int]) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
     with pytest.raises(BindError, match="start as root"):
         open_listeners([settings(port=25)])
 
