@@ -1,5 +1,6 @@
 """Sockets are bound all or none, taken over where the service manager opened them, and explained where they fail."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
