@@ -10,7 +10,6 @@ import os
 import secrets
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from hashlib import blake2b
 
 from postroom.clock import Clock
@@ -21,6 +20,7 @@ from postroom.directory.model import Account
 from postroom.directory.passwords import NOBODYS_HASH, HashTrouble, hash_password, prepare_password, verify_password
 from postroom.mail.address import Address
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mail.value import value
 from postroom.protocol.sasl.exchange import Password
 
 __all__ = ["Authenticated", "Credentials", "LoginResult", "Refused", "Unavailable", "hash_password"]
@@ -32,14 +32,14 @@ _KEPT = 10_000  # accounts whose password is remembered
 _NAME_SHOWN = 254  # characters: no address is longer
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Authenticated:
     """The account may log in and has."""
 
     account: Account
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Refused:
     """No (535 5.7.8, ``-ERR [AUTH]``). ``reason`` is for the log, never for the peer; the counts are failures in the
     last quarter of an hour, this one included.
@@ -50,7 +50,7 @@ class Refused:
     failures_for_account: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Unavailable:
     """It cannot be told now (454 4.7.0, ``-ERR [SYS/TEMP]``). ``reason`` is for the log."""
 

@@ -1,15 +1,15 @@
 """How often logins failed lately, by address and by account; a sliding window in bounded memory."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from postroom.directory.cache import LruCache
+from postroom.mail.value import value
 
 WINDOW = 900.0  # seconds
 _KEPT = 50_000
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Tally:
     """Failures in the window that runs, by number, and in the one before it."""
 

@@ -1,12 +1,12 @@
 """The directory's values: domains, accounts, aliases, and what an address resolves to."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from postroom.mail.address import Address
+from postroom.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Domain:
     """A domain whose mail is ours. ``catch_all`` receives what no account or alias does, None: nobody."""
 
@@ -15,7 +15,7 @@ class Domain:
     catch_all: Address | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Account:
     """Someone who logs in and has a mailbox.
 
@@ -30,7 +30,7 @@ class Account:
     created_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Alias:
     """An address that stands for others, here or elsewhere. Who is a local target may also send as the alias."""
 
@@ -38,7 +38,7 @@ class Alias:
     targets: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Usage:
     """What an account's mailbox holds now."""
 
@@ -49,7 +49,7 @@ class Usage:
 Entry = Account | Alias
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NotLocal:
     """The domain is not ours: relay, if the sender may."""
 
@@ -58,7 +58,7 @@ class NotLocal:
     forwards: ClassVar[tuple[Address, ...]] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Unknown:
     """The domain is ours, the address is not (550 5.1.1). ``reason`` is for the log."""
 
@@ -69,7 +69,7 @@ class Unknown:
     forwards: ClassVar[tuple[Address, ...]] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Resolved:
     """The accounts that receive, and the addresses elsewhere that aliases forward to; sorted, no duplicates."""
 
@@ -85,14 +85,14 @@ Resolution = NotLocal | Unknown | Resolved
 # Changes: one batch of them is one transaction.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddDomain:
     """Refused if it exists."""
 
     domain: Domain
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SetCatchAll:
     """None removes it. Refused if the domain does not exist."""
 
@@ -100,7 +100,7 @@ class SetCatchAll:
     target: Address | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RemoveDomain:
     """Refused while it has accounts or aliases, unless ``with_content``: then they go with their mail."""
 
@@ -108,7 +108,7 @@ class RemoveDomain:
     with_content: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddAccount:
     """Refused if the address is taken or its domain is not ours."""
 
@@ -118,7 +118,7 @@ class AddAccount:
     created_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChangeAccount:
     """None leaves a field as it is. Refused if there is no such account."""
 
@@ -128,21 +128,21 @@ class ChangeAccount:
     enabled: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RemoveAccount:
     """With its mailbox. Refused if there is no such account."""
 
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutAlias:
     """Adds the alias or replaces its targets. Refused if an account has the address or its domain is not ours."""
 
     alias: Alias
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RemoveAlias:
     """Refused if there is no such alias."""
 

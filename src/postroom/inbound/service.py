@@ -1,7 +1,5 @@
 """The SMTP service of one role: what it announces, which policy it asks, and the sessions it has open."""
 
-from dataclasses import dataclass
-
 from postroom.clock import Clock
 from postroom.config.model import SmtpSettings
 from postroom.directory.directory import Directory
@@ -12,6 +10,7 @@ from postroom.inbound.transaction import Door, Rooms
 from postroom.mail.message import QueueIds
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role
+from postroom.mail.value import value
 from postroom.net.stream import Stream
 from postroom.policy.chain import Chain
 from postroom.policy.recipients import recipients_stage
@@ -26,7 +25,7 @@ from postroom.report.reporter import Reporter
 SMTP_ROLES = (Role.MX, Role.SUBMISSION, Role.SUBMISSIONS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class House:
     """What the SMTP services of a server share. ``tls_timeout`` is seconds; ``offers_tls``: there is a certificate."""
 

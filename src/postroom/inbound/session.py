@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from postroom.inbound import replies
@@ -12,6 +11,7 @@ from postroom.mail.message import Message
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.trouble import ResolverUnavailable, StoreUnavailable
+from postroom.mail.value import value
 from postroom.net.stream import Stream
 from postroom.net.tls import TlsError
 from postroom.policy.limits import SessionLimits
@@ -27,7 +27,7 @@ _TOLD = 100
 """Refused commands of one session that are reported one by one; a peer does not choose how long the log gets."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class SessionSetup:
     """What the sessions of one role have in common. ``greeting`` is the 220; timeouts are seconds."""
 

@@ -1,7 +1,6 @@
 """One transaction: turns well-formed questions into replies by asking policy, directory and intake (RFC 5321 §3.3)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from postroom.clock import Clock
@@ -15,6 +14,7 @@ from postroom.mail.headers import glance
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
+from postroom.mail.value import value
 from postroom.policy.chain import Chain
 from postroom.policy.stage import AtMail, AtMessage, AtRcpt
 from postroom.policy.verdict import Accept, Defer, Refuse, Verdict
@@ -45,7 +45,7 @@ class Door(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Rooms:
     """Whom the transactions of one role ask. ``completes`` says that a missing Date or Message-ID is added."""
 

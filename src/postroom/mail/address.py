@@ -2,9 +2,9 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
 
 from postroom.mail.domain import LABEL, normalise_domain
+from postroom.mail.value import value
 
 MAX_LOCAL = 64  # octets, RFC 5321 §4.5.3.1.1
 MAX_ADDRESS = 254  # octets: a path has 256, its angle brackets included (RFC 5321 §4.5.3.1.3)
@@ -20,7 +20,7 @@ _TO_QUOTE = re.compile(r'(["\\])')
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Address:
     """One mailbox. ``local`` is the local part without quoting, ``domain`` is normalised (A-labels or an address
     literal), ``""`` only for the bare ``postmaster`` of RFC 5321 §4.1.1.3.

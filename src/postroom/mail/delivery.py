@@ -1,11 +1,11 @@
 """Deliveries and their outcomes: the one shape that every carrier returns (DESIGN §3)."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 
 
 class RecipientState(Enum):
@@ -38,7 +38,7 @@ _FINAL = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Peer:
     """The other side of an attempt: host name, address as text, port, and TLS protocol and cipher or ``""``."""
 
@@ -51,7 +51,7 @@ class Peer:
 NO_PEER = Peer()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Delivered:
     """The next hop took responsibility (RFC 5321 §6.1).
 
@@ -64,7 +64,7 @@ class Delivered:
     notifies: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Deferred:
     """Not now. ``ambiguous`` says that the connection ended after the final dot and before the reply, so that the
     peer may have the message already (RFC 5321 §4.5.4.1, RFC 1047). ``detail`` is for the log, never for a peer.
@@ -76,7 +76,7 @@ class Deferred:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Failed:
     """Never. ``detail`` is for the log, never for a peer."""
 
@@ -88,7 +88,7 @@ class Failed:
 Outcome = Delivered | Deferred | Failed
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class QueuedRecipient:
     """A recipient with its place in the queue.
 
@@ -118,7 +118,7 @@ class RouteKind(Enum):
     DISCARD = "discard"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Site:
     """The set of hosts that serve a destination: limits and connections belong to it.
 
@@ -133,7 +133,7 @@ class Site:
     route: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DeliveryRequest:
     """One message for some of its recipients at one site: what the scheduler hands to the carrier.
 

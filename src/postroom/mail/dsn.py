@@ -4,7 +4,6 @@ international. Pure; nothing that a peer said or a sender wrote can break out of
 
 import base64
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from postroom.mail.address import Address
@@ -14,6 +13,7 @@ from postroom.mail.headers import find_body, glance, show_date
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.reply import Reply
 from postroom.mail.status import advise, explain, status_or
+from postroom.mail.value import value
 
 MAX_RETURNED = 50 * 1024
 """Octets of prefix and content up to which a failed message is returned whole (RFC 3461 §6.2 leaves it to us)."""
@@ -40,7 +40,7 @@ class Action(Enum):
     DELIVERED = "delivered"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RecipientReport:
     """What a DSN says of one recipient. Times are seconds since the Unix epoch; ``retry_until`` only where delayed.
 
@@ -57,7 +57,7 @@ class RecipientReport:
     retry_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Notice:
     """Everything that one DSN tells. ``returned`` is the first part of prefix and content of ``message``, as much as is
     at hand; ``whole`` says that it is all. ``hostname`` reports, ``now`` is when (seconds since the Unix epoch).
@@ -72,7 +72,7 @@ class Notice:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Dsn:
     """A composed DSN: its envelope, its content, and its Message-ID with angle brackets."""
 

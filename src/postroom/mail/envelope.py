@@ -1,9 +1,9 @@
 """The envelope: reverse-path, recipients and their ESMTP parameters (RFC 5321 §2.3.1, RFC 3461 §4)."""
 
-from dataclasses import dataclass
 from enum import Enum, Flag, auto
 
 from postroom.mail.address import Address
+from postroom.mail.value import value
 
 
 class Body(Enum):
@@ -33,7 +33,7 @@ class Notify(Flag):
 NOTIFY_DEFAULT = Notify.FAILURE | Notify.DELAY
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Recipient:
     """One forward-path with its parameters.
 
@@ -50,7 +50,7 @@ class Recipient:
         return bool((NOTIFY_DEFAULT if self.notify is None else self.notify) & when)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Envelope:
     """Reverse-path (None is the null sender), recipients, and what MAIL declared.
 

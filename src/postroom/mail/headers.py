@@ -5,8 +5,9 @@ Two ways in: ``glance`` answers the few questions that every message is asked wi
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from postroom.mail.value import value
 
 MAX_HEADER = 1 << 20
 """Octets of content that are searched for the end of the header; what is longer counts as header without end."""
@@ -24,7 +25,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Field:
     """One field as it stands: ``name`` as written, ``value`` after the colon up to the last line's CRLF, folding kept.
 
@@ -42,7 +43,7 @@ class Field:
         return unfold(self.value)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Header:
     """All fields in order. ``end`` is where the fields end, ``body`` where the body begins (after the empty line)."""
 
@@ -64,7 +65,7 @@ class Header:
         return tuple(field for field in self.fields if field.name.lower() == wanted)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Glance:
     """What every message is asked: how many Received fields, its Message-ID (``""``: none), which fields are there.
 

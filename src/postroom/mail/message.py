@@ -1,10 +1,10 @@
 """A message under its queue id: envelope, prefix and content (RFC 5321 §2.3.1)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NewType
 
 from postroom.mail.envelope import Envelope
+from postroom.mail.value import value
 
 QueueId = NewType("QueueId", int)
 """64 bits, time-ordered, unique among nodes: 42 bits of milliseconds, 10 of node, 11 of sequence; never negative."""
@@ -65,7 +65,7 @@ class QueueIds:
         return QueueId(ms << 21 | self._node << 11 | self._sequence)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Message:
     """One message under one queue id. The content itself stays in the store.
 

@@ -1,9 +1,9 @@
 """A reply: code, enhanced status and text, the one type for everything a peer is told (RFC 5321 §4.2, RFC 2034)."""
 
-from dataclasses import dataclass
+from postroom.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reply:
     """What one side of a session tells the other.
 

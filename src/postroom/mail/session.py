@@ -1,7 +1,8 @@
 """What is known about the client of a session; frozen, passed to policy, trace and reports."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+from postroom.mail.value import value
 
 
 class Role(Enum):
@@ -14,7 +15,7 @@ class Role(Enum):
     POP3S = "pop3s"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TlsFacts:
     """The protocol (``TLSv1.3``) and the cipher's name of an established TLS session."""
 
@@ -22,7 +23,7 @@ class TlsFacts:
     cipher: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Client:
     """The peer of a server session.
 

@@ -1,11 +1,10 @@
 """The mailbox's values."""
 
-from dataclasses import dataclass
-
 from postroom.mail.message import QueueId
+from postroom.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NewEntry:
     """A message placed in an account's mailbox by an intake.
 
@@ -18,7 +17,7 @@ class NewEntry:
     prefix: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MailboxEntry:
     """One stored message of one account. ``entry_id`` is unique for ever and never reused, so it is the UIDL.
 

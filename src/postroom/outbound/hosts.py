@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from itertools import chain, zip_longest
 
@@ -11,6 +10,7 @@ from postroom.config.model import OutboundSettings
 from postroom.dns.resolver import Family, Resolver
 from postroom.mail.delivery import RouteKind, Site
 from postroom.mail.trouble import ResolverUnavailable
+from postroom.mail.value import value
 from postroom.outbound import trouble
 from postroom.outbound.trouble import Trouble
 
@@ -18,7 +18,7 @@ SHUNNED_FOR = 60.0  # seconds for which an address that could not be reached is 
 MAX_SHUNNED = 1000  # addresses; the oldest are forgotten
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Target:
     """One address of one host."""
 

@@ -2,17 +2,17 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from postroom.mail.delivery import QueuedRecipient
 from postroom.mail.message import Message
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mail.value import value
 
 ONE_WRITE = 256 * 1024
 """Octets of content that are read at once and leave in one write; the socket's buffer takes them soon."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Job:
     """One message for some recipients. ``content`` where it is at hand, else ``read`` gives it in pieces."""
 

@@ -3,11 +3,11 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from postroom.config.model import SmarthostSettings
 from postroom.mail.delivery import Peer
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 from postroom.outbound import trouble
 from postroom.outbound.hosts import is_own_address
 from postroom.outbound.trouble import AttemptEnded, Step
@@ -21,7 +21,7 @@ Ask = Callable[[Command], Awaitable[Reply]]
 """Sends one command and returns its reply."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Login:
     """Name and password for one smarthost."""
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from postroom.clock import Clock
@@ -11,6 +10,7 @@ from postroom.dns.resolver import Existence, Family, MxRecord, Resolver
 from postroom.mail.delivery import Failed, Outcome, RouteKind, Site
 from postroom.mail.domain import literal_address
 from postroom.mail.trouble import ResolverUnavailable
+from postroom.mail.value import value
 from postroom.outbound import trouble
 
 MEMO_TTL = 1.0  # seconds: changes of the directory take effect within a second (DESIGN §5)
@@ -26,7 +26,7 @@ IsLocal = Callable[[str], Awaitable[bool]]
 """Whether a domain is one of ours."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Memo:
     site: Site | Outcome
     until: float

@@ -6,13 +6,13 @@ break it are gone, and a conversion would break signatures.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from postroom.config.model import OutboundSettings
 from postroom.mail.delivery import Failed, Outcome, Peer, QueuedRecipient
 from postroom.mail.envelope import Body
 from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mail.value import value
 from postroom.net.stream import Stream
 from postroom.outbound import trouble
 from postroom.outbound.job import ONE_WRITE, Job, check_size, has_ascii_header, pieces_of
@@ -29,7 +29,7 @@ _RESET = SayReset()
 _QUIT = SayQuit()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Answers:
     """The replies before the content; ``rcpts`` may be short and ``data`` None where they do not matter any more."""
 

@@ -2,12 +2,12 @@
 
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from postroom.clock import Clock
 from postroom.config.model import OutboundSettings, SmarthostSettings
 from postroom.mail.delivery import Site
+from postroom.mail.value import value
 from postroom.net.tls import opportunistic_context, verifying_context
 
 PLAIN_FOR = 300.0  # seconds for which a host whose handshake failed is not asked for TLS again
@@ -26,7 +26,7 @@ class TlsNeed(Enum):
     """TLS from the first octet, with a valid certificate for the host (RFC 8314 §3.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TlsPlan:
     """The need, and the context for the handshake where there may be one."""
 

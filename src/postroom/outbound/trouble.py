@@ -4,11 +4,11 @@ A 4yz is Deferred and a 5yz Failed (RFC 5321 §4.2.1), but a fault of this house
 """
 
 import errno
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Failed, Outcome, Peer
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 from postroom.protocol.errors import RemoteProtocolError
 
 
@@ -43,7 +43,7 @@ class Scope(Enum):
     """One recipient."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Trouble:
     """Something went wrong: how far it reaches, and what it means for the recipients concerned."""
 

@@ -1,17 +1,17 @@
 """A policy step: what it is told at each moment of a session, and where it says that it wants to be asked."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from postroom.directory.model import Resolution
 from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.headers import Glance
 from postroom.mail.session import Client
+from postroom.mail.value import value
 from postroom.policy.verdict import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AtMail:
     """MAIL: ``reverse_path`` None is the null sender; ``size`` is declared, in octets, or None."""
 
@@ -20,7 +20,7 @@ class AtMail:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AtRcpt:
     """RCPT: what the recipient resolved to, and the transaction so far."""
 
@@ -31,7 +31,7 @@ class AtRcpt:
     resolution: Resolution
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AtMessage:
     """The content is complete: ``size`` octets, of which ``start`` is the first part (all of a small message)."""
 
@@ -48,7 +48,7 @@ OnRcpt = Callable[[AtRcpt], Awaitable[Verdict]]
 OnMessage = Callable[[AtMessage], Awaitable[Verdict]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One step. A moment that is None costs nothing: the chain is built without it.
 

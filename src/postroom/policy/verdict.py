@@ -1,16 +1,15 @@
 """What a policy stage decides: a value, matched exhaustively, never an exception (DESIGN §3)."""
 
-from dataclasses import dataclass
-
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Accept:
     """No objection: the next stage is asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Refuse:
     """Never like this. ``reply`` (5yz) is for the peer, ``reason`` for the log."""
 
@@ -18,7 +17,7 @@ class Refuse:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Defer:
     """Not now. ``reply`` (4yz) is for the peer, ``reason`` for the log."""
 

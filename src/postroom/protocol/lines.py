@@ -1,8 +1,9 @@
 """Lines out of a byte stream: bounded, whole, and ended by CRLF alone (RFC 5321 §2.3.8, RFC 1939 §3)."""
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+
+from postroom.mail.value import value
 
 _HEAD = 256  # octets kept of a line that is thrown away: enough for a log
 _MAX_SKIPPED = 16 * 1024 * 1024  # octets of one line thrown away before the peer is taken to be malicious
@@ -20,7 +21,7 @@ class LineFault(Enum):
     """It was longer than the limit and does not end: the connection cannot be used any longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BadLine:
     """A line that must not be obeyed. ``head`` is its beginning, for the log only."""
 

@@ -1,6 +1,6 @@
 """The queue's values: what goes in, what is leased, what is settled, what is asked."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from postroom.directory.model import Resolution
@@ -8,6 +8,7 @@ from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import Envelope
 from postroom.mail.message import Message, QueueId
 from postroom.mail.session import Client
+from postroom.mail.value import value
 from postroom.mailbox.model import NewEntry
 from postroom.report.history import HistoryRow
 
@@ -18,7 +19,7 @@ CHUNK_SIZE = 256 * 1024
 """Octets of one chunk of larger content."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Lease:
     """The right of ``node`` to attempt until ``until`` (seconds since the Unix epoch)."""
 
@@ -26,7 +27,7 @@ class Lease:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Draft:
     """A message that asks to come in; the intake makes the rest of it.
 
@@ -50,7 +51,7 @@ class Draft:
     message_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Intake:
     """Everything that one message writes, in one transaction.
 
@@ -68,7 +69,7 @@ class Intake:
     history: tuple[HistoryRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ContentChunk:
     """A piece of content larger than INLINE_LIMIT, written while it arrives; ``sequence`` counts from 0."""
 
@@ -77,7 +78,7 @@ class ContentChunk:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeaseQuestion:
     """What the scheduler asks for: recipients due at ``now``, at most ``limit``, at most ``per_destination`` of one
     recipient domain, none of the ``excluded`` domains.
@@ -90,7 +91,7 @@ class LeaseQuestion:
     excluded: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeasedMessage:
     """A message with those of its recipients that were leased.
 
@@ -106,7 +107,7 @@ class LeasedMessage:
     lost_leases: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeaseAnswer:
     """What was leased, and when the next recipient is due that is not excluded (None: never)."""
 
@@ -114,7 +115,7 @@ class LeaseAnswer:
     next_due: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Settlement:
     """The new standing of recipients of one message after an attempt, with a DSN to take in in the same transaction.
 
@@ -138,7 +139,7 @@ class QueueAction(Enum):
     REMOVE = "remove"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class QueueFilter:
     """Which recipients; every given condition must hold. Empty: all that are not final."""
 
@@ -150,7 +151,7 @@ class QueueFilter:
     states: frozenset[RecipientState] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class QueueEntry:
     """A message in the queue with its recipients, as listed and shown."""
 
@@ -159,7 +160,7 @@ class QueueEntry:
     lease: Lease | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class QueueCounts:
     """How full the queue is: recipients by state, and by recipient domain (the fullest first, bounded)."""
 

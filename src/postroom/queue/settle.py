@@ -8,7 +8,6 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
@@ -16,6 +15,7 @@ from postroom.mail.delivery import Outcome, QueuedRecipient, RecipientState, Sit
 from postroom.mail.dsn import RecipientReport, gravest
 from postroom.mail.message import Message, show_queue_id
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mail.value import value
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.expansion import to_json
 from postroom.queue.model import Intake, Settlement
@@ -36,7 +36,7 @@ Done = Callable[[float | None], None]
 """Called when the store has the settlement, with the time at which something of it is due again (None: nothing is)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attempt:
     """What the scheduler hands over: one message, some of its recipients, and an outcome for each by its number.
 
@@ -53,7 +53,7 @@ class Attempt:
     history: tuple[HistoryRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Writing:
     """A settlement on its way to the store, and what is told and called when it has arrived."""
 

@@ -4,29 +4,28 @@ Every report that concerns a message carries its queue id; none carries a passwo
 Times are seconds since the Unix epoch, sizes octets, durations seconds.
 """
 
-from dataclasses import dataclass
-
 from postroom.mail.delivery import Outcome, RecipientState, Site
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
+from postroom.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ServerReady:
     """All listeners are open. ``listeners`` are shown as ``role address:port``."""
 
     listeners: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ServerDraining:
     """No new sessions; those that are open may finish."""
 
     sessions: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SettingsReloaded:
     """SIGHUP, or a new certificate.
 
@@ -38,14 +37,14 @@ class SettingsReloaded:
     waiting: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SessionOpened:
     """A client connected."""
 
     client: Client
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SessionClosed:
     """It is over; ``reason`` is one of quit, closed, timeout, drain, errors, tls, failure."""
 
@@ -55,7 +54,7 @@ class SessionClosed:
     messages: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SessionRefused:
     """A connection beyond a ceiling; ``reason`` is total or address."""
 
@@ -64,7 +63,7 @@ class SessionRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ListenerPaused:
     """Accepting stopped for a while: out of file descriptors or memory."""
 
@@ -73,7 +72,7 @@ class ListenerPaused:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TlsFailed:
     """A handshake that did not succeed."""
 
@@ -81,7 +80,7 @@ class TlsFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CommandRefused:
     """A command was answered with 4xx or 5xx. ``line`` is cut and free of AUTH material."""
 
@@ -91,7 +90,7 @@ class CommandRefused:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LoginSucceeded:
     """AUTH, or POP3 login."""
 
@@ -99,7 +98,7 @@ class LoginSucceeded:
     mechanism: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LoginFailed:
     """``account`` is the name that was tried, cut; the counts are failures in the current window, this one included."""
 
@@ -111,7 +110,7 @@ class LoginFailed:
     failures_for_account: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RecipientRefused:
     """RCPT answered with 4xx or 5xx; ``reason`` is for the log."""
 
@@ -122,7 +121,7 @@ class RecipientRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SenderRefused:
     """MAIL answered with 4xx or 5xx."""
 
@@ -132,7 +131,7 @@ class SenderRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MessageRefused:
     """Content answered with 4xx or 5xx."""
 
@@ -144,7 +143,7 @@ class MessageRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MessageAccepted:
     """An intake committed: ``250`` means safe.
 
@@ -158,7 +157,7 @@ class MessageAccepted:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AttemptMade:
     """One try at one recipient.
 
@@ -175,7 +174,7 @@ class AttemptMade:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LeaseLost:
     """A lease ended without settlement (a node died).
 
@@ -186,7 +185,7 @@ class LeaseLost:
     recipient: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DsnMade:
     """A DSN about ``about`` entered by intake as ``queue_id``; ``kind`` is failed, delayed, relayed or delivered."""
 
@@ -196,7 +195,7 @@ class DsnMade:
     recipient: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class QueueActed:
     """An operator held, released, retried or removed."""
 
@@ -205,7 +204,7 @@ class QueueActed:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StoreTrouble:
     """The store failed (``recovered`` False) or works again."""
 
@@ -213,7 +212,7 @@ class StoreTrouble:
     recovered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MailboxOpened:
     """A POP3 session took a mailbox."""
 
@@ -222,7 +221,7 @@ class MailboxOpened:
     octets: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class MailboxClosed:
     """A POP3 session ended. ``removed`` were deleted for good; ``forgotten`` were marked as deleted, but stay: the
     session ended without QUIT (RFC 1939 §6), or the store failed.
@@ -234,7 +233,7 @@ class MailboxClosed:
     forgotten: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class InternalError:
     """A bug: an exception nobody expected. ``trace`` is for the log."""
 

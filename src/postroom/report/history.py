@@ -1,11 +1,12 @@
 """History rows: the life of a message as the store keeps it, and the port to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from postroom.mail.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value(frozen=True, slots=True)
 class HistoryRow:
     """One thing that happened to one message.
 
@@ -24,7 +25,7 @@ class HistoryRow:
     detail: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Tally:
     """How often a kind of thing happened for a domain since some time."""
 

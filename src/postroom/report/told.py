@@ -5,12 +5,12 @@ shows its life. No field ever holds a password, AUTH material or content: report
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, assert_never
 
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.message import show_queue_id
 from postroom.mail.session import Client
+from postroom.mail.value import value
 from postroom.report.events import (
     AttemptMade,
     CommandRefused,
@@ -48,7 +48,7 @@ MOST_NAMES = 20  # recipients named on one line; the rest is counted
 Fields = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Told:
     """One log line before it is rendered."""
 

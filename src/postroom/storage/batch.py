@@ -7,18 +7,18 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mail.value import value
 
 A = TypeVar("A")
 R = TypeVar("R")
 C = TypeVar("C")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(frozen=True, slots=True, eq=False)
 class Kind(Generic[C, A, R]):
     """One kind of write: ``run`` does all writes of this kind of a batch in bulk and gives a result for each.
 
@@ -31,7 +31,7 @@ class Kind(Generic[C, A, R]):
     essential: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(frozen=True, slots=True, eq=False)
 class Write(Generic[C]):
     """One waiting write. All of it is done or nothing. ``weight`` is how many rows' worth of work it is, ``octets`` how
     much it adds to what is stored.
@@ -44,14 +44,14 @@ class Write(Generic[C]):
     future: "asyncio.Future[Any]"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Done:
     """The write is committed."""
 
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Refused:
     """The write changed nothing."""
 

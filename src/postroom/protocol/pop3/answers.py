@@ -1,11 +1,11 @@
 """What a POP3 server says: +OK or -ERR, perhaps with a response code (RFC 1939 §3, RFC 2449 §8, RFC 3206)."""
 
-from dataclasses import dataclass
+from postroom.mail.value import value
 
 MAX_ANSWER = 512  # octets, CRLF included, RFC 1939 §3
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """One line. ``code`` is an extended response code without its brackets (``IN-USE``) or ``""``.
 

@@ -1,9 +1,9 @@
 """What a POP3 server offers: its options, and what CAPA tells of them (RFC 2449 §5, §6)."""
 
-from dataclasses import dataclass
+from postroom.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Pop3Options:
     """What this side announces and enforces."""
 

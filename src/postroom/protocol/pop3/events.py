@@ -1,7 +1,6 @@
 """What the POP3 engine tells its shell. A question waits for an answer; a notice does not."""
 
-from dataclasses import dataclass
-
+from postroom.mail.value import value
 from postroom.protocol.pop3.answers import Answer
 from postroom.protocol.sasl.exchange import Credentials
 from postroom.protocol.smtp.events import NEED_DATA, PAUSED, Signal
@@ -24,17 +23,17 @@ __all__ = [
 # Questions.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Connected:
     """The session begins: ``answer`` with the greeting, or with a refusal, after which it is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StartTls:
     """STLS: ``answer``. After +OK the engine is PAUSED until ``tls_established``; what came before is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Login:
     """The client says who it is, by ``USER`` (and PASS) or a SASL mechanism.
 
@@ -45,7 +44,7 @@ class Login:
     credentials: Credentials
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Retrieve:
     """RETR, or TOP where ``lines`` is a number. ``number`` counts from 1, as in the maildrop that was opened.
 
@@ -56,7 +55,7 @@ class Retrieve:
     lines: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Update:
     """QUIT after login: remove the messages with these numbers, then ``answer``; then the session is over."""
 
@@ -66,7 +65,7 @@ class Update:
 # Notices.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answered:
     """The engine answered by itself; ``data`` goes to the client.
 
@@ -80,14 +79,14 @@ class Answered:
     line: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outgoing:
     """Goes to the client: a challenge, or a further piece of a long answer."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Closed:
     """The client closed the connection. Nothing is removed (RFC 1939 §6)."""
 

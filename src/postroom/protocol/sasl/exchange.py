@@ -7,6 +7,8 @@ as a file each, with what they prove as a further member of ``Step``.
 from dataclasses import dataclass
 from typing import Protocol
 
+from postroom.mail.value import value
+
 MAX_FIELD = 1024  # octets; RFC 4616 §2 asks for 255 at least
 
 
@@ -20,14 +22,14 @@ class Password:
         return "Password(hidden)"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Challenge:
     """Send this to the client and come back with its response."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Credentials:
     """Whom the client says it is: ``name``, acting as ``authzid`` (``""``: as itself). Not verified yet."""
 
@@ -36,7 +38,7 @@ class Credentials:
     authzid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Malformed:
     """The peer's data is not what the mechanism has; the exchange is over. ``reason`` holds nothing of the data."""
 

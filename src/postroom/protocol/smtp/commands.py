@@ -1,12 +1,11 @@
 """The commands that the client engine sends (RFC 5321 §4.1.1); the server's parser reads the same words."""
 
-from dataclasses import dataclass
-
 from postroom.mail.address import Address
 from postroom.mail.envelope import Body, Recipient, Ret
+from postroom.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayHello:
     """EHLO, or HELO where ``esmtp`` is false, or LHLO for an LMTP engine."""
 
@@ -14,12 +13,12 @@ class SayHello:
     esmtp: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayStartTls:
     """STARTTLS (RFC 3207 §4)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayAuth:
     """AUTH with an initial response, or None for none (RFC 4954 §4). Never shown in logs."""
 
@@ -27,19 +26,19 @@ class SayAuth:
     initial: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayAuthResponse:
     """The answer to a 334."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayAuthCancel:
     """``*`` in answer to a 334: the exchange is called off (RFC 4954 §4)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayMail:
     """MAIL FROM. Parameters whose extension the server did not announce are left out by the engine."""
 
@@ -51,34 +50,34 @@ class SayMail:
     envid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayRcpt:
     """RCPT TO, with NOTIFY and ORCPT where DSN was announced."""
 
     recipient: Recipient
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayData:
     """DATA. After the 354 the content goes out by ``content`` and ``end_content``."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EndOfContent:
     """The final dot: not sent with ``send`` but by ``end_content``; here so that its reply has a name."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayReset:
     """RSET."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayNoop:
     """NOOP: is the connection still there?"""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SayQuit:
     """QUIT."""
 

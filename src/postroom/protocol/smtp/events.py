@@ -1,11 +1,11 @@
 """What the SMTP engines tell their shell. A question waits for ``answer``; a notice does not."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from postroom.mail.address import Address
 from postroom.mail.envelope import Body, Recipient, Ret
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 from postroom.protocol.smtp.commands import Command
 
 
@@ -34,12 +34,12 @@ class Flaw(Enum):
 # Questions: the shell answers each with one Reply.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Connected:
     """The session begins; the reply is the greeting: 220, 421 or 554."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Hello:
     """EHLO, HELO (or LHLO). On 250 the engine adds the extensions to an EHLO reply by itself."""
 
@@ -47,12 +47,12 @@ class Hello:
     esmtp: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StartTls:
     """STARTTLS. After a 220 the engine is PAUSED until ``tls_established``; what came before that is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Auth:
     """AUTH with the mechanism in upper case and the decoded initial response, if any.
 
@@ -63,14 +63,14 @@ class Auth:
     initial: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AuthResponse:
     """The client's decoded answer to a challenge."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Mail:
     """MAIL FROM. ``size`` is the declared SIZE in octets or None; ``auth`` the decoded AUTH= mailbox or ``""``."""
 
@@ -83,14 +83,14 @@ class Mail:
     auth: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Rcpt:
     """RCPT TO. A bare ``postmaster`` has the domain ``""``."""
 
     recipient: Recipient
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Data:
     """DATA, or the first BDAT of a transaction (``chunking``). A positive reply opens the content.
 
@@ -101,19 +101,19 @@ class Data:
     chunking: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ContentEnd:
     """The content is complete: ``size`` octets. The reply says whether the message is ours now."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Reset:
     """RSET: drop the transaction."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Verify:
     """VRFY or EXPN, with its argument."""
 
@@ -121,7 +121,7 @@ class Verify:
     argument: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Quit:
     """QUIT. After the answer the engine is over."""
 
@@ -129,14 +129,14 @@ class Quit:
 # Notices: nothing to answer.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Content:
     """A piece of content, dot-unstuffed, CRLF lines; a CRLF pair is never split between two pieces."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ContentDropped:
     """The content ended but was flawed or refused in mid-stream; the engine has answered (an ``Answered`` follows)
     and the transaction is over.
@@ -145,7 +145,7 @@ class ContentDropped:
     flaw: Flaw | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answered:
     """The engine answered by itself (NOOP, HELP, BDAT chunks, syntax, order). ``data`` goes to the peer.
 
@@ -159,7 +159,7 @@ class Answered:
     line: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Closed:
     """The peer closed the connection (``receive_data(b"")``), or the engine gave up after its last ``Answered``."""
 
@@ -187,7 +187,7 @@ ServerEvent = (
 # The client engine's events.
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Replied:
     """The server's reply to ``command``; None is the greeting. Replies come in the order of the commands.
 

@@ -1,11 +1,11 @@
 """The service extensions: what EHLO lists, and the parameters of MAIL and RCPT that they bring (RFC 5321 §2.2)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from postroom.mail.envelope import Body, Notify, Recipient, Ret
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 from postroom.protocol.smtp import replies
 from postroom.protocol.smtp.events import Mail, Rcpt
 from postroom.protocol.smtp.grammar import (
@@ -26,7 +26,7 @@ _MAX_ORCPT = 500  # characters, RFC 3461 §4.2
 _MAX_AUTH = 500  # characters, RFC 4954 §5
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Offer:
     """What a session offers at this moment."""
 
@@ -178,7 +178,7 @@ def _read_orcpt(keyword: str, value: str | None) -> str:
 _NOTIFY: Mapping[str, Notify] = {"SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify.DELAY}
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _MailParameter:
     """The field of ``Mail`` that a parameter fills, how it is read, and whether it is offered."""
 

@@ -1,9 +1,9 @@
 """Which question a command line asks: verb, order, gates and syntax, in that order (RFC 5321 §4.1)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 from postroom.protocol.smtp import replies
 from postroom.protocol.smtp.events import (
     Answered,
@@ -23,7 +23,7 @@ from postroom.protocol.smtp.standing import Standing
 from postroom.protocol.smtp.states import SERVER_ORDER
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Chunk:
     """BDAT: the engine's own affair, because its octets follow whatever the answer is (RFC 3030 §2)."""
 

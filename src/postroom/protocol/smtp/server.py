@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from postroom.mail.reply import Reply
+from postroom.mail.value import value
 from postroom.protocol.errors import LocalProtocolError
 from postroom.protocol.lines import BadLine, LineFault, LineReader, visible
 from postroom.protocol.smtp import replies
@@ -36,7 +37,7 @@ _AUTH_LINE = 12288  # octets, RFC 4954 §4
 _SHOWN = 200  # characters of a line that a log is given
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ServerOptions:
     """What this side announces and enforces. Sizes in octets, content lines without CRLF."""
 

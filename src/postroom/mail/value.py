@@ -1,0 +1,24 @@
+"""Values of the mail path: frozen for the type checker, plain at run time (docs/adr/0006).
+
+A relayed message makes some eighty of them, and a frozen dataclass takes five times as long to make as a plain one.
+Nobody may assign to a field all the same: ``mypy --strict`` refuses it, in the tests too. Values that are made now and
+then only use ``dataclass(frozen=True, slots=True)`` itself.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as value
+else:
+    _Class = TypeVar("_Class", bound=type)
+
+    def value(
+        *, frozen: bool, slots: bool, eq: bool = True, order: bool = False, kw_only: bool = False
+    ) -> Callable[[_Class], _Class]:
+        """What ``dataclasses.dataclass`` makes, with the equality and the hash of a frozen class."""
+        return dataclasses.dataclass(slots=slots, eq=eq, order=order, kw_only=kw_only, unsafe_hash=frozen and eq)
+
+
+__all__ = ["value"]
