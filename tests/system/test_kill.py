@@ -8,6 +8,7 @@ import os
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from tests.system.fixtures import MakeProgram
@@ -54,7 +55,9 @@ def told_by_history(program: Program, message_ids: set[str]) -> set[str]:
 
 
 @pytest.mark.timeout(600)
-async def test_nothing_is_lost_and_nothing_is_twice(make_program: MakeProgram, sink: Sink) -> None:
+async def test_nothing_is_lost_and_nothing_is_twice(
+    make_program: MakeProgram, sink: Sink, record_property: Callable[[str, object], None]
+) -> None:
     settings = by_smarthost(sink) | {"smtp": {"trusted_networks": ["127.0.0.0/8"]}, "log": {"level": "info"}}
     program = make_program(settings).add(*LOCAL).start()
     chance = random.Random(SEED)
@@ -77,13 +80,14 @@ async def test_nothing_is_lost_and_nothing_is_twice(make_program: MakeProgram, s
     unexplained = twice_there - told_by_log(program, sink)
     by_history = await asyncio.to_thread(told_by_history, program, unexplained)
     unexplained -= by_history
-    print(
-        f"\nseed {SEED}: {KILLS} kills, {len(witness.acknowledged)} messages acknowledged, "
+    told = (
+        f"seed {SEED}: {KILLS} kills, {len(witness.acknowledged)} messages acknowledged, "
         f"{len(witness.unknown)} without an answer, {sum(map(len, inboxes.values()))} in the inboxes, "
         f"{len(arrived)} at the far end, {len(twice_there)} of them twice "
         f"({len(by_history)} explained by the history alone, {len(unexplained)} unexplained), "
         f"{len(lost)} lost"
     )
+    record_property("told", told)
     assert not lost
     assert not twice_here
     assert not unexplained
