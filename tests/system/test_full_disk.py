@@ -3,13 +3,15 @@
 import asyncio
 import os
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.system.fixtures import MakeProgram
 from tests.system.load import LOCAL, Load
-from tests.system.program import wait_until
+from tests.system.program import Program, wait_until
 from tests.system.setups import by_smarthost
 from tests.system.sink import Sink
 from tests.system.test_kill import inbox_counts
@@ -53,8 +55,11 @@ async def test_a_full_disk_loses_nothing(make_program: MakeProgram, sink: Sink, 
     ballast = small_disk / "ballast"
     fill(ballast)
     await until(100, refused)
+    if reserve:
+        assert await asyncio.to_thread(health, program) == 503
     ballast.unlink()
     await until(50, acknowledged)
+    assert await asyncio.to_thread(health, program) == 200
     await load.stop()
 
     assert {code for code, _ in witness.refused} <= {451, 452}
@@ -70,6 +75,16 @@ async def test_a_full_disk_loses_nothing(make_program: MakeProgram, sink: Sink, 
     known = {sent.message_id for sent in witness.acknowledged}
     assert set(arrived) <= known, "what was refused was sent on nevertheless"
     assert set().union(*inboxes.values()) <= known, "what was refused is in an inbox nevertheless"
+
+
+def health(program: Program) -> int:
+    """The code of /healthz."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{program.port('web')}/healthz", timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 def fill(ballast: Path) -> None:
