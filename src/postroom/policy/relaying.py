@@ -1,6 +1,7 @@
 """Never an open relay: mail to elsewhere is taken from those who logged in and from networks that the settings name."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 from postroom.config.model import Network
@@ -19,14 +20,17 @@ def relaying_stage(trusted_networks: Sequence[Network]) -> Stage:
     """Refuses recipients elsewhere (550 5.7.1) unless the client may relay."""
     networks = tuple(trusted_networks)
 
+    @lru_cache(maxsize=4096)
+    def is_trusted(address: str) -> bool:
+        parsed = ip_address(address)
+        return any(parsed in network for network in networks)
+
     async def on_rcpt(moment: AtRcpt) -> Verdict:
         client = moment.client
         if not isinstance(moment.resolution, NotLocal) or client.account:
             return ACCEPT
-        if networks:
-            address = ip_address(client.address)
-            if any(address in network for network in networks):
-                return ACCEPT
+        if networks and is_trusted(client.address):
+            return ACCEPT
         return _DENIED
 
     return Stage(name="relaying", on_rcpt=on_rcpt)

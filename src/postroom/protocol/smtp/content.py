@@ -9,6 +9,7 @@ from postroom.protocol.smtp.events import Flaw
 
 _TERMINATOR = b"\r\n.\r\n"
 _DOT_LINE = re.compile(rb"\r\n\.")  # a regex, because it finds a literal faster than bytes.find does
+_BARE_CR = re.compile(rb"\r(?!\n)")
 _LEAST_OVERRUN = 1024 * 1024  # octets consumed beyond the limit before the peer is taken to be malicious
 
 
@@ -69,14 +70,13 @@ class ContentCheck:
 
     def check(self, piece: bytes) -> bytes:
         """The piece as it is passed on. It must not end in the middle of a CRLF, unless the content ends there."""
-        lines = piece.count(b"\r\n")
-        feeds, returns = piece.count(b"\n"), piece.count(b"\r")
-        if lines != feeds or lines != returns:
+        if not is_strict(piece):
             if self._normalise:
                 piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
             else:
-                self._bare_lf |= feeds > lines
-                self._bare_cr |= returns > lines
+                lines = piece.count(b"\r\n")
+                self._bare_lf |= piece.count(b"\n") > lines
+                self._bare_cr |= piece.count(b"\r") > lines
         self.size += len(piece)
         self._measure(piece)
         return piece
@@ -193,10 +193,9 @@ class ContentWriter:
             data, self._held = data[:-1], b"\r"
         if not data:
             return b""
-        lines = data.count(b"\r\n")
-        if lines != data.count(b"\n") or lines != data.count(b"\r"):
+        if not is_strict(data):
             raise LocalProtocolError("the content has a bare CR or LF")
-        stuffed = data.replace(b"\r\n.", b"\r\n..")
+        stuffed = data if _DOT_LINE.search(data) is None else data.replace(b"\r\n.", b"\r\n..")
         if self._at_line_start and data.startswith(b"."):
             stuffed = b"." + stuffed
         self._at_line_start = data.endswith(b"\r\n")
@@ -207,6 +206,14 @@ class ContentWriter:
         if self._held:
             raise LocalProtocolError("the content ends with a bare CR")
         return b".\r\n" if self._at_line_start else _TERMINATOR
+
+
+def is_strict(data: bytes) -> bool:
+    """Whether every CR and LF is half of a CRLF (RFC 5321 §2.3.8). What ends in the middle of a CRLF is not.
+
+    If no CR is bare and there are as many LF as CR, no LF is bare either. Counting CRLF itself takes twice as long.
+    """
+    return _BARE_CR.search(data) is None and data.count(b"\r") == data.count(b"\n")
 
 
 def _held_back(data: bytes) -> int:
