@@ -1,6 +1,6 @@
 """``postroom queue``: what waits to be delivered, and what to do with it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -30,16 +30,21 @@ StateOption = Annotated[
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Everything in the queue.")]
 
+_ACTIONS = (
+    (QueueAction.RETRY, "due now", "Try again now what waits for a later attempt."),
+    (QueueAction.HOLD, "held", "Keep messages from being attempted until they are released."),
+    (QueueAction.RELEASE, "released", "Let held messages go on."),
+    (QueueAction.REMOVE, "removed", "Remove recipients from the queue for good; nobody is told."),
+)
+
 
 def commands() -> typer.Typer:
     """The group."""
     group = typer.Typer(no_args_is_help=True, help="The queue: list, show, retry, hold, release, remove.")
     group.command("list")(list_all)
     group.command("show")(show)
-    group.command("retry")(retry)
-    group.command("hold")(hold)
-    group.command("release")(release)
-    group.command("remove")(remove)
+    for action, word, text in _ACTIONS:
+        group.command(action.value)(_command(action, word, text))
     return group
 
 
@@ -131,68 +136,25 @@ def show(
         )
 
 
-def retry(
-    context: typer.Context,
-    *,
-    ids: IdsArgument = None,
-    domain: DomainOption = "",
-    sender: SenderOption = None,
-    recipient: RecipientOption = "",
-    state: StateOption = None,
-    everything: AllOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Try again now what waits for a later attempt."""
-    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
-    _act(context, config, QueueAction.RETRY, which, "due now")
+def _command(action: QueueAction, word: str, text: str) -> Callable[..., None]:
+    """The command for an action; ``word`` says what became of those it met, ``text`` is its help."""
 
+    def command(
+        context: typer.Context,
+        *,
+        ids: IdsArgument = None,
+        domain: DomainOption = "",
+        sender: SenderOption = None,
+        recipient: RecipientOption = "",
+        state: StateOption = None,
+        everything: AllOption = False,
+        config: ConfigOption = None,
+    ) -> None:
+        which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
+        _act(context, config, action, which, word)
 
-def hold(
-    context: typer.Context,
-    *,
-    ids: IdsArgument = None,
-    domain: DomainOption = "",
-    sender: SenderOption = None,
-    recipient: RecipientOption = "",
-    state: StateOption = None,
-    everything: AllOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Keep messages from being attempted until they are released."""
-    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
-    _act(context, config, QueueAction.HOLD, which, "held")
-
-
-def release(
-    context: typer.Context,
-    *,
-    ids: IdsArgument = None,
-    domain: DomainOption = "",
-    sender: SenderOption = None,
-    recipient: RecipientOption = "",
-    state: StateOption = None,
-    everything: AllOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Let held messages go on."""
-    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
-    _act(context, config, QueueAction.RELEASE, which, "released")
-
-
-def remove(
-    context: typer.Context,
-    *,
-    ids: IdsArgument = None,
-    domain: DomainOption = "",
-    sender: SenderOption = None,
-    recipient: RecipientOption = "",
-    state: StateOption = None,
-    everything: AllOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Remove recipients from the queue for good; nobody is told."""
-    which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
-    _act(context, config, QueueAction.REMOVE, which, "removed")
+    command.__doc__ = text
+    return command
 
 
 def _choose(
