@@ -9,9 +9,9 @@ from postroom.inbound.trace import Tracer
 from postroom.inbound.transaction import Door, Rooms
 from postroom.mail.message import QueueIds
 from postroom.mail.reply import Reply
-from postroom.mail.session import Client, Role
+from postroom.mail.session import Role
 from postroom.mail.value import value
-from postroom.net.stream import Stream
+from postroom.net.service import SessionService
 from postroom.policy.chain import Chain
 from postroom.policy.recipients import recipients_stage
 from postroom.policy.relaying import relaying_stage
@@ -42,50 +42,15 @@ class House:
     reporter: Reporter
 
 
-class SmtpService:
+class SmtpService(SessionService):
     """Runs the sessions of one role. ValueError for a role that is not SMTP."""
 
     def __init__(self, role: Role, house: House) -> None:
         if role not in SMTP_ROLES:
             raise ValueError(f"{role.value} is not an SMTP role")
-        self._role = role
         self._setup = _setup(role, house)
-        self._sessions: set[SmtpSession] = set()
-        self._draining = False
         busy = Reply.of(421, "4.7.0", f"{house.hostname} Too many connections, please try again later")
-        self._busy_line = busy.to_bytes()
-
-    @property
-    def role(self) -> Role:
-        """What the port is for."""
-        return self._role
-
-    @property
-    def busy_line(self) -> bytes:
-        """Said to a client beyond a ceiling before it is let go."""
-        return self._busy_line
-
-    @property
-    def sessions(self) -> int:
-        """Sessions that are open."""
-        return len(self._sessions)
-
-    async def run(self, stream: Stream, client: Client) -> None:
-        """One session, from greeting to end. Raises nothing but CancelledError."""
-        session = SmtpSession(self._setup, stream, client)
-        if self._draining:
-            session.drain()
-        self._sessions.add(session)
-        try:
-            await session.run()
-        finally:
-            self._sessions.discard(session)
-
-    def drain(self) -> None:
-        """End each session at its next pause between transactions (421 4.3.2)."""
-        self._draining = True
-        for session in tuple(self._sessions):
-            session.drain()
+        super().__init__(role, busy.to_bytes(), lambda stream, client: SmtpSession(self._setup, stream, client))
 
 
 def server_options(role: Role, hostname: str, settings: SmtpSettings, *, offers_tls: bool) -> ServerOptions:
