@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from postroom.admin.finding import Finding, Level
-from postroom.config.model import TlsSettings
+from postroom.config.certificates import TlsSettings
 
 AREA = "certificate"
 SELF_SIGNED_DAYS = 825  # what strict clients accept at most from a certificate that they were told to trust

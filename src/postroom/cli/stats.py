@@ -11,7 +11,8 @@ from postroom.admin.tallies import Stats
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, telling_troubles
 from postroom.cli.house import OpenStore
 from postroom.cli.output import print_json, print_table, say
-from postroom.config.model import Duration, Settings
+from postroom.config.model import Settings
+from postroom.config.section import Duration
 
 
 def stats(

@@ -15,7 +15,8 @@ from postroom.cli.desk import ConfigOption, Desk, JsonOption, PasswordStdinOptio
 from postroom.cli.house import OpenStore
 from postroom.cli.output import print_facts, print_json, print_table
 from postroom.cli.passwords import obtain_password
-from postroom.config.model import Settings, Size
+from postroom.config.model import Settings
+from postroom.config.section import Size
 from postroom.mail.address import Address
 
 AddressArgument = Annotated[

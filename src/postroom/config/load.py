@@ -15,7 +15,8 @@ from pydantic_core import ErrorDetails
 
 from postroom.config.environment import overlay
 from postroom.config.lines import KeyPath, find_lines, nearest_line, show_path
-from postroom.config.model import Settings, TlsSettings
+from postroom.config.certificates import TlsSettings
+from postroom.config.model import Settings
 from postroom.config.problems import ENVIRONMENT, Problem, SettingsError
 from postroom.config.sense import Finding, check_sense, listeners_of
 

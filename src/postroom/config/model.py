@@ -2,68 +2,33 @@
 
 The descriptions are the settings reference: ``docs/settings.md`` is generated from them.
 Durations are seconds (written as a number, or as text such as ``"4h"``), sizes octets (a number, or ``"50MiB"``).
+What guards the door stands in ``guard``, who may log in and how in ``identity``, certificates in ``certificates``.
 """
 
-import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
-from postroom.mail.domain import normalise_domain
+from postroom.config.certificates import AcmeSettings, TlsSettings
+from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
+from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
+from postroom.config.section import DomainName, Duration, Network, Section, Size
 from postroom.mail.session import Role
-
-_UNITS_OF_TIME = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_UNITS_OF_SIZE = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw]?)\s*", value.lower())
-    if match is None:
-        raise ValueError('write a duration as seconds or as text such as "90s", "15m", "4h", "5d"')
-    return float(match[1]) * _UNITS_OF_TIME[match[2]]
-
-
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)(?:i?b)?\s*", value.lower())
-    if match is None:
-        raise ValueError('write a size as octets or as text such as "64KiB", "50MiB", "2GiB"')
-    return int(match[1]) * _UNITS_OF_SIZE[match[2]]
-
-
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
-Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
-DomainName = Annotated[str, BeforeValidator(lambda v: normalise_domain(v) if isinstance(v, str) else v)]
-Network = IPv4Network | IPv6Network
-
-
-class Section(BaseModel):
-    """One table of the settings file. Unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ListenerSettings(Section):
     """One ``[[listener]]``: where a role is offered."""
 
-    role: Role = Field(description="mx, submission, submissions, pop3 or pop3s.")
+    role: Role = Field(description="mx, submission, submissions, lmtp, pop3 or pop3s.")
     addresses: tuple[str, ...] = Field(("127.0.0.1", "::1"), description="Addresses to listen on.")
     port: int = Field(ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
-
-
-class TlsSettings(Section):
-    """``[tls]``: certificate and key of this host."""
-
-    certificate: Path | None = Field(
-        None, description="PEM file with the certificate chain. Relative to the settings file."
+    proxy_networks: tuple[Network, ...] = Field(
+        (),
+        description="Load balancers that begin each connection with a PROXY header, version 1 or 2. From them it is "
+        "required, from others it is not understood.",
     )
-    key: Path | None = Field(None, description="PEM file with the private key. Relative to the settings file.")
-    minimum: Literal["1.2", "1.3"] = Field("1.2", description="Lowest TLS version that is offered.")
 
 
 class SmtpSettings(Section):
@@ -79,13 +44,28 @@ class SmtpSettings(Section):
     normalise_newlines: bool = Field(
         False, description="Turn bare CR or LF in content into CRLF instead of refusing the message."
     )
+    xclient_networks: tuple[Network, ...] = Field(
+        (), description="Proxies and filters that may say whom they speak for, by XCLIENT."
+    )
     trusted_networks: tuple[Network, ...] = Field((), description="Clients that may relay on the mx port without AUTH.")
     command_timeout: Duration = Field(300, description="Longest wait for a command (RFC 5321 §4.5.3.2.7: 5 minutes).")
     content_timeout: Duration = Field(
         180, description="Longest wait for a piece of content (RFC 5321 §4.5.3.2.5: 3 minutes)."
     )
     max_transactions: int = Field(
-        0, ge=0, description="Messages in one session before it is ended with 421; 0 for no limit."
+        0, ge=0, description="Messages in one session before it is ended with 421; 0 for no limit. Announced by LIMITS."
+    )
+    max_hold: Duration = Field(
+        30 * 86400,
+        description="Longest time that a submitter may ask to wait before release (FUTURERELEASE); 0 for off.",
+    )
+    min_deliver_by: Duration = Field(
+        0, description="Shortest time that DELIVERBY with mode R may ask for (announced); 0 for any."
+    )
+    fix_sender: Literal["off", "sender", "refuse"] = Field(
+        "sender",
+        description="A submitted message whose From is not the account's: off leaves it, sender adds a Sender field with "
+        "the account's address (RFC 6409 §8.1), refuse answers 550.",
     )
 
 
@@ -247,8 +227,16 @@ class Settings(Section):
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", description="Event loop.")
     listener: tuple[ListenerSettings, ...] = Field((), description="Listeners; empty: the standard roles and ports.")
     tls: TlsSettings = Field(default_factory=TlsSettings)
+    acme: AcmeSettings = Field(default_factory=AcmeSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    ldap: LdapSettings = Field(default_factory=LdapSettings)
+    oauth: OauthSettings = Field(default_factory=OauthSettings)
     smtp: SmtpSettings = Field(default_factory=SmtpSettings)
     connections: ConnectionSettings = Field(default_factory=ConnectionSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    lockout: LockoutSettings = Field(default_factory=LockoutSettings)
+    flood: FloodSettings = Field(default_factory=FloodSettings)
+    alert: tuple[AlertSettings, ...] = Field((), description="Whom to alert, and when.")
     pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)

@@ -12,7 +12,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from postroom.config.model import Duration, Settings, Size
+from postroom.config.model import Settings
+from postroom.config.section import Duration, Size
 
 _HEAD = """# Settings
 

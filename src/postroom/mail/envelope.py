@@ -33,6 +33,22 @@ class Notify(Flag):
 NOTIFY_DEFAULT = Notify.FAILURE | Notify.DELAY
 
 
+class ByMode(Enum):
+    """What happens when a message could not be delivered in time (RFC 2852 §4)."""
+
+    RETURN = "R"
+    NOTIFY = "N"
+
+
+@value(frozen=True, slots=True)
+class DeliverBy:
+    """BY=: ``seconds`` from the time MAIL was received (not positive: with NOTIFY only, the time has passed already)."""
+
+    seconds: int
+    mode: ByMode
+    trace: bool = False
+
+
 @value(frozen=True, slots=True)
 class Recipient:
     """One forward-path with its parameters.
@@ -54,7 +70,8 @@ class Recipient:
 class Envelope:
     """Reverse-path (None is the null sender), recipients, and what MAIL declared.
 
-    ``envid`` is decoded from xtext, ``""`` where absent.
+    ``envid`` is decoded from xtext, ``""`` where absent. ``hold_until`` is when it may leave, in seconds since the
+    Unix epoch, None for at once (RFC 4865); ``priority`` is -9 to 9 (RFC 6710); ``require_tls`` is RFC 8689.
     """
 
     reverse_path: Address | None
@@ -63,3 +80,7 @@ class Envelope:
     smtputf8: bool = False
     ret: Ret | None = None
     envid: str = ""
+    deliver_by: DeliverBy | None = None
+    hold_until: float | None = None
+    priority: int = 0
+    require_tls: bool = False

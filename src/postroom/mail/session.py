@@ -11,16 +11,24 @@ class Role(Enum):
     MX = "mx"
     SUBMISSION = "submission"
     SUBMISSIONS = "submissions"
+    LMTP = "lmtp"
     POP3 = "pop3"
     POP3S = "pop3s"
 
 
 @value(frozen=True, slots=True)
 class TlsFacts:
-    """The protocol (``TLSv1.3``) and the cipher's name of an established TLS session."""
+    """The protocol (``TLSv1.3``) and the cipher's name of an established TLS session.
+
+    ``server_name`` is what the client asked for by SNI, ``""`` if nothing; ``peer_names`` are the mail addresses in the
+    client's certificate, verified, or empty; ``resumed``: the session was resumed by a ticket.
+    """
 
     version: str
     cipher: str
+    server_name: str = ""
+    peer_names: tuple[str, ...] = ()
+    resumed: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -28,7 +36,8 @@ class Client:
     """The peer of a server session.
 
     ``address`` is textual IPv4 or IPv6 (an IPv4-mapped address is shown as IPv4), ``helo`` what it called itself,
-    ``account`` the canonical address of the authenticated account, or ``""``.
+    ``account`` the canonical address of the authenticated account, or ``""``; ``proxy`` the address of the load balancer
+    or filter that spoke for it (PROXY, XCLIENT), or ``""``.
     """
 
     session_id: int
@@ -39,6 +48,7 @@ class Client:
     esmtp: bool = False
     tls: TlsFacts | None = None
     account: str = ""
+    proxy: str = ""
 
     @property
     def protocol(self) -> str:

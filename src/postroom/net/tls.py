@@ -4,7 +4,7 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
-from postroom.config.model import TlsSettings
+from postroom.config.certificates import TlsSettings
 from postroom.mail.session import TlsFacts
 
 _READ = 16 * 1024  # octets: what one record holds at most (RFC 8446 §5.1), and what is allocated for each read

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
-from postroom.config.model import Network
+from postroom.config.section import Network
 from postroom.directory.model import NotLocal
 from postroom.mail.reply import Reply
 from postroom.policy.stage import AtRcpt, Stage

@@ -56,7 +56,7 @@ class SessionClosed:
 
 @value(frozen=True, slots=True)
 class SessionRefused:
-    """A connection beyond a ceiling; ``reason`` is total or address."""
+    """A connection beyond a ceiling; ``reason`` is total, address, rate or banned."""
 
     role: str
     address: str
@@ -108,6 +108,99 @@ class LoginFailed:
     reason: str
     failures_from_address: int
     failures_for_account: int
+
+
+@value(frozen=True, slots=True)
+class LockedOut:
+    """An address (``scope`` address) or an account (``scope`` account) is shut out until ``until``.
+
+    ``address`` is the client's whose act it was, ``reason`` what it did.
+    """
+
+    scope: str
+    subject: str
+    address: str
+    reason: str
+    until: float
+
+
+@value(frozen=True, slots=True)
+class LockoutLifted:
+    """A ban ended before its time; ``by`` says by whom."""
+
+    scope: str
+    subject: str
+    by: str
+
+
+@value(frozen=True, slots=True)
+class AbuseSeen:
+    """What a well-behaved client does not do. ``kind``: pregreet, commands, garbage, slow, guessing, smuggling."""
+
+    client: Client
+    kind: str
+    detail: str
+
+
+@value(frozen=True, slots=True)
+class LimitNear:
+    """A rate limit is used up to the share at which people are told. ``rate`` is as written in the settings.
+
+    ``scope``: account_messages, account_recipients, sender_domain_messages, address_messages, address_recipients,
+    destination_messages.
+    """
+
+    scope: str
+    subject: str
+    rate: str
+    share: float
+
+
+@value(frozen=True, slots=True)
+class LimitReached:
+    """A rate limit refused something; told once until ``until``, when there is room again."""
+
+    scope: str
+    subject: str
+    rate: str
+    until: float
+    address: str = ""
+
+
+@value(frozen=True, slots=True)
+class CertificateExpiring:
+    """A certificate of ours ends soon, or has."""
+
+    names: tuple[str, ...]
+    path: str
+    expires_at: float
+
+
+@value(frozen=True, slots=True)
+class CertificateRenewed:
+    """ACME brought a new certificate, and new sessions are given it."""
+
+    names: tuple[str, ...]
+    expires_at: float
+
+
+@value(frozen=True, slots=True)
+class CertificateTrouble:
+    """ACME did not bring one; it is tried again at ``next_try``."""
+
+    names: tuple[str, ...]
+    reason: str
+    next_try: float
+
+
+@value(frozen=True, slots=True)
+class AlertRaised:
+    """An alert went out, or did not (``trouble``). ``target`` is the webhook's host or the command."""
+
+    on: str
+    count: int
+    target: str
+    trouble: str = ""
 
 
 @value(frozen=True, slots=True)
@@ -254,6 +347,15 @@ Report = (
     | CommandRefused
     | LoginSucceeded
     | LoginFailed
+    | LockedOut
+    | LockoutLifted
+    | AbuseSeen
+    | LimitNear
+    | LimitReached
+    | CertificateExpiring
+    | CertificateRenewed
+    | CertificateTrouble
+    | AlertRaised
     | RecipientRefused
     | SenderRefused
     | MessageRefused

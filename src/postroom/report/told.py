@@ -12,12 +12,21 @@ from postroom.mail.message import show_queue_id
 from postroom.mail.session import Client
 from postroom.mail.value import value
 from postroom.report.events import (
+    AbuseSeen,
+    AlertRaised,
     AttemptMade,
+    CertificateExpiring,
+    CertificateRenewed,
+    CertificateTrouble,
     CommandRefused,
     DsnMade,
     InternalError,
     LeaseLost,
+    LimitNear,
+    LimitReached,
     ListenerPaused,
+    LockedOut,
+    LockoutLifted,
     LoginFailed,
     LoginSucceeded,
     MailboxClosed,
@@ -89,6 +98,10 @@ def tell(report: Report) -> Told:
             return _of_server(report)
         case SessionOpened() | SessionClosed() | SessionRefused() | TlsFailed() | LoginSucceeded() | LoginFailed():
             return _of_session(report)
+        case LockedOut() | LockoutLifted() | AbuseSeen() | LimitNear() | LimitReached():
+            return _of_guard(report)
+        case CertificateExpiring() | CertificateRenewed() | CertificateTrouble() | AlertRaised():
+            return _of_upkeep(report)
         case CommandRefused() | SenderRefused() | RecipientRefused() | MessageRefused():
             return _of_refusal(report)
         case _:
@@ -102,6 +115,8 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 _ServerReport = ServerReady | ServerDraining | SettingsReloaded | ListenerPaused | StoreTrouble | InternalError
 _SessionReport = SessionOpened | SessionClosed | SessionRefused | TlsFailed | LoginSucceeded | LoginFailed
+_GuardReport = LockedOut | LockoutLifted | AbuseSeen | LimitNear | LimitReached
+_UpkeepReport = CertificateExpiring | CertificateRenewed | CertificateTrouble | AlertRaised
 _Refusal = CommandRefused | SenderRefused | RecipientRefused | MessageRefused
 
 
@@ -155,6 +170,48 @@ def _of_session(report: _SessionReport) -> Told:
                 "failures_for_account": report.failures_for_account,
             }
             return Told(WARNING, "login_failed", _client(client) | fields)
+        case _:
+            assert_never(report)
+
+
+def _of_guard(report: _GuardReport) -> Told:
+    """``address`` first, where there is one: what a fail2ban filter looks for."""
+    match report:
+        case LockedOut():
+            fields = {"address": report.address, "scope": report.scope, "subject": cut(report.subject)}
+            return Told(WARNING, "locked_out", fields | {"reason": cut(report.reason), "until": round(report.until, 3)})
+        case LockoutLifted():
+            return Told(
+                INFO, "lockout_lifted", {"scope": report.scope, "subject": cut(report.subject), "by": report.by}
+            )
+        case AbuseSeen(client=client, kind=kind, detail=detail):
+            return Told(WARNING, "abuse_seen", _client(client) | {"kind": kind, "detail": cut(detail)})
+        case LimitNear():
+            fields = {"scope": report.scope, "subject": cut(report.subject), "rate": report.rate}
+            return Told(WARNING, "limit_near", fields | {"share": round(report.share, 3)})
+        case LimitReached():
+            fields = {"address": report.address} if report.address else {}
+            fields |= {"scope": report.scope, "subject": cut(report.subject), "rate": report.rate}
+            return Told(WARNING, "limit_reached", fields | {"until": round(report.until, 3)})
+        case _:
+            assert_never(report)
+
+
+def _of_upkeep(report: _UpkeepReport) -> Told:
+    match report:
+        case CertificateExpiring(names=names, path=path, expires_at=expires_at):
+            fields: Fields = {"names": list(names), "path": path, "expires_at": round(expires_at)}
+            return Told(WARNING, "certificate_expiring", fields)
+        case CertificateRenewed(names=names, expires_at=expires_at):
+            return Told(INFO, "certificate_renewed", {"names": list(names), "expires_at": round(expires_at)})
+        case CertificateTrouble(names=names, reason=reason, next_try=next_try):
+            fields = {"names": list(names), "reason": cut(reason), "next_try": round(next_try)}
+            return Told(ERROR, "certificate_trouble", fields)
+        case AlertRaised():
+            fields = {"on": report.on, "count": report.count, "target": cut(report.target)}
+            if report.trouble:
+                return Told(ERROR, "alert_failed", fields | {"trouble": cut(report.trouble)})
+            return Told(INFO, "alert_raised", fields)
         case _:
             assert_never(report)
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from postroom.admin.certificate import check_certificate, make_self_signed, write_new
 from postroom.admin.finding import Finding, Level
-from postroom.config.model import TlsSettings
+from postroom.config.certificates import TlsSettings
 
 NOW = 1_800_000_000.0
 DAY = 86400

@@ -9,7 +9,7 @@ import pytest
 import trustme
 import uvloop
 
-from postroom.config.model import TlsSettings
+from postroom.config.certificates import TlsSettings
 from postroom.net.stream import SocketStream, connect
 from postroom.net.sweeper import Sweeper
 from postroom.net.tls import ServerTls

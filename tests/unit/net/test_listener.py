@@ -11,7 +11,8 @@ from ipaddress import IPv4Network
 import pytest
 from tests.fakes.clock import settle
 
-from postroom.config.model import ConnectionSettings, ListenerSettings, TlsSettings
+from postroom.config.certificates import TlsSettings
+from postroom.config.model import ConnectionSettings, ListenerSettings
 from postroom.mail.session import Client, Role
 from postroom.net.listener import Gate, Listener
 from postroom.net.sockets import open_listeners

@@ -7,7 +7,7 @@ import ssl
 import pytest
 from tests.unit.net.conftest import Pairer
 
-from postroom.config.model import TlsSettings
+from postroom.config.certificates import TlsSettings
 from postroom.net.stream import READ_LIMIT, SocketStream, connect, plain_address
 from postroom.net.tls import ServerTls, TlsError, opportunistic_context
 

@@ -8,7 +8,7 @@ import pytest
 import trustme
 from tests.unit.net.conftest import write_certificate
 
-from postroom.config.model import TlsSettings
+from postroom.config.certificates import TlsSettings
 from postroom.net.tls import ServerTls, TlsChannel, opportunistic_context, server_context, server_tls, verifying_context
 
 

@@ -38,6 +38,24 @@ class Credentials:
     authzid: str = ""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class ScramSecret:
+    """StoredKey and ServerKey (RFC 5802 §3) of one password; ``credential`` names an app password, or ``""``."""
+
+    stored_key: bytes
+    server_key: bytes
+    credential: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ScramKeys:
+    """What an account's passwords are proved against: all of them under one salt, so that any of them may be used."""
+
+    salt: bytes
+    iterations: int
+    secrets: tuple[ScramSecret, ...]
+
+
 @value(frozen=True, slots=True)
 class Malformed:
     """The peer's data is not what the mechanism has; the exchange is over. ``reason`` holds nothing of the data."""

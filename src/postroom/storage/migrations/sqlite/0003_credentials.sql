@@ -1,0 +1,2 @@
+-- Further credentials of an account: SCRAM keys, app passwords.
+SELECT 1;
