@@ -57,14 +57,14 @@ class LockoutSettings(Section):
     account_failures: int = Field(
         20,
         ge=0,
-        description="Failed logins for one account within the window, after which it is locked for addresses that have not "
-        "logged in to it before; 0: never.",
+        description="Failed logins for one account within the window, after which it is locked for addresses that "
+        "have not logged in to it before; 0: never.",
     )
     abuse: int = Field(
         50,
         ge=0,
-        description="Points of abuse within the window that ban an address: a pregreet, an ended command flood or garbage 10, "
-        "an unknown recipient 1; 0: never.",
+        description="Points of abuse within the window that ban an address: a pregreet, an ended command flood or "
+        "garbage 10, an unknown recipient 1; 0: never.",
     )
     window: Duration = Field(900, gt=0, description="Failures fade over this time.")
     ban: Duration = Field(900, gt=0, description="Length of a first ban; each next one within a day is twice as long.")

@@ -13,9 +13,9 @@ class AuthSettings(Section):
 
     mechanisms: tuple[str, ...] = Field(
         (),
-        description="SASL mechanisms that are offered, in order; empty: all that the sources can check: SCRAM-SHA-256-PLUS, "
-        "SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, PLAIN, LOGIN; EXTERNAL where tls.client_ca is set, OAUTHBEARER "
-        "and XOAUTH2 where [oauth] is.",
+        description="SASL mechanisms that are offered, in order; empty: all that the sources can check: "
+        "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, PLAIN, LOGIN; EXTERNAL where tls.client_ca "
+        "is set, OAUTHBEARER and XOAUTH2 where [oauth] is.",
     )
     sources: tuple[Literal["directory", "file", "ldap", "callable"], ...] = Field(
         ("directory",),
@@ -23,8 +23,8 @@ class AuthSettings(Section):
     )
     file: Path | None = Field(
         None,
-        description="File for the source file: lines address:hash, with hashes as postroom user add makes them (argon2) or "
-        "crypt(3)-style $5$/$6$; read anew when it changes.",
+        description="File for the source file: lines address:hash, with hashes as postroom user add makes them "
+        "(argon2) or crypt(3)-style $5$/$6$; read anew when it changes.",
     )
     callable: str = Field(
         "", description='For the source callable: "package.module:function"; it gets address and password.'
@@ -45,8 +45,8 @@ class LdapSettings(Section):
     ca_file: Path | None = Field(None, description="PEM file with the authorities to trust, instead of the system's.")
     bind_dn: str = Field(
         "",
-        description="DN to bind as: {address}, {local} and {domain} stand for the parts of the name, escaped. Or empty, and "
-        "the DN is searched for.",
+        description="DN to bind as: {address}, {local} and {domain} stand for the parts of the name, escaped. Or "
+        "empty, and the DN is searched for.",
     )
     search_base: str = Field("", description="Where to search for the user.")
     search_filter: str = Field("(mail={address})", description="Filter of the search, with the same placeholders.")

@@ -8,14 +8,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from postroom.config.environment import overlay
 from postroom.config.lines import KeyPath, find_lines, nearest_line, show_path
-from postroom.config.certificates import TlsSettings
 from postroom.config.model import Settings
 from postroom.config.problems import ENVIRONMENT, Problem, SettingsError
 from postroom.config.sense import Finding, check_sense, listeners_of
@@ -231,34 +230,46 @@ def _suggest(name: str, model: type[BaseModel]) -> str:
 def _resolve(settings: Settings, folder: Path) -> Settings:
     """The same settings with every path absolute, and with the standard listeners where none is given."""
     data = folder / settings.data
-    tls = TlsSettings.model_copy(
-        settings.tls,
-        update={
-            "certificate": _under(folder, settings.tls.certificate),
-            "key": _under(folder, settings.tls.key),
-        },
-    )
-    smarthosts = tuple(
-        smarthost.model_copy(
-            update={
-                "ca_file": _under(folder, smarthost.ca_file),
-                "password_file": _under(folder, smarthost.password_file),
-            }
-        )
-        for smarthost in settings.smarthost
-    )
-    store = settings.store.model_copy(update={"file": data / settings.store.file})
-    update = {"data": data, "tls": tls, "smarthost": smarthosts, "store": store, "listener": listeners_of(settings)}
+    update = {
+        "data": data,
+        "store": settings.store.model_copy(update={"file": data / settings.store.file}),
+        "listener": listeners_of(settings),
+    }
+    update |= {
+        name: _under(folder, value)
+        for name, value in settings
+        if name not in update and isinstance(value, BaseModel | tuple)
+    }
     return settings.model_copy(update=update)
 
 
-def _under(folder: Path, path: Path | None) -> Path | None:
-    return None if path is None else folder / path
+def _under(folder: Path, value: Any) -> Any:
+    """The value with the paths in it made absolute: itself, its fields or its entries."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, tuple):
+        return tuple([_under(folder, entry) for entry in value])
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: _under(folder, field) for name, field in value})
+    return value
 
 
 def _look_at_modes(settings: Settings, path: Path) -> list[Problem]:
     """Warnings for files with secrets that every user of this machine may read."""
     secret: list[tuple[Path, str, str]] = []
+    if settings.oauth.client_secret.get_secret_value():
+        secret.append((path, "oauth.client_secret", "holds a secret"))
+    if any(alert.secret.get_secret_value() for alert in settings.alert):
+        secret.append((path, "alert.secret", "holds a secret"))
+    for key, file in (
+        ("auth.file", settings.auth.file),
+        ("ldap.search_password_file", settings.ldap.search_password_file),
+        ("oauth.client_secret_file", settings.oauth.client_secret_file),
+        ("acme.eab_key_file", settings.acme.eab_key_file),
+        *(("tls.more.key", more.key) for more in settings.tls.more),
+    ):
+        if file is not None:
+            secret.append((file, key, "holds a secret"))
     if any(smarthost.password.get_secret_value() for smarthost in settings.smarthost):
         secret.append((path, "smarthost.password", "holds a password"))
     if settings.tls.key is not None:

@@ -64,8 +64,8 @@ class SmtpSettings(Section):
     )
     fix_sender: Literal["off", "sender", "refuse"] = Field(
         "sender",
-        description="A submitted message whose From is not the account's: off leaves it, sender adds a Sender field with "
-        "the account's address (RFC 6409 §8.1), refuse answers 550.",
+        description="A submitted message whose From is not the account's: off leaves it, sender adds a Sender field "
+        "with the account's address (RFC 6409 §8.1), refuse answers 550.",
     )
 
 

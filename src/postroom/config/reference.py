@@ -7,13 +7,13 @@ import sys
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from postroom.config.model import Settings
-from postroom.config.section import Duration, Size
+from postroom.config.section import Duration, Rate, Size
 
 _HEAD = """# Settings
 
@@ -23,8 +23,8 @@ One file in TOML, `postroom.toml`. Commands look for `./postroom.toml`, then `/e
 commas or as TOML).
 
 Durations are seconds, or text such as `"90s"`, `"15m"`, `"4h"`, `"5d"`. Sizes are octets, or text such as `"64KiB"`,
-`"50MiB"`. The file says how this node runs; who lives here (domains, accounts, aliases) is in the store: see
-`postroom domain`, `postroom user`, `postroom alias`.
+`"50MiB"`. Rates are written `"100/1m"`: so many within such a time. The file says how this node runs; who lives here
+(domains, accounts, aliases) is in the store: see `postroom domain`, `postroom user`, `postroom alias`.
 
 This page is made from the descriptions in the code by `python -m postroom.config.reference`.
 """
@@ -43,7 +43,12 @@ def reference() -> str:
             continue
         header = f"[[{name}]]" if get_origin(field.annotation) is tuple else f"[{name}]"
         doc = (section.__doc__ or "").strip().splitlines()[0]
-        parts += [f"## `{header}`\n", f"{_sentence(doc)}\n", _table(section, skip_sections=False)]
+        parts += [f"## `{header}`\n", f"{_sentence(doc)}\n", _table(section, skip_sections=True)]
+        for inner, nested in section.model_fields.items():
+            entry = _section(nested.annotation)
+            if entry is not None:
+                doc = (entry.__doc__ or "").strip().splitlines()[0]
+                parts += [f"## `[[{name}.{inner}]]`\n", f"{_sentence(doc)}\n", _table(entry, skip_sections=True)]
     return "\n".join(parts)
 
 
@@ -81,6 +86,10 @@ def _kind(field: FieldInfo) -> str:
 def _kind_of(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _kind_of(get_args(annotation)[0])
+    if annotation is Rate:
+        return "rate"
     if get_origin(annotation) is tuple:
         return f"list of {_kind_of(get_args(annotation)[0])}"
     if get_origin(annotation) in (Union, UnionType):
@@ -119,7 +128,9 @@ def _show(value: object) -> str:
         case SecretStr():
             return "empty"
         case tuple():
-            return ", ".join(f"`{item}`" for item in value) or "empty"
+            return ", ".join(_show(item) for item in value) or "empty"
+        case Rate():
+            return f'`"{value}"`'
         case "":
             return "empty"
         case _:

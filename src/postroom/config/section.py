@@ -1,6 +1,7 @@
 """What every table of the settings is made of: the Section, and the kinds of values with their spellings."""
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
@@ -45,13 +46,12 @@ class Section(BaseModel):
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\d*)\s*([smhdw])\s*")
 
 
-class Rate(BaseModel):
-    """So many within a window of so many seconds; written ``"100/1m"``, ``"1000/h"``, ``"5000/1d"``."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``count`` within ``window`` seconds; written ``"100/1m"``, ``"1000/h"``, ``"5000/1d"``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    count: int = Field(ge=1)
-    window: float = Field(gt=0)
+    count: int
+    window: float
 
     def __str__(self) -> str:
         for unit, seconds in (("d", 86400), ("h", 3600), ("m", 60)):
@@ -60,19 +60,13 @@ class Rate(BaseModel):
         return f"{self.count}/{self.window:g}s"
 
 
-def _rate(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _RATE.fullmatch(value.lower())
-    if match is None:
-        raise ValueError('write a rate as a number and a window, such as "100/1m", "1000/h", "5000/1d"')
-    return {"count": int(match[1]), "window": int(match[2] or 1) * _UNITS_OF_TIME[match[3]]}
-
-
-RateText = Annotated[Rate, BeforeValidator(_rate)]
-
-
 def read_rate(text: str) -> Rate:
     """The rate that ``text`` writes. ValueError if it writes none."""
-    value = _rate(text)
-    return Rate.model_validate(value)
+    match = _RATE.fullmatch(text.lower())
+    window = int(match[2] or 1) * _UNITS_OF_TIME[match[3]] if match is not None else 0
+    if match is None or not window or not int(match[1]):
+        raise ValueError('write a rate as a number and a window, such as "100/1m", "1000/h", "5000/1d"')
+    return Rate(int(match[1]), window)
+
+
+RateText = Annotated[Rate, BeforeValidator(lambda v: read_rate(v) if isinstance(v, str) else v)]

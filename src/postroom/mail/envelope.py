@@ -42,7 +42,7 @@ class ByMode(Enum):
 
 @value(frozen=True, slots=True)
 class DeliverBy:
-    """BY=: ``seconds`` from the time MAIL was received (not positive: with NOTIFY only, the time has passed already)."""
+    """BY=: ``seconds`` from when MAIL was received. Not positive, which only NOTIFY may be: the time is up already."""
 
     seconds: int
     mode: ByMode

@@ -36,8 +36,8 @@ class Client:
     """The peer of a server session.
 
     ``address`` is textual IPv4 or IPv6 (an IPv4-mapped address is shown as IPv4), ``helo`` what it called itself,
-    ``account`` the canonical address of the authenticated account, or ``""``; ``proxy`` the address of the load balancer
-    or filter that spoke for it (PROXY, XCLIENT), or ``""``.
+    ``account`` the canonical address of the authenticated account, or ``""``; ``proxy`` the address of the load
+    balancer or filter that spoke for it (PROXY, XCLIENT), or ``""``.
     """
 
     session_id: int

@@ -86,12 +86,8 @@ def tell(report: Report) -> Told:
         case QueueActed():
             fields = {"action": report.action, "recipients": report.recipients, "what": cut(report.what)}
             return Told(INFO, "queue_acted", fields)
-        case MailboxOpened():
-            fields = _client(report.client) | {"messages": report.messages, "octets": report.octets}
-            return Told(DEBUG, "mailbox_opened", fields)
-        case MailboxClosed():
-            fields = _client(report.client) | {"retrieved": report.retrieved, "removed": report.removed}
-            return Told(INFO, "mailbox_closed", fields)
+        case MailboxOpened() | MailboxClosed():
+            return _of_mailbox(report)
         case (
             ServerReady() | ServerDraining() | SettingsReloaded() | ListenerPaused() | StoreTrouble() | InternalError()
         ):
@@ -118,6 +114,14 @@ _SessionReport = SessionOpened | SessionClosed | SessionRefused | TlsFailed | Lo
 _GuardReport = LockedOut | LockoutLifted | AbuseSeen | LimitNear | LimitReached
 _UpkeepReport = CertificateExpiring | CertificateRenewed | CertificateTrouble | AlertRaised
 _Refusal = CommandRefused | SenderRefused | RecipientRefused | MessageRefused
+
+
+def _of_mailbox(report: MailboxOpened | MailboxClosed) -> Told:
+    if isinstance(report, MailboxOpened):
+        fields = _client(report.client) | {"messages": report.messages, "octets": report.octets}
+        return Told(DEBUG, "mailbox_opened", fields)
+    fields = _client(report.client) | {"retrieved": report.retrieved, "removed": report.removed}
+    return Told(INFO, "mailbox_closed", fields)
 
 
 def _of_server(report: _ServerReport) -> Told:

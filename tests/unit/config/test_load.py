@@ -97,7 +97,7 @@ port = "many"
     [
         ("hostnam = 'x'\n", "did you mean hostname?"),
         ("max_size = 3\n", "max_size belongs in [smtp]"),
-        ("zzz = 3\n", "remove it; known here: connections, data"),
+        ("zzz = 3\n", "remove it; known here: acme, alert, auth, connections, data"),
     ],
 )
 def test_unknown_key_gets_the_nearest_advice(file: Path, text: str, remedy: str) -> None:
@@ -258,3 +258,19 @@ class TestModes:
         (file.parent / "k.pem").touch(mode=0o600)
         examined = look(file, HOST + TLS)
         assert examined.warnings == ()
+
+
+def test_every_path_is_relative_to_the_file(tmp_path: Path) -> None:
+    text = (
+        'hostname = "mail.example.org"\n[tls]\ncertificate = "c.pem"\nkey = "k.pem"\nclient_ca = "ca.pem"\n'
+        '[[tls.more]]\ncertificate = "c2.pem"\nkey = "k2.pem"\n[auth]\nfile = "users"\n[ldap]\nca_file = "l.pem"\n'
+    )
+    path = tmp_path / "postroom.toml"
+    path.write_text(text)
+    settings = load(path, {})
+    assert settings.tls.client_ca == tmp_path / "ca.pem"
+    assert settings.tls.more[0].certificate == tmp_path / "c2.pem"
+    assert settings.tls.more[0].key == tmp_path / "k2.pem"
+    assert settings.auth.file == tmp_path / "users"
+    assert settings.ldap.ca_file == tmp_path / "l.pem"
+    assert settings.data == tmp_path / "data"
