@@ -1,5 +1,6 @@
 """The envelope: reverse-path, recipients and their ESMTP parameters (RFC 5321 §2.3.1, RFC 3461 §4)."""
 
+import math
 from enum import Enum, Flag, auto
 
 from postroom.mail.address import Address
@@ -33,6 +34,10 @@ class Notify(Flag):
 NOTIFY_DEFAULT = Notify.FAILURE | Notify.DELAY
 
 
+MAX_BY = 999_999_999
+"""Seconds of BY=, in either direction (RFC 2852 §4)."""
+
+
 class ByMode(Enum):
     """What happens when a message could not be delivered in time (RFC 2852 §4)."""
 
@@ -47,6 +52,17 @@ class DeliverBy:
     seconds: int
     mode: ByMode
     trace: bool = False
+
+    def ends_at(self, received_at: float) -> float:
+        """The deliver-by-time of a message that was received then, in seconds since the Unix epoch (RFC 2852 §4)."""
+        return received_at + self.seconds
+
+    def remaining(self, received_at: float, now: float) -> int:
+        """The by-time to give to the next hop at ``now`` (RFC 2852 §4.1.4): whole seconds, within the nine digits.
+
+        Not positive where the time is up: then mode R must not be relayed any more.
+        """
+        return max(min(math.floor(self.ends_at(received_at) - now), MAX_BY), -MAX_BY)
 
 
 @value(frozen=True, slots=True)
@@ -65,13 +81,26 @@ class Recipient:
         """Whether the sender wants a DSN in the case ``when``."""
         return bool((NOTIFY_DEFAULT if self.notify is None else self.notify) & when)
 
+    @property
+    def wants_trace(self) -> bool:
+        """Whether "relayed" DSNs may be sent that nobody asked for by SUCCESS (RFC 2852 §4.1.4): all but NEVER."""
+        return self.notify is not Notify.NEVER
+
+    @property
+    def notify_without_deadline(self) -> Notify:
+        """NOTIFY for a next hop that knows DSN and not DELIVERBY, where the mode is N (RFC 2852 §4.1.4.2)."""
+        if self.notify is None:
+            return NOTIFY_DEFAULT
+        return self.notify | Notify.DELAY if self.notify else Notify.NEVER
+
 
 @value(frozen=True, slots=True)
 class Envelope:
     """Reverse-path (None is the null sender), recipients, and what MAIL declared.
 
     ``envid`` is decoded from xtext, ``""`` where absent. ``hold_until`` is when it may leave, in seconds since the
-    Unix epoch, None for at once (RFC 4865); ``priority`` is -9 to 9 (RFC 6710); ``require_tls`` is RFC 8689.
+    Unix epoch, None for at once (RFC 4865), and ``hold_request`` how that was asked for, as a DSN repeats it:
+    ``for;seconds`` or ``until;date-time``; ``priority`` is -9 to 9 (RFC 6710); ``require_tls`` is RFC 8689.
     """
 
     reverse_path: Address | None
@@ -84,3 +113,9 @@ class Envelope:
     hold_until: float | None = None
     priority: int = 0
     require_tls: bool = False
+    hold_request: str = ""
+
+    @property
+    def has_options(self) -> bool:
+        """Whether MAIL asked for anything that most messages do not ask for."""
+        return bool(self.deliver_by is not None or self.hold_until is not None or self.priority or self.require_tls)

@@ -23,6 +23,7 @@ SYSTEM_FULL = "3.1"
 NOT_ACCEPTING = "3.2"
 NOT_CAPABLE = "3.3"
 MESSAGE_TOO_BIG = "3.4"
+PRIORITY_CHANGED = "3.6"  # RFC 6710 §4.1
 OTHER_NETWORK = "4.0"
 NO_ANSWER = "4.1"
 BAD_CONNECTION = "4.2"
@@ -45,7 +46,10 @@ SECURITY_FEATURES_MISSING = "7.4"
 CRYPTOGRAPHIC_FAILURE = "7.5"
 BAD_CREDENTIALS = "7.8"  # RFC 4954 §6
 ENCRYPTION_REQUIRED = "7.10"  # RFC 7817 §6 registers X.7.10: encryption needed
+PRIORITY_TOO_LOW = "7.15"  # RFC 6710 §4.1
+RELEASE_QUOTA = "7.16"  # RFC 4865 §6
 REVERSE_DNS_FAILED = "7.25"  # RFC 7372 §3.3
+REQUIRETLS_MISSING = "7.30"  # RFC 8689 §4.2.1
 
 _TEXTS = {
     OTHER: "no further explanation was given",
@@ -68,6 +72,7 @@ _TEXTS = {
     NOT_ACCEPTING: "the mail system accepts no mail at present",
     NOT_CAPABLE: "the mail system lacks a feature that the message needs",
     MESSAGE_TOO_BIG: "the message is too big",
+    PRIORITY_CHANGED: "the priority of the message was changed",
     OTHER_NETWORK: "there is a problem with the network",
     NO_ANSWER: "the destination does not answer",
     BAD_CONNECTION: "the connection broke",
@@ -90,7 +95,10 @@ _TEXTS = {
     CRYPTOGRAPHIC_FAILURE: "an encryption or signature check failed",
     BAD_CREDENTIALS: "the credentials were not accepted",
     ENCRYPTION_REQUIRED: "encryption is required",
+    PRIORITY_TOO_LOW: "the priority of the message is too low at present",
+    RELEASE_QUOTA: "too many messages wait for their release already",
     REVERSE_DNS_FAILED: "the reverse DNS check failed",
+    REQUIRETLS_MISSING: "the way to the recipient is not secured as the sender requires",
 }
 
 _SUBJECT_TEXTS = {
@@ -113,6 +121,7 @@ _ADVICE = {
     UTF8_NOT_SUPPORTED: "Use an address without international characters, for the recipient and for yourself.",
     LOOP: "Tell your postmaster: the mail systems pass the message to each other in circles.",
     EXPIRED: "Reach the recipient by other means, or send the message again later.",
+    REQUIRETLS_MISSING: "Send the message again without requiring TLS, if it may travel unprotected.",
 }
 
 _SUBJECT_ADVICE = {
