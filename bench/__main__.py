@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -13,13 +14,13 @@ from pathlib import Path
 
 from bench import measure
 from bench.generators import Sink, send_many
-from bench.measure import ACCOUNTS, DOMAIN, Server
+from bench.measure import ACCOUNTS, DOMAIN, LOCAL, PASSWORD, Server
 from bench.postfix import Postfix, tool, why_not
-from bench.postroom import Postroom
+from bench.postroom import GUARD_OFF, GUARD_ON, SUBMITTING, Postroom, make_certificate
 from bench.processes import BenchError
 from bench.result import Findings, machine_facts, show_table, table_lines
 
-MEASUREMENTS = ("stored", "relayed", "latency", "memory", "big")
+MEASUREMENTS = ("stored", "relayed", "submitted", "guarded", "latency", "memory", "big")
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -92,6 +93,10 @@ def _measure(plan: Plan, work: Path) -> tuple[dict[str, Findings], float]:
                     with _running(name, work, sink) as server:
                         _round(plan, server, sink, found[name])
                     _say(f"round {number + 1} of {plan.rounds}: {_last(found[name])}")
+        if "submitted" in plan.what:
+            _submit(plan, work, sink, found)
+        if "guarded" in plan.what and "postroom" in found:
+            _guard(plan, work, sink, found["postroom"])
         for name in plan.servers:
             _apart(plan, name, work, sink, found[name])
         return found, ceiling
@@ -105,14 +110,24 @@ def _running(name: str, work: Path, sink: Sink, *, warm: int = 200) -> Iterator[
     folder = work / name
     server: Server
     if name == "postfix":
-        relay = {"relayhost": f"[127.0.0.1]:{sink.port}"}
-        server = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings=relay)
+        server = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings=_relay(sink))
     else:
         server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, sink_port=sink.port)
-    try:
-        server.start()
+    with _up(server, folder):
         measure.warm_up(server, sink, warm)
         yield server
+
+
+def _relay(sink: Sink) -> dict[str, str]:
+    return {"relayhost": f"[127.0.0.1]:{sink.port}"}
+
+
+@contextmanager
+def _up(server: Server, folder: Path) -> Iterator[None]:
+    """The server while it runs; its folder is gone afterwards."""
+    try:
+        server.start()
+        yield
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -138,6 +153,44 @@ def _apart(plan: Plan, name: str, work: Path, sink: Sink, found: Findings) -> No
             with _running(name, work, sink, warm=2 if what == "big" else 200) as server:
                 parts[what](server)
             _say(f"{name}: {what} measured")
+
+
+def _submit(plan: Plan, work: Path, sink: Sink, found: dict[str, Findings]) -> None:
+    """Submission over TLS with AUTH, in turns; Postfix gets the same certificate and the same hash."""
+    certificate, key = make_certificate(work)
+    for number in range(plan.rounds):
+        for name in plan.servers:
+            folder = work / name
+            server: Server
+            if name == "postfix":
+                postfix = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings=_relay(sink))
+                postfix.offer_submissions(certificate, key, work / "sasl", address=LOCAL, password=PASSWORD)
+                server = postfix
+            else:
+                server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, sink_port=sink.port, further=SUBMITTING)
+            with _up(server, folder):
+                measure.submitted(server, sink, 100)
+                os.sync()
+                found[name].submitted.append(measure.submitted(server, sink, plan.messages // 2))
+            last = found[name].submitted[-1]
+            _say(
+                f"round {number + 1} of {plan.rounds}: {name} submitted {last.accepted:,.0f}/s, "
+                f"{last.complete:,.0f}/s complete"
+            )
+
+
+def _guard(plan: Plan, work: Path, sink: Sink, found: Findings) -> None:
+    """The mx role with every limit on and with none, in turns."""
+    for number in range(plan.rounds):
+        rates = []
+        for further in (GUARD_OFF, GUARD_ON):
+            server = Postroom(work / "guarded", domain=DOMAIN, accounts=ACCOUNTS, sink_port=sink.port, further=further)
+            with _up(server, work / "guarded"):
+                measure.stored(server, 200)
+                os.sync()
+                rates.append(measure.stored(server, plan.messages).accepted)
+        found.guarded.append(rates[1] / rates[0])
+        _say(f"round {number + 1} of {plan.rounds}: {rates[0]:,.0f}/s without a limit, {rates[1]:,.0f}/s with all")
 
 
 def _latency(plan: Plan, server: Server, sink: Sink, found: Findings) -> None:

@@ -12,10 +12,12 @@ from typing import Protocol
 from bench.generators import Sink, send_big, send_many
 from bench.load import LoadResult
 from bench.processes import BenchError, Memory, MemoryWatch, cpu_of, family, memory_of, peak_of, reset_peak
+from bench.secure import SecureResult
 
 DOMAIN = "local.example"
 ACCOUNTS = ("user",)
 LOCAL = f"user@{DOMAIN}"
+PASSWORD = "a bench needs one too"
 REMOTE = "someone@remote.example"
 _PATIENCE = 300  # seconds until a server counts as stuck
 
@@ -28,7 +30,11 @@ class Server(Protocol):
     @property
     def smtp_port(self) -> int: ...
     @property
+    def submissions_port(self) -> int: ...
+    @property
     def pid(self) -> int | None: ...
+    @property
+    def pids(self) -> tuple[int, ...]: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def stored(self) -> int: ...
@@ -45,6 +51,19 @@ class Rates:
     accepted: float
     complete: float
     cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """As Rates; ``resumed`` is the share of sessions that took up an earlier TLS session, ``client_cpu`` the client's
+    share of one core: at 1 it is the client that is measured.
+    """
+
+    accepted: float
+    complete: float
+    cpu: float
+    resumed: float
+    client_cpu: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,31 @@ def relayed(server: Server, sink: Sink, messages: int) -> Rates:
     if there != messages or server.deferred():
         raise BenchError(f"{server.name}: {messages} messages sent, {there} relayed, {server.deferred()} deferred")
     return Rates(messages / seconds, messages / (end - begun), cpu / messages * 1000)
+
+
+def submitted(server: Server, sink: Sink, messages: int) -> Submitted:
+    """By TLS with AUTH, one session to a message, until the sink has counted every message and the queue is empty."""
+    before = sink.count()
+    cpu = sum(map(cpu_of, server.pids))
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "bench.secure", "--port", str(server.submissions_port), "--sender", LOCAL]
+    command += ["--recipient", REMOTE, "--messages", str(messages)]
+    done = subprocess.run(
+        command, input=PASSWORD + "\n", capture_output=True, text=True, timeout=_PATIENCE, check=False
+    )
+    if done.returncode != 0:
+        raise BenchError(f"{server.name}: the submitting client failed: {done.stderr.strip()[-500:]}")
+    result = SecureResult(**json.loads(done.stdout))
+    _first_true(lambda: sink.count() - before >= messages, what=f"{server.name}: the sink did not get all")
+    end = _first_true(lambda: server.waiting() == 0, what=f"{server.name}: the queue did not become empty")
+    cpu = sum(map(cpu_of, server.pids)) - cpu
+    return Submitted(
+        accepted=messages / result.seconds,
+        complete=messages / (end - begun),
+        cpu=cpu / messages * 1000,
+        resumed=result.resumed / messages,
+        client_cpu=result.client_cpu,
+    )
 
 
 def latency(port: int, rate: float, seconds: float) -> LoadResult:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.processes import BenchError, answers, family, free_port, is_alive, stop_pids, wait_until
+from bench.sasl import DovecotSasl
 
 _DELIVERY_UID = 5000  # owner of the Maildirs; needs no entry in passwd, and virtual(8) refuses those below 100
 _SERVICES = """\
@@ -71,6 +72,9 @@ class Postfix:
         self._mail = folder / "mail"
         self._accounts = accounts
         self._pids: list[int] = []
+        self._submissions = ""
+        self.submissions_port = 0
+        self._sasl: DovecotSasl | None = None
         self._settings = {
             "compatibility_level": "3.6",
             "config_directory": str(self._config),
@@ -97,6 +101,26 @@ class Postfix:
         """More settings, before the start."""
         self._settings.update(settings)
 
+    def offer_submissions(
+        self, certificate: Path, key: Path, sasl_folder: Path, *, address: str, password: str
+    ) -> None:
+        """Implicit TLS with AUTH on a port of its own, answered by Dovecot; before the start."""
+        self.submissions_port = free_port()
+        self._sasl = DovecotSasl(sasl_folder, self._queue, address=address, password=password)
+        self._submissions = (
+            f"127.0.0.1:{self.submissions_port} inet n - n - - smtpd\n"
+            "  -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
+            "  -o smtpd_client_restrictions=permit_sasl_authenticated,reject\n"
+            "  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject\n"
+        )
+        self.set(
+            smtpd_tls_cert_file=str(certificate),
+            smtpd_tls_key_file=str(key),
+            smtpd_sasl_type="dovecot",
+            smtpd_sasl_path="private/auth",
+            smtpd_tls_session_cache_database=f"btree:{self._folder}/data/smtpd_scache",
+        )
+
     def start(self) -> None:
         """Write the settings, start the instance, wait for its port."""
         trouble = why_not()
@@ -109,12 +133,18 @@ class Postfix:
         os.chown(self._folder / "data", owner.pw_uid, owner.pw_gid)
         os.chown(self._mail, _DELIVERY_UID, _DELIVERY_UID)
         (self._config / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in self._settings.items()))
-        (self._config / "master.cf").write_text(f"127.0.0.1:{self.smtp_port} inet n - n - - smtpd\n{_SERVICES}")
+        (self._config / "master.cf").write_text(
+            f"127.0.0.1:{self.smtp_port} inet n - n - - smtpd\n{self._submissions}{_SERVICES}"
+        )
         self._run("start")
         wait_until(lambda: answers(self.smtp_port), seconds=20, what="Postfix did not open its port")
+        if self._sasl is not None:
+            self._sasl.start()
 
     def stop(self) -> None:
         """Stop the instance and every process of it."""
+        if self._sasl is not None:
+            self._sasl.stop()
         pid = self.pid
         if pid is None:
             return
@@ -129,6 +159,12 @@ class Postfix:
         except (OSError, ValueError):
             return None
         return pid if is_alive(pid) else None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The master processes of all that serves."""
+        sasl = None if self._sasl is None else self._sasl.pid
+        return tuple([pid for pid in (self.pid, sasl) if pid is not None])
 
     def stored(self) -> int:
         """How many messages lie in the Maildirs."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import apsw
 import trustme
 
+from bench.measure import PASSWORD
 from bench.processes import BenchError, is_alive, stop_pids, wait_until
 
-PASSWORD = "a bench needs one too"
 _SETTINGS = """\
 hostname = "postroom.example"
 data = "data"
@@ -30,6 +30,11 @@ max_size = "200MiB"
 
 [[listener]]
 role = "mx"
+addresses = ["127.0.0.1"]
+port = 0
+
+[[listener]]
+role = "submissions"
 addresses = ["127.0.0.1"]
 port = 0
 
@@ -54,6 +59,60 @@ port = 0
 [log]
 format = "json"
 """
+GUARD_ON = """
+[limits]
+account_messages = ["1000000/1m", "10000000/1h", "100000000/1d"]
+account_recipients = ["1000000/1m", "10000000/1h", "100000000/1d"]
+sender_domain_messages = ["1000000/1m", "10000000/1h", "100000000/1d"]
+destination_messages = ["1000000/1m", "10000000/1h", "100000000/1d"]
+address_messages = ["1000000/1m", "10000000/1h", "100000000/1d"]
+address_recipients = ["1000000/1m", "10000000/1h", "100000000/1d"]
+exempt_networks = []
+
+[flood]
+connection_rate = ["1000000/1m", "10000000/1h", "100000000/1d"]
+exempt_networks = []
+
+[connections]
+unlimited_networks = []
+"""
+"""Every limit counts, and none is reached."""
+
+GUARD_OFF = """
+[limits]
+account_messages = []
+account_recipients = []
+address_messages = []
+address_recipients = []
+
+[flood]
+connection_rate = []
+pregreet = false
+tarpit = 0
+min_content_rate = 0
+
+[lockout]
+address_failures = 0
+account_failures = 0
+abuse = 0
+"""
+"""No limit at all, which nobody should run."""
+
+SUBMITTING = """
+[limits]
+account_messages = []
+account_recipients = []
+"""
+"""One account sends more than any person would."""
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for loopback and its key, as files in ``folder``."""
+    made = trustme.CA().issue_cert("postroom.example", "127.0.0.1")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    made.private_key_pem.write_to_path(key)
+    certificate.write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
+    return certificate, key
 
 
 class Postroom:
@@ -61,8 +120,11 @@ class Postroom:
 
     name = "postroom"
 
-    def __init__(self, folder: Path, *, domain: str, accounts: tuple[str, ...], sink_port: int) -> None:
+    def __init__(
+        self, folder: Path, *, domain: str, accounts: tuple[str, ...], sink_port: int, further: str = ""
+    ) -> None:
         self._folder = folder
+        self._further = further  # tables of the settings file
         self._settings = folder / "postroom.toml"
         self._log = folder / "log"
         self._accounts = tuple(f"{account}@{domain}" for account in accounts)
@@ -74,10 +136,8 @@ class Postroom:
     def start(self) -> None:
         """Write the settings, add the accounts, start the server, learn its ports."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        certificate = trustme.CA().issue_cert("postroom.example", "127.0.0.1")
-        certificate.private_key_pem.write_to_path(self._folder / "key.pem")
-        (self._folder / "certificate.pem").write_bytes(b"".join(p.bytes() for p in certificate.cert_chain_pems))
-        self._settings.write_text(_SETTINGS.format(sink_port=self._sink_port))
+        make_certificate(self._folder)
+        self._settings.write_text(_SETTINGS.format(sink_port=self._sink_port) + self._further)
         self._run("domain", "add", self._domain)
         for account in self._accounts:
             self._run("user", "add", account, "--password-stdin", typed=PASSWORD + "\n")
@@ -97,6 +157,16 @@ class Postroom:
     def smtp_port(self) -> int:
         """The mx port."""
         return self._ports["mx"]
+
+    @property
+    def submissions_port(self) -> int:
+        """The port with TLS from the start and AUTH."""
+        return self._ports["submissions"]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The server's process."""
+        return () if self.pid is None else (self.pid,)
 
     @property
     def pid(self) -> int | None:

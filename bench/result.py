@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.load import LoadResult
-from bench.measure import Big, Rates
+from bench.measure import Big, Rates, Submitted
 from bench.postfix import tool
 from bench.processes import Memory
 
@@ -24,6 +24,9 @@ class Findings:
 
     stored: list[Rates] = field(default_factory=list)
     relayed: list[Rates] = field(default_factory=list)
+    submitted: list[Submitted] = field(default_factory=list)
+    guarded: list[float] = field(default_factory=list)
+    """With every limit on: stored with the guard, as a share of what the same server stores without."""
     latency: list[LoadResult] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     big: list[Big] = field(default_factory=list)
@@ -86,6 +89,29 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
             "/s",
             lambda f: [r.complete for r in f.relayed],
             at_least="ratio 3",
+            more_is_better=True,
+        ),
+        line("submitted: accepted", "/s", lambda f: [r.accepted for r in f.submitted], more_is_better=True),
+        line(
+            "submitted: settled",
+            "/s",
+            lambda f: [r.complete for r in f.submitted],
+            at_least="ratio 2",
+            more_is_better=True,
+        ),
+        line("submitted: CPU per message", "ms", lambda f: [r.cpu for r in f.submitted], more_is_better=False),
+        line("submitted: sessions resumed", "%", lambda f: [100 * r.resumed for r in f.submitted], more_is_better=True),
+        line(
+            "submitted: the client's CPU",
+            "%",
+            lambda f: [100 * r.client_cpu for r in f.submitted],
+            more_is_better=False,
+        ),
+        line(
+            "stored with every limit on",
+            "%",
+            lambda f: [100 * share for share in f.guarded],
+            at_least="85 %",
             more_is_better=True,
         ),
         line("stored: CPU per message", "ms", lambda f: [r.cpu for r in f.stored], more_is_better=False),
