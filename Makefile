@@ -1,6 +1,6 @@
 # Everything a person or CI does with Postroom. Needs Python 3.11 with venv and pip; nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lint types layers coverage bench lock clean
+.PHONY: help install run test check format lint types layers coverage bench standards lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -48,6 +48,9 @@ coverage: $(STAMP)
 
 bench: $(STAMP)  ## side by side against Postfix, where it is installed
 	$(BIN)/python -m bench
+
+standards: $(STAMP)  ## docs/standards.md anew, from the citations in code and tests
+	$(BIN)/python -m tests.standards > docs/standards.md
 
 lock:  ## renew the locked dependencies (needs uv)
 	uv pip compile --upgrade --no-header --no-annotate --generate-hashes --python-version 3.11 pyproject.toml --output-file requirements.txt --quiet
