@@ -24,9 +24,11 @@ _TITLES = {
     3848: "Transmission types", 4422: "SASL", 4616: "PLAIN", 4648: "Base64", 4865: "FUTURERELEASE", 4954: "AUTH",
     5034: "AUTH for POP3", 5321: "Simple Mail Transfer Protocol", 5322: "Internet Message Format", 5802: "SCRAM",
     5929: "Channel bindings for TLS", 6152: "8BITMIME", 6376: "DKIM", 6409: "Message submission",
-    6522: "multipart/report", 6531: "SMTPUTF8", 6532: "Internationalised headers", 6533: "Internationalised DSNs", 6710: "MT-PRIORITY",
+    6522: "multipart/report", 6531: "SMTPUTF8", 6532: "Internationalised headers", 6533: "Internationalised DSNs",
+    6710: "MT-PRIORITY",
     6856: "POP3 with UTF-8", 6858: "Simplified downgrading", 7505: "Null MX", 7628: "OAUTHBEARER",
-    7662: "Introspection", 7677: "SCRAM-SHA-256", 8098: "MDN", 8314: "Cleartext considered obsolete", 8555: "ACME", 8689: "REQUIRETLS",
+    7662: "Introspection", 7677: "SCRAM-SHA-256", 8098: "MDN", 8314: "Cleartext considered obsolete", 8555: "ACME",
+    8689: "REQUIRETLS",
     9266: "Channel binding tls-exporter", 9422: "LIMITS",
 }  # fmt: skip
 
