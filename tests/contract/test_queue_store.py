@@ -13,6 +13,7 @@ from tests.fakes.letters import (
     TAKEN,
     a_message,
     an_intake,
+    asking,
     deferred,
     failed,
     queue_id,
@@ -24,7 +25,7 @@ from tests.fakes.letters import (
 from postroom.directory.model import Account
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
-from postroom.mail.envelope import Body, Envelope, Notify, Recipient, Ret
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Notify, Recipient, Ret
 from postroom.mail.message import Message, QueueId
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.model import (
@@ -38,6 +39,7 @@ from postroom.queue.model import (
     QueueFilter,
 )
 from postroom.queue.store import QueueStore
+from postroom.queue.urgency import HEAD_START
 from postroom.report.history import HistoryRow
 
 LEASE = Lease("node-1", NOON + 900)
@@ -55,8 +57,8 @@ def question(
     return LeaseQuestion(now=now, lease=lease, limit=limit, per_destination=per_destination, excluded=excluded)
 
 
-async def lease_one(queue: QueueStore, now: float = NOON, lease: Lease = LEASE) -> LeasedMessage:
-    answer = await queue.lease(question(now, lease))
+async def lease_one(queue: QueueStore, now: float = NOON, lease: Lease = LEASE, limit: int = 100) -> LeasedMessage:
+    answer = await queue.lease(question(now, lease, limit))
     (message,) = answer.messages
     return message
 
@@ -112,6 +114,26 @@ class TestTakeIn:
         assert entry.recipients == recipients
         assert entry.lease is None
         assert await joined(queue.read_content(queue_id(1))) == b"x\x00\xff\r\n."
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"deliver_by": DeliverBy(-30, ByMode.NOTIFY, trace=True)},
+            {"deliver_by": DeliverBy(120, ByMode.RETURN)},
+            {"hold_until": NOON + 0.123456, "hold_request": "until;2026-12-24T18:00:00Z"},
+            {"priority": -9},
+            {"require_tls": True},
+            {"deliver_by": DeliverBy(999, ByMode.NOTIFY), "hold_until": NOON, "priority": 9, "require_tls": True},
+        ],
+    )
+    async def test_what_mail_asked_for_is_kept(self, queue: QueueStore, options: dict[str, object]) -> None:
+        intake = asking(an_intake(1), **options)
+        await queue.take_in([intake, an_intake(2)])
+        first, second = await queue.entries(ALL, limit=10)
+        assert first.message == intake.message
+        assert not second.message.envelope.has_options
+        answer = await queue.lease(question())
+        assert {one.message.queue_id: one.message for one in answer.messages}[queue_id(1)] == intake.message
 
     async def test_the_null_sender_stays_null(self, queue: QueueStore) -> None:
         await queue.take_in([an_intake(1, sender=None)])
@@ -264,6 +286,57 @@ class TestLease:
         answer = await queue.lease(question(NOON + 100, limit=3))
         assert [one.message.queue_id for one in answer.messages] == [queue_id(1), queue_id(2), queue_id(0)]
         assert answer.next_due == NOON + 40
+
+    async def test_higher_priority_first(self, queue: QueueStore) -> None:
+        """RFC 6710 §5.1: higher priority before lower, and among equals as ever."""
+        priorities = (0, -4, 4, 0, 4, 9)
+        for number, priority in enumerate(priorities):
+            due = NOON - 100 + number
+            await queue.take_in(
+                [asking(an_intake(number, to=[f"a@d{number % 2}.example"], due=due), priority=priority)]
+            )
+        answer = await queue.lease(question())
+        assert [one.message.queue_id for one in answer.messages] == [queue_id(n) for n in (5, 2, 4, 0, 3, 1)]
+
+    async def test_priority_is_found_behind_a_long_line(self, queue: QueueStore) -> None:
+        await queue.take_in([an_intake(n, to=[f"a@d{n % 3}.example"], due=NOON - 100) for n in range(300)])
+        await queue.take_in([asking(an_intake(900, to=["a@d1.example"], due=NOON), priority=1)])
+        await queue.take_in(
+            [asking(an_intake(n, to=["a@d1.example"], due=NOON - 200), priority=-1) for n in range(500, 560)]
+        )
+        answer = await queue.lease(question(limit=4, per_destination=2))
+        assert answer.messages[0].message.queue_id == queue_id(900)
+        assert all(one.message.envelope.priority == 0 for one in answer.messages[1:])
+
+    async def test_priority_does_not_starve_who_has_waited_long(self, queue: QueueStore) -> None:
+        long_ago = NOON - 9 * HEAD_START - 1
+        await queue.take_in([asking(an_intake(n, due=NOON), priority=9) for n in range(20)])
+        await queue.take_in([an_intake(20, due=long_ago)])
+        assert (await lease_one(queue, limit=1)).message.queue_id == queue_id(20)
+
+    async def test_priority_is_not_due_before_its_time(self, queue: QueueStore) -> None:
+        await queue.take_in([asking(an_intake(1, due=NOON + 50), priority=9), an_intake(2, due=NOON + 70)])
+        answer = await queue.lease(question())
+        assert (answer.messages, answer.next_due) == ((), NOON + 50)
+        answer = await queue.lease(question(excluded=frozenset(["remote.example"])))
+        assert (answer.messages, answer.next_due) == ((), None)
+
+    async def test_priority_lasts(self, store: Store) -> None:
+        """Through an attempt, a hold and the death of a node."""
+        queue = store.queue
+        urgent = asking(an_intake(2, due=NOON), priority=4)
+        await queue.take_in([an_intake(1, due=NOON - 9), urgent])
+        assert (await lease_one(queue, limit=1)).message == urgent.message
+        await queue.settle([settled(2, "node-1", deferred(urgent.queued[0], until=NOON))])
+        assert (await lease_one(queue, limit=1)).message == urgent.message
+        await queue.recover("node-1", NOON)
+        assert (await lease_one(queue, limit=1)).message == urgent.message
+        await queue.recover("node-1", NOON)
+        await queue.act(QueueAction.HOLD, ALL, NOON)
+        assert (await queue.lease(question())).next_due is None
+        await queue.act(QueueAction.RELEASE, ALL, NOON)
+        assert (await lease_one(queue, limit=1)).message == urgent.message
+        assert (await queue.counts()).by_state == {RecipientState.LEASED: 1, RecipientState.QUEUED: 1}
 
     async def test_a_limit_per_destination(self, queue: QueueStore) -> None:
         await queue.take_in([an_intake(n, to=["a@full.example"], due=NOON - 100 + n) for n in range(10)])
@@ -522,6 +595,37 @@ class TestAct:
         assert await store.queue.act(QueueAction.RELEASE, ALL, NOON + 7) == 1
         assert (await lease_one(store.queue, now=NOON + 7)).message.queue_id == queue_id(2)
         assert [row.kind for row in await store.history.of_message(queue_id(2))] == ["held", "released"]
+
+    async def test_what_its_sender_holds_back_is_released_early_by_name_only(self, store: Store) -> None:
+        """RFC 4865 §4.2: not before its time; an operator who names the message knows better."""
+        held = asking(an_intake(1, due=NOON + 900), hold_until=NOON + 900)
+        for action in (QueueAction.RETRY, QueueAction.RELEASE):
+            await store.queue.take_in([held, an_intake(2, due=NOON + 999)])
+            await store.queue.act(action, ALL, NOON)
+            await store.queue.act(action, QueueFilter(domain="remote.example"), NOON)
+            answer = await store.queue.lease(question())
+            assert queue_id(1) not in [one.message.queue_id for one in answer.messages]
+            assert await store.queue.act(action, QueueFilter(queue_ids=(queue_id(1),)), NOON) == 1
+            assert (await lease_one(store.queue)).message == held.message
+            await store.queue.act(QueueAction.REMOVE, ALL, NOON)
+
+    async def test_an_operators_hold_ends_and_the_senders_stays(self, queue: QueueStore) -> None:
+        """RFC 4865 §4.2: release after a hold of everything lets nothing go before its time."""
+        await queue.take_in([asking(an_intake(1, due=NOON + 900), hold_until=NOON + 900)])
+        assert await queue.act(QueueAction.HOLD, ALL, NOON) == 1
+        assert await queue.act(QueueAction.RELEASE, ALL, NOON + 5) == 1
+        answer = await queue.lease(question(NOON + 5))
+        assert (answer.messages, answer.next_due) == ((), NOON + 900)
+        assert await queue.act(QueueAction.HOLD, ALL, NOON) == 1
+        assert await queue.act(QueueAction.RELEASE, ALL, NOON + 901) == 1
+        assert (await lease_one(queue, now=NOON + 901)).message.queue_id == queue_id(1)
+
+    async def test_a_retry_after_the_release_is_one_like_any_other(self, queue: QueueStore) -> None:
+        intake = asking(an_intake(1, lease=LEASE), hold_until=NOON - 900)
+        await queue.take_in([intake])
+        await queue.settle([settled(1, "node-1", deferred(intake.queued[0], until=NOON + 300))])
+        assert await queue.act(QueueAction.RETRY, ALL, NOON) == 1
+        assert (await lease_one(queue)).message == intake.message
 
     async def test_removed_ones_go(self, store: Store) -> None:
         await store.queue.take_in([an_intake(1), an_intake(2, lease=LEASE), an_intake(3)])

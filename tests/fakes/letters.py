@@ -93,6 +93,12 @@ def a_local_intake(number: int, boxes: Sequence[int], content: bytes = b"Subject
     return replace(an_intake(number, boxes=boxes, content=content), queued=())
 
 
+def asking(intake: Intake, **options: object) -> Intake:
+    """The intake of a message whose MAIL asked for more: ``priority=3``, ``hold_until=…``."""
+    message = replace(intake.message, envelope=replace(intake.message.envelope, **options))  # type: ignore[arg-type]
+    return replace(intake, message=message)
+
+
 def settled(
     number: int,
     node: str,

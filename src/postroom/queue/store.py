@@ -41,7 +41,7 @@ class QueueStore(Protocol):
         ...
 
     async def lease(self, question: LeaseQuestion) -> LeaseAnswer:
-        """Lease what is due, oldest first."""
+        """Lease what is due: in the order of ``urgency.rank``, oldest first at each priority."""
         ...
 
     async def renew(self, queue_ids: Sequence[QueueId], lease: Lease) -> None:
@@ -66,8 +66,9 @@ class QueueStore(Protocol):
     async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
         """Apply the action; returns how many recipients it met.
 
-        Leased ones are not touched by RETRY; HOLD and REMOVE win over a running attempt's later Deferred, but not over
-        its Delivered.
+        RETRY and RELEASE let what its sender holds back go before its time only where the message is named by its
+        queue id. Leased ones are not touched by RETRY; HOLD and REMOVE win over a running attempt's later Deferred, but
+        not over its Delivered.
         """
         ...
 

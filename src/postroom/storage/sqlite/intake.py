@@ -20,7 +20,7 @@ from postroom.storage.sqlite.rows import (
     recipient_row,
 )
 from postroom.storage.sqlite.statements import Insert, as_json, numbers
-from postroom.storage.sqlite.waiting import mark_destinations
+from postroom.storage.sqlite.waiting import Destination, mark_destinations
 
 _INSERT_CHUNKS = Insert("chunk", ("queue_id", "sequence", "data"))
 
@@ -60,7 +60,7 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
     messages: list[Row] = []
     recipients: list[Row] = []
     entries: list[EntryRow] = []
-    waiting: set[str] = set()
+    waiting: set[Destination] = set()
     for intake in intakes:
         message, content, lease = intake.message, intake.content, intake.lease
         if content is None:
@@ -77,7 +77,7 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
         for queued in intake.queued:
             recipients.append(recipient_row(message, queued, lease))
             if lease is None:
-                waiting.add(queued.recipient.address.domain)
+                waiting.add((queued.recipient.address.domain, message.envelope.priority))
         if intake.entries:
             size, at = message.size, message.received_at
             entries += [EntryRow.of(message.queue_id, entry, size, at) for entry in intake.entries]

@@ -7,38 +7,45 @@ import apsw
 
 from postroom.mail.message import QueueId
 from postroom.queue.model import Lease, LeaseAnswer, LeasedMessage, LeaseQuestion
+from postroom.queue.urgency import HIGHEST, LOWEST, rank
 from postroom.storage.batch import Kind
 from postroom.storage.sqlite.rows import read_messages
 from postroom.storage.sqlite.statements import as_json, numbers, rows_of
-from postroom.storage.sqlite.waiting import mark_destinations
+from postroom.storage.sqlite.waiting import Destination, mark_destinations
 
 _EXPIRED = """
-SELECT json_group_array(json_array(next_attempt, queue_id, number, domain)) FROM (
-    SELECT next_attempt, queue_id, number, domain FROM recipient
+SELECT json_group_array(json_array(next_attempt, queue_id, number, domain, priority)) FROM (
+    SELECT next_attempt, queue_id, number, domain, priority FROM recipient
     WHERE lease_node IS NOT NULL AND next_attempt <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2))
     ORDER BY next_attempt LIMIT ?3)
 """
 
-# The domains whose first recipient is due, longest waiting first. The oldest `limit` recipients are among the first
-# `limit` domains, because each of these has one that is at least as old as any of a later domain.
+# The lines (a domain at a priority) whose first recipient is due, longest waiting first, at each priority. The first
+# `limit` recipients are among the first `limit` lines, because each of these has one that goes before any of a later.
 _DESTINATIONS = """
-SELECT json_group_array(domain) FROM (
-    SELECT domain FROM destination INDEXED BY destination_next
-    WHERE next_attempt <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2))
-    ORDER BY next_attempt LIMIT ?3)
+SELECT json_group_array(json((
+    SELECT json_group_array(json_array(next_attempt, domain, priority)) FROM (
+        SELECT next_attempt, domain, priority FROM destination INDEXED BY destination_next
+        WHERE priority = level.value AND next_attempt <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2))
+        ORDER BY next_attempt LIMIT ?3)
+))) FROM json_each(?4) AS level
 """
 _DUE = """
 SELECT json_group_array(json((
-    SELECT json_group_array(json_array(next_attempt, queue_id, number, domain)) FROM (
-        SELECT next_attempt, queue_id, number, domain FROM recipient INDEXED BY recipient_waiting
-        WHERE domain = asked.value AND lease_node IS NULL AND next_attempt IS NOT NULL AND next_attempt <= ?1
+    SELECT json_group_array(json_array(next_attempt, queue_id, number, domain, priority)) FROM (
+        SELECT next_attempt, queue_id, number, domain, priority FROM recipient INDEXED BY recipient_waiting
+        WHERE domain = asked.value ->> 0 AND priority = asked.value ->> 1
+        AND lease_node IS NULL AND next_attempt IS NOT NULL AND next_attempt <= ?1
         ORDER BY next_attempt LIMIT ?3)
 ))) FROM json_each(?2) AS asked
 """
 _NEXT = """
 SELECT min(
-    coalesce((SELECT next_attempt FROM destination INDEXED BY destination_next
-              WHERE domain NOT IN (SELECT value FROM json_each(?1)) ORDER BY next_attempt LIMIT 1), 1e999),
+    coalesce((SELECT min((
+                  SELECT next_attempt FROM destination INDEXED BY destination_next
+                  WHERE priority = level.value AND domain NOT IN (SELECT value FROM json_each(?1))
+                  ORDER BY next_attempt LIMIT 1))
+              FROM json_each(?2) AS level), 1e999),
     coalesce((SELECT next_attempt FROM recipient INDEXED BY recipient_leased
               WHERE lease_node IS NOT NULL AND domain NOT IN (SELECT value FROM json_each(?1))
               ORDER BY next_attempt LIMIT 1), 1e999))
@@ -51,11 +58,14 @@ WHERE recipient.queue_id = j.value ->> 0 AND recipient.number = j.value ->> 1
 _RENEW = "UPDATE recipient SET next_attempt = ?1 WHERE queue_id IN (SELECT value FROM carray(?2)) AND lease_node = ?3"
 
 _FAIR_SHARE = 16
-"""Recipients of one domain that are looked at however many domains are due: it bounds the work of one question."""
+"""Recipients of one line that are looked at however many lines are due: it bounds the work of one question."""
 
-_RECOVERED_DOMAINS = """
-SELECT json_group_array(DISTINCT domain) FROM recipient INDEXED BY recipient_leased
-WHERE lease_node IS NOT NULL AND lease_node = ?
+_LEVELS = as_json(list(range(HIGHEST, LOWEST - 1, -1)))
+
+_RECOVERED = """
+SELECT json_group_array(json_array(domain, priority)) FROM (
+    SELECT DISTINCT domain, priority FROM recipient INDEXED BY recipient_leased
+    WHERE lease_node IS NOT NULL AND lease_node = ?)
 """
 _RECOVER = """
 UPDATE recipient SET state = iif(attempts > 0, 'deferred', 'queued'), next_attempt = ?1, lost = 1, lease_node = NULL
@@ -63,44 +73,49 @@ WHERE lease_node IS NOT NULL AND lease_node = ?2
 """
 _SWEEP = "DELETE FROM chunk WHERE queue_id NOT IN (SELECT queue_id FROM message WHERE chunks > 0)"
 
-_Candidate = tuple[float, int, int, str]
+_Candidate = tuple[float, int, int, Destination]
 
 
 def lease(connection: apsw.Connection, question: LeaseQuestion) -> LeaseAnswer:
-    """Lease what is due, oldest first."""
+    """Lease what is due, by priority and age."""
     excluded = as_json(list(question.excluded))
     chosen = _choose(question, _candidates(connection, question, excluded)) if question.limit > 0 else []
     messages: tuple[LeasedMessage, ...] = ()
     if chosen:
         keys = as_json([[queue_id, number] for _, queue_id, number, _ in chosen])
         connection.execute(_LEASE, (question.lease.node, question.lease.until, keys))
-        mark_destinations(connection, {domain for _, _, _, domain in chosen})
+        mark_destinations(connection, {destination for _, _, _, destination in chosen})
         messages = _read_leased(connection, chosen)
-    next_due = connection.execute(_NEXT, (excluded,)).get
+    next_due = connection.execute(_NEXT, (excluded, _LEVELS)).get
     return LeaseAnswer(messages, None if next_due == float("inf") else next_due)
 
 
 def _candidates(connection: apsw.Connection, question: LeaseQuestion, excluded: str) -> list[_Candidate]:
     now, limit = question.now, question.limit
     rows = rows_of(connection, _EXPIRED, (now, excluded, limit))
-    domains = rows_of(connection, _DESTINATIONS, (now, excluded, limit))
-    if domains:
-        share = min(question.per_destination, limit, max(_FAIR_SHARE, 4 * limit // len(domains)))
-        for some in rows_of(connection, _DUE, (now, as_json(domains), share)):
+    levels = rows_of(connection, _DESTINATIONS, (now, excluded, limit, _LEVELS))
+    lines = sorted((rank(at, priority), domain, priority) for level in levels for at, domain, priority in level)[:limit]
+    if lines:
+        share = min(question.per_destination, limit, max(_FAIR_SHARE, 4 * limit // len(lines)))
+        asked = as_json([line[1:] for line in lines])
+        for some in rows_of(connection, _DUE, (now, asked, share)):
             rows += some
-    return [(at, queue_id, number, domain) for at, queue_id, number, domain in rows]
+    return [
+        (rank(at, priority), queue_id, number, (domain, priority)) for at, queue_id, number, domain, priority in rows
+    ]
 
 
 def _choose(question: LeaseQuestion, candidates: list[_Candidate]) -> list[_Candidate]:
-    """The oldest, within the limits."""
+    """The first, within the limits."""
     heapq.heapify(candidates)
     taken: dict[str, int] = {}
     chosen: list[_Candidate] = []
     while candidates and len(chosen) < question.limit:
         candidate = heapq.heappop(candidates)
-        count = taken.get(candidate[3], 0)
+        domain = candidate[3][0]
+        count = taken.get(domain, 0)
         if count < question.per_destination:
-            taken[candidate[3]] = count + 1
+            taken[domain] = count + 1
             chosen.append(candidate)
     return chosen
 
@@ -120,12 +135,12 @@ def _read_leased(connection: apsw.Connection, chosen: Sequence[_Candidate]) -> t
 
 def recover(connection: apsw.Connection, node: str, now: float) -> int:
     """What the node had leased is due now; chunks without message go."""
-    domains = rows_of(connection, _RECOVERED_DOMAINS, (node,))
+    destinations = rows_of(connection, _RECOVERED, (node,))
     count = 0
-    if domains:
+    if destinations:
         connection.execute(_RECOVER, (now, node))
         count = connection.changes()
-        mark_destinations(connection, domains)
+        mark_destinations(connection, destinations)
     connection.execute(_SWEEP)
     return count
 

@@ -86,7 +86,7 @@ class SqliteQueue:
             yield piece
 
     async def lease(self, question: LeaseQuestion) -> LeaseAnswer:
-        """Lease what is due, oldest first."""
+        """Lease what is due, by priority and age."""
         return await self._writer.submit(LEASE, question)
 
     async def renew(self, queue_ids: Sequence[QueueId], lease: Lease) -> None:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import apsw
 
 from postroom.mail.address import Address
 from postroom.mail.delivery import NO_PEER, Peer, QueuedRecipient, RecipientState
-from postroom.mail.envelope import Body, Envelope, Notify, Recipient, Ret
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Notify, Recipient, Ret
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.queue.model import Lease, QueueEntry
@@ -21,14 +22,14 @@ INSERT_MESSAGES = Insert(
     "message",
     (
         "queue_id", "received_at", "sender_local", "sender_domain", "recipients", "body", "smtputf8", "ret", "envid",
-        "account", "client", "message_id", "content_size", "chunks", "prefix", "content",
+        "account", "client", "message_id", "content_size", "chunks", "prefix", "content", "options",
     ),
 )  # fmt: skip
 INSERT_RECIPIENTS = Insert(
     "recipient",
     (
         "queue_id", "number", "local", "domain", "notify", "orcpt", "state", "attempts", "next_attempt", "last_attempt",
-        "last_reply", "last_peer", "delay_told", "lease_node",
+        "last_reply", "last_peer", "delay_told", "lease_node", "priority",
     ),
 )  # fmt: skip
 INSERT_HISTORY = Insert("history", ("queue_id", "at", "day", "kind", "recipient", "domain", "message_id", "detail"))
@@ -38,7 +39,7 @@ _DAY = 86400
 _MESSAGES = """
 SELECT json_group_array(json_array(
     m.queue_id, m.received_at, m.sender_local, m.sender_domain, m.recipients, m.body, m.smtputf8, m.ret, m.envid,
-    m.account, m.client, m.message_id, m.content_size, hex(m.prefix),
+    m.account, m.client, m.message_id, m.content_size, hex(m.prefix), json(m.options),
     json((SELECT json_group_array(json_array(
         r.number, r.local, r.domain, r.notify, r.orcpt, r.state, r.attempts, r.next_attempt, r.last_attempt,
         r.last_reply, r.last_peer, r.delay_told, r.lease_node, r.lost))
@@ -70,6 +71,7 @@ def message_row(message: Message, queued: Sequence[QueuedRecipient], chunks: int
         chunks,
         message.prefix,
         content,
+        _write_options(envelope) if envelope.has_options else None,
     )
 
 
@@ -98,6 +100,7 @@ def recipient_row(message: Message, queued: QueuedRecipient, lease: Lease | None
         write_peer(queued.last_peer),
         int(queued.delay_told),
         node,
+        message.envelope.priority,
     )
 
 
@@ -133,6 +136,41 @@ def _write_recipients(recipients: Sequence[Recipient]) -> str:
     )
 
 
+def _write_options(envelope: Envelope) -> str:
+    """What few messages ask for; a float in JSON is read back as the same float."""
+    options: dict[str, object] = {}
+    by = envelope.deliver_by
+    if by is not None:
+        options["by"] = [by.seconds, by.mode.value, by.trace]
+    if envelope.hold_until is not None:
+        options["hold"] = [envelope.hold_until, envelope.hold_request]
+    if envelope.priority:
+        options["priority"] = envelope.priority
+    if envelope.require_tls:
+        options["tls"] = True
+    return as_json(options)
+
+
+def _with_options(
+    envelope: Envelope,
+    *,
+    by: tuple[int, str, bool] | None = None,
+    hold: tuple[float, str] | None = None,
+    priority: int = 0,
+    tls: bool = False,
+) -> Envelope:
+    seconds, mode, trace = by or (0, "", False)
+    hold_until, hold_request = hold or (None, "")
+    return replace(
+        envelope,
+        deliver_by=None if by is None else DeliverBy(seconds, ByMode(mode), trace),
+        hold_until=hold_until,
+        hold_request=hold_request,
+        priority=priority,
+        require_tls=tls,
+    )
+
+
 def _read_recipient(local: str, domain: str, notify: int | None, orcpt: str) -> Recipient:
     return Recipient(Address(local, domain), None if notify is None else Notify(notify), orcpt)
 
@@ -140,7 +178,7 @@ def _read_recipient(local: str, domain: str, notify: int | None, orcpt: str) -> 
 def _read_entry(row: list[Any]) -> tuple[QueueEntry, frozenset[int]]:
     (
         queue_id, received_at, sender_local, sender_domain, asked, body, smtputf8, ret, envid, account, client,
-        message_id, content_size, prefix, recipients,
+        message_id, content_size, prefix, options, recipients,
     ) = row  # fmt: skip
     queued = tuple([_read_queued(one) for one in recipients])
     envelope = Envelope(
@@ -153,6 +191,8 @@ def _read_entry(row: list[Any]) -> tuple[QueueEntry, frozenset[int]]:
         ret=None if ret is None else Ret(ret),
         envid=envid,
     )
+    if options is not None:
+        envelope = _with_options(envelope, **options)
     message = Message(
         queue_id=QueueId(queue_id),
         received_at=received_at,

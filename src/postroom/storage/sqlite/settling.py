@@ -12,11 +12,11 @@ from postroom.storage.batch import Kind
 from postroom.storage.sqlite.intake import write_intakes
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row, write_peer, write_reply
 from postroom.storage.sqlite.statements import as_json, numbers, rows_of
-from postroom.storage.sqlite.waiting import drop_recipients, mark_destinations
+from postroom.storage.sqlite.waiting import Destination, drop_recipients, mark_destinations
 
 _STANDINGS = """
 SELECT json_group_array(json_array(
-    r.queue_id, r.number, r.domain, r.state, r.lease_node, r.attempts, r.lost, r.next_attempt))
+    r.queue_id, r.number, r.domain, r.priority, r.state, r.lease_node, r.attempts, r.lost, r.next_attempt))
 FROM carray(?) AS asked CROSS JOIN recipient AS r ON r.queue_id = asked.value
 """
 
@@ -38,7 +38,7 @@ _FINAL = frozenset([state.value for state in RecipientState if state.is_final])
 class _Standing:
     """A recipient's row as it stands; ``change`` is what will be written."""
 
-    domain: str
+    destination: Destination
     state: str
     lease_node: str | None
     attempts: int
@@ -68,8 +68,9 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> No
 def _read(connection: apsw.Connection, queue_ids: Collection[int]) -> dict[int, _Message]:
     messages: dict[int, _Message] = {}
     rows = rows_of(connection, _STANDINGS, (numbers(queue_ids),)) if queue_ids else []
-    for queue_id, number, domain, state, node, attempts, lost, next_attempt in rows:
-        standing = _Standing(domain, state, node, attempts, lost, node is None and next_attempt is not None)
+    for queue_id, number, domain, priority, state, node, attempts, lost, next_attempt in rows:
+        waits = node is None and next_attempt is not None
+        standing = _Standing((domain, priority), state, node, attempts, lost, waits)
         messages.setdefault(queue_id, {})[number] = standing
     return messages
 
@@ -101,7 +102,7 @@ def _may_settle(standing: _Standing, node: str, state: RecipientState) -> bool:
 def _write(connection: apsw.Connection, messages: dict[int, _Message]) -> None:
     gone: list[int] = []
     changed: list[list[object]] = []
-    waiting: set[str] = set()
+    waiting: set[Destination] = set()
     for queue_id, message in messages.items():
         if not any(standing.change for standing in message.values()):
             continue
@@ -114,7 +115,7 @@ def _write(connection: apsw.Connection, messages: dict[int, _Message]) -> None:
                 row, waits = _changed_row(queue_id, number, change, standing.lost)
                 changed.append(row)
                 if waits or standing.waits:
-                    waiting.add(standing.domain)
+                    waiting.add(standing.destination)
     if changed:
         connection.execute(_UPDATE, (as_json(changed),))
         mark_destinations(connection, waiting)

@@ -12,16 +12,22 @@ FINAL = "('delivered', 'relayed', 'failed', 'expired', 'removed')"
 
 _FINAL_STATES = tuple(state.value for state in RecipientState if state.is_final)
 
+Destination = tuple[str, int]
+"""A line of the queue: the waiting recipients of one domain and priority."""
+
 _MARK = """
-INSERT INTO destination (domain, next_attempt)
-SELECT value, (
-    SELECT min(next_attempt) FROM recipient
-    WHERE domain = value AND lease_node IS NULL AND next_attempt IS NOT NULL
+INSERT INTO destination (domain, priority, next_attempt)
+SELECT value ->> 0, value ->> 1, (
+    SELECT min(next_attempt) FROM recipient INDEXED BY recipient_waiting
+    WHERE domain = value ->> 0 AND priority = value ->> 1 AND lease_node IS NULL AND next_attempt IS NOT NULL
 ) FROM json_each(?) WHERE true
-ON CONFLICT (domain) DO UPDATE SET next_attempt = excluded.next_attempt
+ON CONFLICT (domain, priority) DO UPDATE SET next_attempt = excluded.next_attempt
     WHERE next_attempt IS NOT excluded.next_attempt
 """
-_UNMARK = "DELETE FROM destination WHERE domain IN (SELECT value FROM json_each(?)) AND next_attempt IS NULL"
+_UNMARK = """
+DELETE FROM destination
+WHERE (domain, priority) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) AND next_attempt IS NULL
+"""
 
 _FINISHED = f"""
 SELECT json_group_array(value) FROM carray(?)
@@ -37,10 +43,10 @@ DELETE FROM message WHERE queue_id IN (
 """
 
 
-def mark_destinations(connection: apsw.Connection, domains: Collection[str]) -> None:
-    """Waiting recipients of these domains were added, changed or removed."""
-    if domains:
-        names = as_json(list(domains))
+def mark_destinations(connection: apsw.Connection, destinations: Collection[Destination]) -> None:
+    """Waiting recipients of these were added, changed or removed."""
+    if destinations:
+        names = as_json(list(destinations))
         connection.execute(_MARK, (names,))
         connection.execute(_UNMARK, (names,))
 
