@@ -150,6 +150,7 @@ class Transaction:
             )
         )
         self._spool = None  # its chunks are the message's now
+        rooms.chain.on_end(self._client, accepted=True)
         return message
 
     def report_refusal(self, reply: Reply, reason: str) -> None:
@@ -161,6 +162,7 @@ class Transaction:
 
     async def abandon(self) -> None:
         """No message comes of it: what was stored of its content goes."""
+        self._rooms.chain.on_end(self._client, accepted=False)
         if self._spool is not None:
             spool, self._spool = self._spool, None
             await spool.drop()

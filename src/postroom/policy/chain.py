@@ -19,6 +19,7 @@ class Chain:
         self._mail = tuple([stage.on_mail for stage in stages if stage.on_mail is not None])
         self._rcpt = tuple([stage.on_rcpt for stage in stages if stage.on_rcpt is not None])
         self._message = tuple([stage.on_message for stage in stages if stage.on_message is not None])
+        self._end = tuple([stage.on_end for stage in stages if stage.on_end is not None])
 
     async def on_connect(self, client: Client) -> Verdict:
         """Whether the client is greeted."""
@@ -39,6 +40,11 @@ class Chain:
     async def on_message(self, moment: AtMessage) -> Verdict:
         """Whether the content is taken."""
         return await _ask(self._message, moment)
+
+    def on_end(self, client: Client, *, accepted: bool) -> None:
+        """The transaction is over, with a message that was taken in or without."""
+        for tell in self._end:
+            tell(client, accepted)
 
 
 async def _ask(stages: Sequence[Callable[[_Moment], Awaitable[Verdict]]], moment: _Moment) -> Verdict:

@@ -1,12 +1,11 @@
 """Never an open relay: mail to elsewhere is taken from those who logged in and from networks that the settings name."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from ipaddress import ip_address
 
 from postroom.config.section import Network
 from postroom.directory.model import NotLocal
 from postroom.mail.reply import Reply
+from postroom.policy.networks import member_of
 from postroom.policy.stage import AtRcpt, Stage
 from postroom.policy.verdict import ACCEPT, Refuse, Verdict
 
@@ -18,18 +17,13 @@ _DENIED = Refuse(
 
 def relaying_stage(trusted_networks: Sequence[Network]) -> Stage:
     """Refuses recipients elsewhere (550 5.7.1) unless the client may relay."""
-    networks = tuple(trusted_networks)
-
-    @lru_cache(maxsize=4096)
-    def is_trusted(address: str) -> bool:
-        parsed = ip_address(address)
-        return any(parsed in network for network in networks)
+    is_trusted = member_of(trusted_networks)
 
     async def on_rcpt(moment: AtRcpt) -> Verdict:
         client = moment.client
         if not isinstance(moment.resolution, NotLocal) or client.account:
             return ACCEPT
-        if networks and is_trusted(client.address):
+        if is_trusted(client.address):
             return ACCEPT
         return _DENIED
 

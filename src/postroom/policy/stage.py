@@ -46,6 +46,7 @@ OnClient = Callable[[Client], Awaitable[Verdict]]
 OnMail = Callable[[AtMail], Awaitable[Verdict]]
 OnRcpt = Callable[[AtRcpt], Awaitable[Verdict]]
 OnMessage = Callable[[AtMessage], Awaitable[Verdict]]
+OnEnd = Callable[[Client, bool], None]
 
 
 @value(frozen=True, slots=True, kw_only=True)
@@ -63,3 +64,5 @@ class Stage:
     on_mail: OnMail | None = None
     on_rcpt: OnRcpt | None = None
     on_message: OnMessage | None = None
+    on_end: OnEnd | None = None
+    """The transaction that an accepted MAIL began is over; True: with a message taken in. Decides nothing any more."""

@@ -1,4 +1,4 @@
-"""The whole store on one SQLite file: opens it, brings its schema up to date, and offers the four ports over it."""
+"""The whole store on one SQLite file: opens it, brings its schema up to date, and offers the five ports over it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from postroom.storage.batch import BatchWriter, Outcome, Refused, Write
 from postroom.storage.sqlite.committer import SqliteCommitter
 from postroom.storage.sqlite.connection import connect, free_space, unavailable
 from postroom.storage.sqlite.directory import SqliteDirectory
+from postroom.storage.sqlite.guard import SqliteGuard
 from postroom.storage.sqlite.history import SqliteHistory
 from postroom.storage.sqlite.mailbox import SqliteMailbox
 from postroom.storage.sqlite.migrate import Migration, check_version, migrate, migrations, version_of
@@ -45,7 +46,7 @@ class _ReadOnly:
 
 
 class SqliteStore:
-    """Queue, mailboxes, directory and history in one file. Made by ``open``, used on one loop, ended by ``close``."""
+    """Queue, mailboxes, directory, history and guard in one file. Made by ``open``, used on one loop, ended by ``close``."""
 
     def __init__(
         self, path: Path, *, settings: StoreSettings, read_only: bool, clock: Callable[[], float], freshness: float
@@ -63,6 +64,7 @@ class SqliteStore:
         self.mailbox = SqliteMailbox(self._writer, self._contents)
         self.directory = SqliteDirectory(self._writer, self._lookups, clock=clock, freshness=freshness)
         self.history = SqliteHistory(self._writer, self._listings)
+        self.guard = SqliteGuard(self._writer, self._lookups, self._listings)
 
     @classmethod
     async def open(
