@@ -9,7 +9,7 @@ from tests.dialogue.transcript import Player, Transcript, read_transcript
 from tests.fakes.smtp_shell import SmtpShell
 
 from postroom.mail.reply import Reply
-from postroom.protocol.smtp.server import ServerOptions
+from postroom.protocol.smtp.options import ServerOptions
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "smtp").glob("*.txt"))
 
@@ -20,9 +20,13 @@ class EnginePeer:
     def __init__(self, transcript: Transcript, size: int) -> None:
         settings = dict(transcript.settings)
         tls = settings.pop("tls", "") == "up"
+        xclient = settings.pop("xclient", "") == "yes"
         options = ServerOptions("mx.example", **{name: _READ[name](value) for name, value in settings.items()})
         self._shell = SmtpShell(
-            options, tls=tls, refusals={name: _reply(text) for name, text in transcript.refusals.items()}
+            options,
+            tls=tls,
+            xclient=xclient,
+            refusals={name: _reply(text) for name, text in transcript.refusals.items()},
         )
         self._size = size
         self._output = self._shell.start()
@@ -66,6 +70,11 @@ _READ: dict[str, Callable[[str], Any]] = {
     "smtputf8": _yes,
     "normalise_newlines": _yes,
     "lmtp": _yes,
+    "binary": _yes,
+    "max_transactions": int,
+    "min_deliver_by": lambda value: None if value == "none" else int(value),
+    "max_hold": int,
+    "now": lambda value: lambda: float(value),
     "extra": lambda value: (value,),
 }
 

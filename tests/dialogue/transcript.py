@@ -11,6 +11,7 @@
     S+ SIZE 1000                 the reply before has a line with this text
     S- STARTTLS                  it has not
     M: .text                     the next lines of the next message that was accepted
+    M! a\\nb                      the whole of the next message, with Python's escapes
     -- handshake                 TLS comes up
     -- close                     the client closes
     -- closed                    the server has closed
@@ -62,7 +63,7 @@ class Transcript:
     refusals: dict[str, str] = field(default_factory=dict)
 
 
-_LINE = re.compile(r"(C:|C!|S:|S\+|S-|M:|--)(?: (.*))?")
+_LINE = re.compile(r"(C:|C!|S:|S\+|S-|M:|M!|--)(?: (.*))?")
 _REFUSE = re.compile(r"refuse (.+?) ([245]\d\d .+)")
 
 
@@ -136,6 +137,8 @@ class Player:
                 assert self._message.pop(0) == step.text.encode(), where
                 if self._message == [b""]:
                     self._message = []
+            case "M!":
+                assert await self._peer.next_message() == _raw(step), where
             case _:
                 await self._act(step.text, where)
 

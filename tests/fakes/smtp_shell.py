@@ -23,10 +23,21 @@ from postroom.protocol.smtp.events import (
     Signal,
     StartTls,
     Verify,
+    XClient,
 )
-from postroom.protocol.smtp.server import ServerOptions, SmtpServer
+from postroom.protocol.smtp.options import ServerOptions
+from postroom.protocol.smtp.server import SmtpServer
 
 PASSWORD = b"secret"
+
+_FIXED: Mapping[type[ServerEvent], tuple[str, Reply]] = {
+    Connected: ("CONNECT", Reply.of(220, "", "mx.example ESMTP")),
+    XClient: ("XCLIENT", Reply.of(220, "", "mx.example ESMTP")),
+    Data: ("DATA", Reply.of(354, "", "Go ahead")),
+    Reset: ("RSET", Reply.of(250, "2.0.0", "OK")),
+    Quit: ("QUIT", Reply.of(221, "2.0.0", "Bye")),
+    StartTls: ("STARTTLS", Reply.of(220, "2.0.0", "Go ahead")),
+}
 
 
 @dataclass
@@ -38,6 +49,7 @@ class SmtpShell:
     options: ServerOptions = field(default_factory=lambda: ServerOptions("mx.example"))
     tls: bool = False
     refusals: Mapping[str, Reply] = field(default_factory=dict)
+    xclient: bool = False
 
     engine: SmtpServer = field(init=False)
     events: list[ServerEvent] = field(default_factory=list, init=False)
@@ -50,7 +62,7 @@ class SmtpShell:
     handshake_due: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.engine = SmtpServer(self.options, tls=self.tls)
+        self.engine = SmtpServer(self.options, tls=self.tls, xclient=self.xclient)
         self._content = bytearray()
         self._mechanism = ""
 
@@ -109,31 +121,24 @@ class SmtpShell:
                     self._content.clear()
                 if isinstance(event, StartTls) and reply.is_positive:
                     self.handshake_due = True
-                return self.engine.answer(reply)
+                output = self.engine.answer(reply)
+                if isinstance(event, XClient) and event.login and reply.is_positive:
+                    self.engine.authenticated()
+                return output
 
     def _decide(self, question: ServerEvent) -> Reply:
-        name, reply = "", Reply.of(250, "2.0.0", "OK")
+        name, reply = _FIXED.get(type(question), ("", Reply.of(250, "2.0.0", "OK")))
         match question:
-            case Connected():
-                name, reply = "CONNECT", Reply.of(220, "", "mx.example ESMTP")
             case Hello(domain=domain):
                 name, reply = f"EHLO {domain}", Reply.of(250, "", "mx.example")
             case Mail(reverse_path=address):
                 name, reply = f"MAIL {address or ''}", Reply.of(250, "2.1.0", "OK")
             case Rcpt(recipient=recipient):
                 name, reply = f"RCPT {recipient.address}", Reply.of(250, "2.1.5", "OK")
-            case Data():
-                name, reply = "DATA", Reply.of(354, "", "Go ahead")
             case ContentEnd(size=size):
                 name, reply = "END", Reply.of(250, "2.0.0", f"{size} octets queued")
-            case Reset():
-                name = "RSET"
             case Verify(command=command):
                 name, reply = command, Reply.of(252, "2.0.0", "Send some mail")
-            case Quit():
-                name, reply = "QUIT", Reply.of(221, "2.0.0", "Bye")
-            case StartTls():
-                name, reply = "STARTTLS", Reply.of(220, "2.0.0", "Go ahead")
             case Auth() | AuthResponse():
                 name, reply = "AUTH", self._check_password(question)
         verb = name.partition(" ")[0]

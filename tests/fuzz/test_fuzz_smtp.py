@@ -10,7 +10,7 @@ from postroom.protocol.errors import RemoteProtocolError
 from postroom.protocol.smtp.client import SmtpClient
 from postroom.protocol.smtp.commands import SayData, SayHello, SayMail, SayRcpt
 from postroom.protocol.smtp.events import ClientEvent, Content, ContentDropped, ServerEvent, Signal
-from postroom.protocol.smtp.server import ServerOptions
+from postroom.protocol.smtp.options import ServerOptions
 
 _FRAGMENTS = [
     b"EHLO a\r\n",

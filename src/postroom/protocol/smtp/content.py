@@ -22,11 +22,13 @@ class ContentCheck:
     """What every piece of incoming content passes: size, newlines, length of lines.
 
     Sizes are in octets, ``max_line`` without CRLF. The outcome does not depend on how the content was cut into pieces.
+    ``binary`` content (RFC 3030 §3) has no lines: of it only the size counts.
     """
 
     __slots__ = (
         "_bare_cr",
         "_bare_lf",
+        "_binary",
         "_line",
         "_long_line",
         "_max_line",
@@ -36,8 +38,9 @@ class ContentCheck:
         "size",
     )
 
-    def __init__(self, max_size: int, max_line: int, *, normalise: bool) -> None:
+    def __init__(self, max_size: int, max_line: int, *, normalise: bool, binary: bool = False) -> None:
         self._max_size = max_size
+        self._binary = binary
         self._max_line = max_line
         self._normalise = normalise
         self._line = 0  # octets of the line that the last piece left open
@@ -70,6 +73,9 @@ class ContentCheck:
 
     def check(self, piece: bytes) -> bytes:
         """The piece as it is passed on. It must not end in the middle of a CRLF, unless the content ends there."""
+        if self._binary:
+            self.size += len(piece)
+            return piece
         if not is_strict(piece):
             if self._normalise:
                 piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")

@@ -3,7 +3,7 @@
 from enum import Enum
 
 from postroom.mail.address import Address
-from postroom.mail.envelope import Body, Recipient, Ret
+from postroom.mail.envelope import Body, DeliverBy, Recipient, Ret
 from postroom.mail.reply import Reply
 from postroom.mail.value import value
 from postroom.protocol.smtp.commands import Command
@@ -71,8 +71,27 @@ class AuthResponse:
 
 
 @value(frozen=True, slots=True)
+class XClient:
+    """XCLIENT: a proxy says for whom it speaks. The reply is a greeting, and EHLO is due again.
+
+    ``address``, ``helo`` and ``login`` are None where nothing was said, ``""`` for ``[UNAVAILABLE]``; ``port`` and
+    ``esmtp`` are None for both. What the attributes NAME, DESTADDR and DESTPORT say is not needed.
+    """
+
+    address: str | None = None
+    port: int | None = None
+    esmtp: bool | None = None
+    helo: str | None = None
+    login: str | None = None
+
+
+@value(frozen=True, slots=True)
 class Mail:
-    """MAIL FROM. ``size`` is the declared SIZE in octets or None; ``auth`` the decoded AUTH= mailbox or ``""``."""
+    """MAIL FROM. ``size`` is the declared SIZE in octets or None; ``auth`` the decoded AUTH= mailbox or ``""``.
+
+    ``hold_for`` is HOLDFOR in seconds, ``hold_until`` HOLDUNTIL in seconds since the Unix epoch; one of them at most
+    (RFC 4865 §4.1). ``priority`` is MT-PRIORITY as given, which the shell may lower (RFC 6710 §4.1).
+    """
 
     reverse_path: Address | None
     body: Body = Body.SEVEN_BIT
@@ -81,6 +100,11 @@ class Mail:
     ret: Ret | None = None
     envid: str = ""
     auth: str = ""
+    deliver_by: DeliverBy | None = None
+    hold_for: int | None = None
+    hold_until: float | None = None
+    priority: int = 0
+    require_tls: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -170,6 +194,7 @@ ServerEvent = (
     | StartTls
     | Auth
     | AuthResponse
+    | XClient
     | Mail
     | Rcpt
     | Data

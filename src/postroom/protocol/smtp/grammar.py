@@ -3,6 +3,7 @@
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
+from datetime import UTC, datetime
 
 from postroom.mail.address import Address
 from postroom.mail.domain import MAX_DOMAIN, normalise_domain
@@ -18,6 +19,7 @@ _HELLO = re.compile(r"[!#-'*+\-./0-:=?A-Z\[\]^_`a-z{|}~]+")  # printable, withou
 _KEYWORD = re.compile(r"[A-Z0-9][A-Z0-9-]*")
 _MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 §3.1
 _CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?[Zz]", re.ASCII)  # RFC 3339 §5.6, in UTC
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 §4
 _XTEXT_PAIR = re.compile(r"\+([0-9A-F]{2})")
 _NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
@@ -171,3 +173,16 @@ def read_unitext(text: str) -> str:
 def write_unitext(text: str) -> str:
     r"""The text as an address of type ``utf-8`` in ASCII: all else becomes ``\x{...}`` (RFC 6533 §3)."""
     return _NOT_QCHAR.sub(lambda character: rf"\x{{{ord(character[0]):02X}}}", text)
+
+
+def read_date(text: str) -> float:
+    """The seconds since the Unix epoch of an RFC 3339 date in UTC. ValueError if it is none (RFC 4865 §3)."""
+    if not _DATE.fullmatch(text):
+        raise ValueError("it is not a date such as 2030-12-31T23:59:59Z")
+    whole, _, fraction = text[:-1].partition(".")
+    return datetime.fromisoformat(whole.upper()).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")
+
+
+def write_date(at: float) -> str:
+    """Seconds since the Unix epoch as RFC 3339 §5.6 writes them, in UTC."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from postroom.mail.reply import Reply
 from postroom.mail.value import value
 from postroom.protocol.smtp import replies
 from postroom.protocol.smtp.events import (
@@ -18,9 +17,11 @@ from postroom.protocol.smtp.events import (
 )
 from postroom.protocol.smtp.extensions import read_mail, read_rcpt
 from postroom.protocol.smtp.grammar import read_auth, read_chunk, read_hello
+from postroom.protocol.smtp.manual import explain
 from postroom.protocol.smtp.replies import Refused, bad_argument
 from postroom.protocol.smtp.standing import Standing
 from postroom.protocol.smtp.states import SERVER_ORDER
+from postroom.protocol.smtp.xclient import read_xclient
 
 
 @value(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def _helo(argument: str, _: Standing) -> ServerEvent:
 def _mail(argument: str, standing: Standing) -> ServerEvent:
     if standing.options.require_auth and not standing.authenticated:
         raise Refused(replies.AUTH_FIRST)
-    return read_mail(argument, standing.offer)
+    return read_mail(argument, standing.offer, standing.latest_release)
 
 
 def _rcpt(argument: str, standing: Standing) -> ServerEvent:
@@ -85,8 +86,10 @@ def _rcpt(argument: str, standing: Standing) -> ServerEvent:
     return question
 
 
-def _data(argument: str, _: Standing) -> ServerEvent:
+def _data(argument: str, standing: Standing) -> ServerEvent:
     _no_argument("DATA", argument)
+    if standing.binary:
+        raise Refused(replies.BINARY_NEEDS_CHUNKS)
     return Data()
 
 
@@ -105,16 +108,21 @@ def _quit(argument: str, _: Standing) -> ServerEvent:
     return Quit()
 
 
-def _answer(reply: Reply, verb: str, argument: str) -> Answered:
-    return Answered(reply, reply.to_bytes(), verb, f"{verb} {argument}".rstrip()[:200])
-
-
 def _noop(argument: str, _: Standing) -> ServerEvent:
-    return _answer(replies.OK, "NOOP", argument)
+    return Answered(replies.OK, replies.OK.to_bytes(), "NOOP", f"NOOP {argument}".rstrip()[:200])
 
 
-def _help(argument: str, _: Standing) -> ServerEvent:
-    return _answer(replies.HELP, "HELP", argument)
+def _help(argument: str, standing: Standing) -> ServerEvent:
+    reply = explain(argument, lmtp=standing.options.lmtp)
+    if not reply.is_positive:
+        raise Refused(reply)
+    return Answered(reply, reply.to_bytes(), "HELP", f"HELP {argument}".rstrip()[:200])
+
+
+def _xclient(argument: str, standing: Standing) -> ServerEvent:
+    if not standing.xclient:
+        raise Refused(replies.NO_XCLIENT)
+    return read_xclient(argument)
 
 
 def _verify(verb: str, argument: str, standing: Standing) -> ServerEvent:
@@ -174,9 +182,10 @@ HANDLERS: Mapping[str, Handler] = {
     "QUIT": _quit,
     "STARTTLS": _starttls,
     "AUTH": _auth,
+    "XCLIENT": _xclient,
 }
 
 _HELLO_VERBS = frozenset({"EHLO", "HELO", "LHLO"})
 _UTF8_VERBS = frozenset({"MAIL", "RCPT", "VRFY", "EXPN"})
-_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "STARTTLS", "NOOP", "RSET", "HELP", "QUIT"})
+_BEFORE_TLS = frozenset({"EHLO", "HELO", "LHLO", "STARTTLS", "NOOP", "RSET", "HELP", "QUIT", "XCLIENT"})
 _MAY_FOLLOW_A_REFUSAL = frozenset({"RCPT", "DATA", "BDAT"})

@@ -18,14 +18,6 @@ def bad_argument(text: str) -> Refused:
 
 
 OK = Reply.of(250, "2.0.0", "OK")
-HELP = Reply(
-    214,
-    "2.0.0",
-    (
-        "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP HELP VRFY EXPN QUIT STARTTLS AUTH",
-        "RFC 5321 describes them",
-    ),
-)
 
 UNKNOWN_COMMAND = Reply.of(500, "5.5.1", "Unknown command")
 BAD_CHARACTER = Reply.of(500, "5.5.2", "A command line cannot have control characters")
@@ -58,6 +50,11 @@ BAD_BASE64 = Reply.of(501, "5.5.2", "Invalid base64")
 SENDER_NOT_ASCII = Reply.of(550, "5.6.7", "A non-ASCII reverse-path needs SMTPUTF8")  # RFC 6531 §3.5
 RECIPIENT_NOT_ASCII = Reply.of(553, "5.6.7", "A non-ASCII address needs SMTPUTF8 in MAIL")
 NO_BINARY = Reply.of(504, "5.5.4", "BODY=BINARYMIME is not offered")
+BINARY_NEEDS_CHUNKS = Reply.of(503, "5.5.1", "BODY=BINARYMIME needs BDAT instead of DATA")  # RFC 3030 §3
+REQUIRETLS_NEEDS_TLS = Reply.of(530, "5.7.10", "REQUIRETLS needs TLS: send STARTTLS first")  # RFC 8689 §2
+TOO_SOON = Reply.of(555, "5.5.4", "BY asks for less time than EHLO announced")  # RFC 2852 §2
+NO_XCLIENT = Reply.of(550, "5.7.0", "XCLIENT is not for you")
+NO_TOPIC = Reply.of(504, "5.5.4", "There is no help on that: HELP lists the commands")
 TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Too many recipients: send the rest in another transaction")
 TOO_BIG = Reply.of(552, "5.3.4", "The message is bigger than the size announced by EHLO")
 

@@ -1,13 +1,12 @@
 """The SMTP server engine: bytes in, questions out, one at a time (RFC 5321)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from postroom.mail.reply import Reply
-from postroom.mail.value import value
 from postroom.protocol.errors import LocalProtocolError
-from postroom.protocol.lines import BadLine, LineFault, LineReader, visible
+from postroom.protocol.lines import BadLine, LineFault, LineReader
 from postroom.protocol.smtp import replies
 from postroom.protocol.smtp.content import ChunkReader, ContentCheck, DataReader, end_of_patience
 from postroom.protocol.smtp.events import (
@@ -25,8 +24,10 @@ from postroom.protocol.smtp.events import (
     Hello,
     ServerEvent,
     Signal,
+    XClient,
 )
 from postroom.protocol.smtp.grammar import read_base64, read_text
+from postroom.protocol.smtp.options import ServerOptions
 from postroom.protocol.smtp.questions import HANDLERS, Chunk, read_question
 from postroom.protocol.smtp.replies import Refused
 from postroom.protocol.smtp.standing import Standing
@@ -34,33 +35,6 @@ from postroom.protocol.smtp.states import CHUNK_MOVES, SERVER_MOVES, TRANSACTION
 
 _COMMAND_LINE = 2048  # octets: RFC 5321 §4.5.3.1.4 asks for 512, its extensions for some hundreds more
 _AUTH_LINE = 12288  # octets, RFC 4954 §4
-_SHOWN = 200  # characters of a line that a log is given
-
-
-@value(frozen=True, slots=True)
-class ServerOptions:
-    """What this side announces and enforces. Sizes in octets, content lines without CRLF."""
-
-    hostname: str
-    max_size: int = 50 * 1024 * 1024
-    max_recipients: int = 1000
-    max_line: int = 8192
-    starttls: bool = True
-    auth_mechanisms: tuple[str, ...] = ()
-    """Announced and accepted; only once TLS is up unless ``auth_without_tls``."""
-    auth_without_tls: bool = False
-    require_tls: bool = False
-    """Before TLS only EHLO, HELO, STARTTLS, NOOP, RSET, HELP and QUIT: others get 530 5.7.0 (RFC 3207 §4)."""
-    require_auth: bool = False
-    """MAIL before AUTH gets 530 5.7.0 (RFC 6409 §4.3)."""
-    smtputf8: bool = True
-    normalise_newlines: bool = False
-    """Bare CR and LF in content become CRLF instead of being refused. They never end the content."""
-    lmtp: bool = False
-    max_errors: int = 20
-    """Commands refused by the engine, after which it answers 421 4.7.0 and is over."""
-    extra: tuple[str, ...] = field(default=())
-    """Further EHLO lines."""
 
 
 @dataclass(slots=True)
@@ -74,7 +48,10 @@ class _Skip:
 
 
 class SmtpServer:
-    """One session, server side. ``tls`` is true from the start for implicit TLS (RFC 8314 §3.3)."""
+    """One session, server side.
+
+    ``tls`` is true from the start for implicit TLS (RFC 8314 §3.3); ``xclient`` says that this client may use XCLIENT.
+    """
 
     __slots__ = (
         "_chunk",
@@ -90,9 +67,9 @@ class SmtpServer:
         "_tell_closed",
     )
 
-    def __init__(self, options: ServerOptions, *, tls: bool = False) -> None:
+    def __init__(self, options: ServerOptions, *, tls: bool = False, xclient: bool = False) -> None:
         self._options = options
-        self._standing = Standing(options, tls=tls)
+        self._standing = Standing(options, tls=tls, xclient=xclient)
         self._lines = LineReader()
         self._eof = False
         self._question: ServerEvent | None = None
@@ -248,7 +225,7 @@ class SmtpServer:
             event = read_question(verb, argument.lstrip(" "), text, self._standing)
         except Refused as refused:
             verb = verb if verb in HANDLERS else ""
-            return self._refuse(refused, verb, self._show(line, verb))
+            return self._refuse(refused, verb, self._standing.shown(line, verb))
         self._standing.auth_refused = False
         if isinstance(event, Chunk):
             return self._open_chunk(event)
@@ -257,22 +234,11 @@ class SmtpServer:
         return event
 
     def _bad_line(self, bad: BadLine) -> ServerEvent:
-        shown = self._show(bad.head, "")
+        shown = self._standing.shown(bad.head, "")
         if bad.fault is LineFault.ENDLESS:
             return self._give_up(replies.LINE_TOO_LONG, "", shown)
         reply = replies.BARE_LF_LINE if bad.fault is LineFault.BARE_LF else replies.LINE_TOO_LONG
         return self._refuse(Refused(reply), "", shown)
-
-    def _show(self, line: bytes, verb: str) -> str:
-        """What a log may see of a refused line. Nothing, where a password may stand in it."""
-        standing = self._standing
-        if line.lstrip()[:4].upper() == b"AUTH":
-            standing.auth_refused = True
-            mechanism = line[4:64].decode("latin-1").strip().partition(" ")[0].upper()
-            return f"AUTH {mechanism}" if mechanism in self._options.auth_mechanisms else "AUTH"
-        if standing.auth_refused and not verb:
-            return ""
-        return visible(line[: 4 * _SHOWN].decode("utf-8", "backslashreplace"))[:_SHOWN]
 
     def _read_auth_response(self) -> ServerEvent | Signal:
         line = self._lines.next_line(_AUTH_LINE)
@@ -340,7 +306,12 @@ class SmtpServer:
 
     def _new_check(self) -> ContentCheck:
         options = self._options
-        return ContentCheck(options.max_size, options.max_line, normalise=options.normalise_newlines)
+        return ContentCheck(
+            options.max_size,
+            options.max_line,
+            normalise=options.normalise_newlines,
+            binary=self._standing.binary,
+        )
 
     # Chunks (RFC 3030 §2): their octets follow the command, so that even a refusal must first consume them.
 
@@ -376,8 +347,13 @@ class SmtpServer:
         if not reply.is_positive:
             return reply.to_bytes()
         # RFC 2034 §4: no enhanced status here; RFC 5321 §4.1.1.1: the extensions follow.
-        extensions = self._standing.offer.ehlo_lines() if question.esmtp else ()
+        extensions = self._standing.extensions() if question.esmtp else ()
         return Reply(reply.code, "", (*reply.lines, *extensions)).to_bytes()
+
+    def _answer_introduction(self, _: XClient, reply: Reply) -> bytes:
+        """A greeting: the session begins anew. A refusal is one of the session, as that of a greeting."""
+        self._standing.begin_anew()
+        return reply.to_bytes()
 
     def _answer_data(self, _: Data, reply: Reply) -> bytes:
         chunk, self._chunk = self._chunk, None
@@ -425,6 +401,7 @@ _READERS: Mapping[ServerState, Callable[[SmtpServer], ServerEvent | Signal]] = {
 
 _ANSWERERS: Mapping[type[ServerEvent], Callable[[SmtpServer, Any, Reply], bytes]] = {
     Hello: SmtpServer._answer_hello,
+    XClient: SmtpServer._answer_introduction,
     Data: SmtpServer._answer_data,
     ContentEnd: SmtpServer._answer_end,
 }

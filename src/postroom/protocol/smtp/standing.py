@@ -1,14 +1,14 @@
 """Where a server session stands: all that the meaning of a command depends on, and how answers change it."""
 
-from typing import TYPE_CHECKING
-
+from postroom.mail.envelope import Body
 from postroom.mail.reply import Reply
+from postroom.protocol.lines import visible
 from postroom.protocol.smtp.events import Auth, AuthResponse, Hello, Mail, Rcpt, Reset, ServerEvent
-from postroom.protocol.smtp.extensions import Offer
+from postroom.protocol.smtp.grammar import write_date
+from postroom.protocol.smtp.options import Offer, ServerOptions
 from postroom.protocol.smtp.states import ServerState
 
-if TYPE_CHECKING:
-    from postroom.protocol.smtp.server import ServerOptions
+_SHOWN = 200  # characters of a line that a log is given
 
 
 class Standing:
@@ -17,19 +17,24 @@ class Standing:
     __slots__ = (
         "auth_refused",
         "authenticated",
+        "binary",
         "excused",
         "greeted",
+        "latest_release",
         "offer",
         "options",
         "recipients",
         "smtputf8",
         "state",
         "tls",
+        "xclient",
     )
 
-    def __init__(self, options: "ServerOptions", *, tls: bool) -> None:
+    def __init__(self, options: ServerOptions, *, tls: bool, xclient: bool = False) -> None:
         self.options = options
         self.tls = tls
+        self.xclient = xclient
+        """The client may use XCLIENT."""
         self.state = ServerState.GREETING
         self.greeted = False
         """EHLO, HELO or LHLO was accepted."""
@@ -38,15 +43,23 @@ class Standing:
         """AUTH failed last: what follows may be secrets that were pipelined behind it."""
         self.smtputf8 = False
         """The transaction was opened with SMTPUTF8."""
+        self.binary = False
+        """The transaction was opened with BODY=BINARYMIME."""
         self.recipients = 0
         """Recipients accepted in the transaction."""
         self.excused = False
         """A command of the transaction was refused, so that pipelined ones cannot help being out of order."""
-        self.offer = self._offer_now()
+        self.latest_release = 0.0
+        """Until when EHLO said that messages are held (RFC 4865 §4.2), in seconds since the Unix epoch."""
+        self.offer = options.offer(tls=tls, authenticated=False, xclient=xclient)
 
     def tls_is_up(self) -> None:
         """Nothing that was known without TLS counts any longer (RFC 3207 §4.2)."""
         self.tls = True
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Nothing that the client said counts any longer: it is another one now (XCLIENT), or TLS came up."""
         self.greeted = self.authenticated = self.auth_refused = self.excused = False
         self.offer = self._offer_now()
 
@@ -58,7 +71,7 @@ class Standing:
     def forget_transaction(self) -> None:
         """RSET, EHLO, the end of content."""
         self.recipients = 0
-        self.smtputf8 = False
+        self.smtputf8 = self.binary = False
 
     def note(self, question: ServerEvent, reply: Reply) -> None:
         """What the answer to a question means for later commands."""
@@ -67,8 +80,9 @@ class Standing:
             case Rcpt():
                 self.recipients += accepted
                 self.excused |= not accepted
-            case Mail(smtputf8=smtputf8):
+            case Mail(smtputf8=smtputf8, body=body):
                 self.smtputf8 = smtputf8
+                self.binary = body is Body.BINARY
                 self.excused = not accepted
             case Hello():
                 self.greeted |= accepted
@@ -80,14 +94,23 @@ class Standing:
             case _:
                 pass
 
+    def extensions(self) -> tuple[str, ...]:
+        """The lines of the EHLO reply behind the first. What they say about time holds until the next EHLO."""
+        offer = self.offer
+        if not offer.max_hold or offer.now is None:
+            return offer.lines
+        self.latest_release = float(int(offer.now()) + offer.max_hold)
+        return (*offer.lines, f"FUTURERELEASE {offer.max_hold} {write_date(self.latest_release)}")  # RFC 4865 §3
+
+    def shown(self, line: bytes, verb: str) -> str:
+        """What a log may see of a refused line. Nothing, where a password may stand in it."""
+        if line.lstrip()[:4].upper() == b"AUTH":
+            self.auth_refused = True
+            mechanism = line[4:64].decode("latin-1").strip().partition(" ")[0].upper()
+            return f"AUTH {mechanism}" if mechanism in self.options.auth_mechanisms else "AUTH"
+        if self.auth_refused and not verb:
+            return ""
+        return visible(line[: 4 * _SHOWN].decode("utf-8", "backslashreplace"))[:_SHOWN]
+
     def _offer_now(self) -> Offer:
-        options = self.options
-        may_auth = (self.tls or options.auth_without_tls) and not self.authenticated
-        return Offer(
-            max_size=options.max_size,
-            smtputf8=options.smtputf8,
-            starttls=options.starttls and not self.tls,
-            auth_mechanisms=options.auth_mechanisms if may_auth else (),
-            auth_parameter=bool(options.auth_mechanisms),
-            extra=options.extra,
-        )
+        return self.options.offer(tls=self.tls, authenticated=self.authenticated, xclient=self.xclient)

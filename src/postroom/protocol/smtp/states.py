@@ -64,6 +64,7 @@ SERVER_ORDER: Mapping[str, Mapping[ServerState, Reply]] = {
     "EXPN": _ANY_TIME,
     "QUIT": {},
     "STARTTLS": _NO_TRANSACTION,
+    "XCLIENT": _NO_TRANSACTION,
     "AUTH": _NO_TRANSACTION | {_S.FRESH: replies.HELLO_FIRST},  # RFC 4954 §4
     "MAIL": {
         _S.REFUSED: replies.ONLY_QUIT,
@@ -101,6 +102,9 @@ SERVER_MOVES: Mapping[tuple[type[ask.ServerEvent], int], ServerState] = {
     (ask.Connected, 5): _S.REFUSED,
     (ask.Hello, 2): _S.READY,
     (ask.StartTls, 2): _S.HANDSHAKE,
+    (ask.XClient, 2): _S.FRESH,
+    (ask.XClient, 4): _S.OVER,
+    (ask.XClient, 5): _S.REFUSED,
     (ask.Auth, 3): _S.AUTH,
     (ask.AuthResponse, 2): _S.READY,
     (ask.AuthResponse, 3): _S.AUTH,
