@@ -68,7 +68,8 @@ lines = st.lists(
     | st.sampled_from([b"", b".", b"From here", b"x" * 75 + b" ", b"x" * 74 + b"=\t", b"--", b"a " * 400, b"-- "]),
     max_size=8,
 ).map(lambda found: b"".join(line + b"\r\n" for line in found))
-TYPES = ["text/plain; charset=utf-8", "TEXT/html", "image/png; name=\"a;b.png\"", "application/x (a \"comment)"]
+lines = lines | st.integers(60, 80).map(lambda n: b"\xfc" + b"y" * n + b"---b1\r\n")
+TYPES = ["text/plain; charset=utf-8", "TEXT/html", 'image/png; name="a;b.png"', 'application/x (a "comment)']
 
 
 @st.composite
@@ -154,3 +155,230 @@ def test_binary_into_lines(content: bytes, size: int, target: Body) -> None:
     if not content.endswith(b"\r\n"):
         converted += b"\r\n"  # as the writer of content adds it, behind the last boundary
     assert fits(converted, target)
+
+
+# What must change, and how.
+
+MIME = b"MIME-Version: 1.0\r\n"
+
+
+def test_text_becomes_quoted_printable_and_the_rest_base64() -> None:
+    # RFC 6152 §3: a message that is valid 7-bit MIME, and nothing lost.
+    body = UMLAUTS + b" = more\r\n"
+    text = MIME + b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body
+    assert convert(text) == (
+        MIME + b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+        b"gr=C3=BC=C3=9Fe =3D more\r\n"
+    )
+    image = MIME + b"Content-Type: image/png\r\n\r\n\x89PNG\r\n"
+    assert convert(image) == (
+        MIME + b"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0K\r\n"
+    )
+
+
+def test_text_without_a_label_is_labelled() -> None:
+    # RFC 1428 §3: nobody knows the character set.
+    for content in (b"Subject: x\r\n\r\n" + UMLAUTS + b"\r\n", b"\r\n" + UMLAUTS + b"\r\n"):
+        converted = email.message_from_bytes(convert(content))
+        assert converted["MIME-Version"] == "1.0"
+        assert converted["Content-Type"] == "text/plain; charset=unknown-8bit"
+        assert converted.get_payload(decode=True) == UMLAUTS + b"\r\n"
+
+
+def test_a_type_without_a_version_gets_one() -> None:
+    # RFC 2045 §4: without it readers need not look at the encoding.
+    text = b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + UMLAUTS + b"\r\n"
+    assert email.message_from_bytes(convert(text))["MIME-Version"] == "1.0"
+    mixed = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + UMLAUTS + b"\r\n--b--\r\n"
+    assert convert(mixed).startswith(MIME)
+
+
+def test_a_message_without_eight_bits_stays_as_it_is() -> None:
+    content = MIME + b"Content-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n\r\nplain\r\n"
+    assert survey(content) == ()
+    signed = (
+        MIME + b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\nx\r\n"
+        b"--b--\r\n"
+    )
+    assert survey(signed) == ()
+    assert survey(b"") == ()
+    assert survey(b"Subject: only a header") == survey(b"Subject: only a header\r\n") == ()
+
+
+def test_binary_labels_are_lowered_even_where_nothing_is_encoded() -> None:
+    # RFC 3030 §3: without BODY=BINARYMIME a part that says "binary" is malformed.
+    content = (
+        MIME + b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+        b"--b\r\nContent-Transfer-Encoding: binary\r\n\r\n" + UMLAUTS + b"\r\n"
+        b"--b\r\nContent-Transfer-Encoding: binary\r\n\r\nplain\r\n--b--\r\n"
+    )
+    eight = convert(content, Body.EIGHT_BIT)
+    assert eight == content.replace(b"binary", b"8bit", 2).replace(b"binary", b"7bit")
+    seven = convert(content)
+    assert seven.count(b"7bit") == 2
+    assert seven.count(b"quoted-printable") == 1
+
+
+def test_binary_text_with_odd_line_ends_becomes_base64() -> None:
+    body = b"bare\nline\rends\0" + UMLAUTS
+    content = MIME + b"Content-Type: text/plain\r\nContent-Transfer-Encoding: binary\r\n\r\n" + body
+    converted = email.message_from_bytes(convert(content))
+    assert converted["Content-Transfer-Encoding"] == "base64"
+    assert converted.get_payload(decode=True) == body
+
+
+def test_text_that_ends_within_a_line_stays_so() -> None:
+    content = MIME + b"Content-Type: text/plain\r\nContent-Transfer-Encoding: binary\r\n\r\n" + UMLAUTS + b" "
+    converted = convert(content)
+    assert converted.endswith(b"\r\n")
+    assert email.message_from_bytes(converted).get_payload(decode=True) == UMLAUTS + b" "
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+def test_a_line_without_end_is_broken_softly(size: int) -> None:
+    # RFC 2045 §6.7 (5)
+    body = (b"--b " + UMLAUTS + b"-") * (30_000 if size > 1 else 300)
+    head = MIME + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    content = head + b"--b\r\nContent-Transfer-Encoding: binary\r\n\r\nx" + body + b"\r\n--b--\r\n"
+    converted = convert(content, size=size)
+    assert max(map(len, converted.split(b"\r\n"))) <= 76
+    same(content, converted)
+
+
+def test_a_soft_line_break_makes_no_boundary() -> None:
+    for width in range(60, 80):
+        body = b"\xfc" + b"y" * width + b"-" * 60 + b"b\r\n"
+        content = MIME + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + body + b"\r\n--b--\r\n"
+        converted = convert(content)
+        assert converted.count(b"\r\n--") == 2
+        same(content, converted)
+
+
+def test_messages_in_messages_and_digests() -> None:
+    # RFC 2046 §5.1.5: a part of a digest is a message unless it says otherwise.
+    inner = b"Subject: inner\r\n\r\n" + UMLAUTS + b"\r\n"
+    digest = MIME + b"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n" + inner + b"--b--\r\n"
+    (found,) = [part for part in email.message_from_bytes(convert(digest)).walk() if part["Subject"]]
+    assert found["Subject"] == "inner"
+    assert found["Content-Type"] == "text/plain; charset=unknown-8bit"
+    assert found.get_payload(decode=True) == UMLAUTS
+
+
+def test_a_message_in_utf8_is_encoded_as_a_whole() -> None:
+    # RFC 6532 §3.7: any encoding is permitted for message/global.
+    inner = b"Subject: " + UMLAUTS + b"\r\n\r\nbody\r\n"
+    converted = convert(MIME + b"Content-Type: message/global\r\n\r\n" + inner)
+    assert converted.isascii()
+    assert b"Content-Transfer-Encoding: base64" in converted
+
+
+# What is refused.
+
+
+def part(header: bytes, body: bytes = UMLAUTS, kind: bytes = b"mixed") -> bytes:
+    head = MIME + b"Content-Type: multipart/" + kind + b"; boundary=b\r\n\r\n--b\r\n"
+    return head + header + b"\r\n" + body + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (part(b"", kind=b"signed"), "signed"),  # RFC 1847 §2.1
+        (b"Subject: " + UMLAUTS + b"\r\n\r\n", "not in ASCII"),
+        (part(b"Content-Type: text/plain; name=" + UMLAUTS + b"\r\n", b""), "not in ASCII"),
+        (b"no field\r\n\r\n", "no field"),
+        (b" folded at first\r\n\r\n", "no field"),
+        (b"Subject: a\nb\r\n\r\n", "bare"),
+        (b"Content-Type: a/b\r\ncontent-type: a/c\r\n\r\n", "more than one"),
+        (b"Content-Type: text\r\n\r\n", "malformed"),
+        (b"Content-Type: multipart/mixed\r\n\r\n", "no boundary"),
+        (b"Content-Type: multipart/mixed; boundary\r\n\r\n", "malformed"),
+        (b'Content-Type: multipart/mixed; boundary=""\r\n\r\n', "no boundary"),
+        (b'Content-Type: multipart/mixed; boundary="a "\r\n\r\n', "malformed"),
+        (b"Content-Type: multipart/mixed; boundary=" + b"a" * 101 + b"\r\n\r\n", "malformed"),
+        (b"Content-Type: multipart/mixed; boundary=a; boundary=b\r\n\r\n", "ambiguous"),
+        (b"Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\r\n\r\n", "ambiguous"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nopen\r\n", "not closed"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--bc\r\n\r\n", "looks like a boundary"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b", "looks like a boundary"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b" + b" " * 999 + b"\r\n", "looks like a boundary"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\nx\n--b--\r\n", "bare"),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + UMLAUTS + b"\r\n--b--\r\n", "outside"),
+        (part(b"", b"x") + UMLAUTS + b"\r\n", "outside"),
+        (part(b"Content-Transfer-Encoding: base64\r\n"), "not encoded as it says"),
+        (part(b"Content-Transfer-Encoding: x-uu\r\n"), "not encoded as it says"),
+        (part(b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n"), "not encoded as it says"),
+        (part(b"Content-Type: message/partial\r\n"), "cannot be encoded"),
+        (part(b"Content-Type: multipart/mixed; boundary=b\r\n"), "same boundary"),
+        (part(b"Content-Type: multipart/mixed; boundary=c\r\n", b"--c\r\n\r\n" + UMLAUTS), "not closed"),
+        (b"X: " + b"x\r\n " * surveying.MAX_HEADER, "too long"),
+        (b"X: " + b"x\r\n " * surveying.MAX_HEADER + b"x\r\n\r\n", "too long"),
+        (b"Content-Type: message/rfc822\r\n\r\n" * 30, "too deep"),
+        (b"Content-Transfer-Encoding: binary", "within a header"),
+        (part(b"", b"\r\n--b\r\n\r\n" * surveying.MAX_PARTS), "too many"),
+        (
+            part(b"", b"".join(b"--b\r\nContent-Type: multipart/a; boundary=a\r\n\r\n--a--\r\n" for _ in range(501))),
+            "too many",
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [1 << 20, 64])
+def test_what_is_in_doubt_is_not_converted(content: bytes, why: str, size: int) -> None:
+    with pytest.raises(Unconvertible, match=why):
+        survey(content, size=size)
+
+
+def test_headers_in_utf8_may_stay_where_the_host_takes_them() -> None:
+    header = b"Subject: " + UMLAUTS + b"\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    assert b"8bit" in convert(header + UMLAUTS + b"\r\n", Body.EIGHT_BIT, ascii_header=False)
+    with pytest.raises(HeaderNotAscii):
+        survey(header, Body.EIGHT_BIT)
+
+
+def test_boundaries_of_which_one_begins_the_other() -> None:
+    inner = b"Content-Type: multipart/mixed; boundary=b-c\r\n\r\n--b-c\r\n\r\n" + UMLAUTS + b"\r\n--b-c--\r\n"
+    content = MIME + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + inner + b"--b--\r\n"
+    same(content, convert(content))
+
+
+def test_a_part_that_ends_within_its_header() -> None:
+    content = (
+        MIME + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n"
+        b"--b\r\n--b\r\n\r\n" + UMLAUTS + b"\r\n--b--"
+    )
+    for size in (1, 1 << 20):
+        converted = convert(content, size=size)
+        assert converted.isascii()
+        assert converted.count(b"\r\n--b") == 4
+
+
+@given(st.binary(max_size=3000), st.integers(1, 50))
+def test_the_tally_does_not_depend_on_the_cuts(data: bytes, size: int) -> None:
+    data = data.replace(b"7", b"x" * 700).replace(b"8", b"\r\n")
+    whole, cut = Tally(), Tally()
+    whole.add(data)
+    for at in range(0, len(data), size):
+        cut.add(data[at : at + size])
+    whole.end()
+    cut.end()
+    for name in ("eight_bit", "odd", "long_line", "size"):
+        assert getattr(whole, name) == getattr(cut, name)
+    lines = data.split(b"\r\n")
+    assert whole.odd == any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines)
+    if not whole.odd:
+        assert whole.long_line == (max(map(len, lines)) > 998)
+
+
+@given(st.binary(max_size=2000), st.integers(1, 300))
+def test_anything_at_all_is_converted_or_refused(content: bytes, size: int) -> None:
+    try:
+        edits = survey(content, size=size)
+    except Unconvertible:
+        return
+    assert splice(content, edits, size).isascii()
+
+
+def test_edits_follow_each_other() -> None:
+    edits = (Edit(0, 0, b"a"), Edit(0, 2, b"b"), Edit(2, 5, coding=Coding.BASE64), Edit(5, 5, b"z"))
+    for size in (1, 2, 5):
+        assert splice(b"01234", edits, size) == b"abMjM0\r\nz"

@@ -16,9 +16,9 @@ MAX_BOUNDARY = 100
 IDENTITIES = frozenset({"", "7bit", "8bit", "binary"})
 """Transfer encodings that stand for no encoding at all; ``""`` where the field is missing (RFC 2045 §6.1)."""
 
-_TOKEN = r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+"  # RFC 2045 §5.1, in ASCII
-_TYPE = re.compile(rf"\s*({_TOKEN})\s*/\s*({_TOKEN})\s*")
-_PARAMETER = re.compile(rf";\s*({_TOKEN})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))\s*", re.DOTALL)
+_WORD = r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+"  # RFC 2045 §5.1, in ASCII
+_TYPE = re.compile(rf"\s*({_WORD})\s*/\s*({_WORD})\s*")
+_PARAMETER = re.compile(rf";\s*({_WORD})\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))\s*", re.DOTALL)
 _NOTHING = re.compile(r"[;\s]*")  # stray semicolons at the end are common
 _OUTSIDE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|[^\"()]+|.", re.DOTALL)
 _INSIDE = re.compile(r"[^()\\]+|\\.|.", re.DOTALL)
@@ -111,9 +111,7 @@ def _without_comments(text: str) -> str:
         return text
     kept: list[str] = []
     depth = at = 0
-    while at < len(text):
-        found = (_INSIDE if depth else _OUTSIDE).match(text, at)
-        assert found is not None  # both end in a dot that matches anything
+    while (found := (_INSIDE if depth else _OUTSIDE).match(text, at)) is not None:
         at = found.end()
         piece = found[0]
         if piece == "(":

@@ -107,7 +107,10 @@ class Survey:
         self._end_region(len(self._data), closes=True)
         if not self._edits:
             return ()
-        return tuple(sorted([*self._edits, *self._labels], key=lambda edit: (edit.start, edit.end)))
+        edits = sorted([*self._edits, *self._labels], key=lambda edit: (edit.start, edit.end))
+        if edits[-1].end > self._base + len(self._data):
+            raise Unconvertible("the content ends within a header")
+        return tuple(edits)
 
     # One step: a header, or what lies between two delimiters.
 
@@ -136,11 +139,11 @@ class Survey:
         if not data.startswith(b"\r\n", start):
             raise Unconvertible("a boundary follows a bare CR or LF")
         end = data.find(b"\n", found.end(), start + _DELIMITER_LINE)
-        if end < 0:
-            if not last and len(data) < start + _DELIMITER_LINE:
-                return -1, max(at, start)
-            end = len(data) - 1
-        return start, end + 1
+        if end >= 0:
+            return start, end + 1
+        if len(data) >= start + _DELIMITER_LINE:
+            raise Unconvertible("a line looks like a boundary and is none")
+        return (start, len(data)) if last else (-1, max(at, start))
 
     def _pass_by(self, until: int) -> None:
         if until > self._at:
@@ -178,6 +181,8 @@ class Survey:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise Unconvertible("there are too many parts")
+        if header and not header.endswith(b"\r\n"):  # which only the last line of a content can lack
+            header += b"\r\n"
         fields = read_mime_fields(header, ascii_only=self._ascii_header)
         part = _Part(
             fields, self._base + self._at, self._base + header_end, self._base + body, self._frozen, self._is_message
@@ -271,9 +276,8 @@ class Survey:
             self._label(part, b"8bit" if self._rank else b"7bit", worth_it=rank == _RANK["binary"])
 
     def _label(self, part: _Part, encoding: bytes, *, worth_it: bool) -> None:
-        at = part.fields.encoding_at
-        assert at is not None  # a label that is too high is there
-        edit = Edit(part.header + at[0], part.header + at[1], _label(encoding))
+        at, end = part.fields.encoding_at or (0, 0)  # a label that is too high is there
+        edit = Edit(part.header + at, part.header + end, _label(encoding))
         (self._edits if worth_it else self._labels).append(edit)
 
     def _encode(self, part: _Part, tally: Tally, *, closes: bool) -> None:

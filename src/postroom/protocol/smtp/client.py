@@ -3,6 +3,7 @@
 import re
 from collections import deque
 
+from postroom.mail.envelope import Body
 from postroom.mail.reply import Reply
 from postroom.protocol.errors import LocalProtocolError, RemoteProtocolError
 from postroom.protocol.lines import BadLine, LineReader, visible
@@ -12,6 +13,7 @@ from postroom.protocol.smtp.commands import (
     SayAuth,
     SayAuthCancel,
     SayAuthResponse,
+    SayChunk,
     SayData,
     SayHello,
     SayMail,
@@ -21,7 +23,7 @@ from postroom.protocol.smtp.commands import (
 )
 from postroom.protocol.smtp.content import ContentWriter
 from postroom.protocol.smtp.events import NEED_DATA, PAUSED, ClientEvent, Closed, Replied, Signal
-from postroom.protocol.smtp.states import CLIENT_MOVES, CLIENT_ORDER, LAST_IN_GROUP, ClientState
+from postroom.protocol.smtp.states import CHUNK_ORDER, CLIENT_MOVES, CLIENT_ORDER, LAST_IN_GROUP, ClientState
 from postroom.protocol.smtp.writing import read_capabilities, write_command
 
 _REPLY_LINE = 2048  # octets: RFC 5321 §4.5.3.1.5 says 512, servers have been seen to say more
@@ -36,6 +38,7 @@ class SmtpClient:
     __slots__ = (
         "_accepted",
         "_before",
+        "_binary",
         "_capabilities",
         "_eof",
         "_error",
@@ -64,6 +67,7 @@ class SmtpClient:
         self._rcpts = 0
         self._accepted: list[int] = []
         self._mail_refused = False
+        self._binary = False
         self._writer = ContentWriter()
 
     def send(self, command: Command) -> bytes:
@@ -71,23 +75,19 @@ class SmtpClient:
         server did not announce PIPELINING, or after a command that must be last in a group (RFC 2920 §3.1).
         """
         kind = type(command)
-        if self._state not in CLIENT_ORDER[kind]:
-            raise LocalProtocolError(f"{kind.__name__} is out of order: the state is {self._state.name}")
-        if self._outstanding:
-            last = type(self._outstanding[-1][0])
-            if not self.can_pipeline:
-                raise LocalProtocolError(f"{kind.__name__} must wait: the server did not announce PIPELINING")
-            if last in LAST_IN_GROUP:
-                raise LocalProtocolError(f"{kind.__name__} must wait for the reply to {last.__name__}")
+        self._check_order(kind, CLIENT_ORDER[kind])
         data = write_command(command, self._capabilities, lmtp=self._lmtp)
         ordinal = None
         match command:
             case SayMail():
                 self._rcpts = 0
                 self._accepted.clear()
+                self._binary = command.body is Body.BINARY
             case SayRcpt():
                 ordinal = self._rcpts
                 self._rcpts += 1
+            case SayData() if self._binary:
+                raise LocalProtocolError("binary content goes by chunks alone")  # RFC 3030 §3
             case SayReset() if self._state is not ClientState.FRESH:
                 self._state = ClientState.READY
             case _:
@@ -107,12 +107,45 @@ class SmtpClient:
         """The end of content: CRLF where the content lacks it, and the final dot."""
         self._in_content()
         data = self._writer.end()
+        self._expect_end()
+        return data
+
+    def chunk(self, data: bytes, *, last: bool) -> bytes:
+        """BDAT and its octets as they are (RFC 3030 §2): their number ends them, so that nothing can be smuggled out.
+
+        All replies to RCPT must be in. LocalProtocolError if it is out of order: also if the server did not announce
+        CHUNKING, if nobody was accepted, or after a chunk that was refused.
+        """
+        self._check_order(SayChunk, CHUNK_ORDER)
+        if "CHUNKING" not in self._capabilities:
+            raise LocalProtocolError("the server did not announce CHUNKING")
+        if not self._accepted or any(isinstance(command, SayMail | SayRcpt) for command, _ in self._outstanding):
+            raise LocalProtocolError("a chunk needs a recipient that was accepted")
+        if last:
+            self._expect_end()
+        else:
+            self._outstanding.append((SayChunk(), None))
+            self._state = ClientState.CHUNKS
+        return b"BDAT %d%b\r\n%b" % (len(data), b" LAST" if last else b"", data)
+
+    def _check_order(self, kind: type[Command], states: frozenset[ClientState]) -> None:
+        """LocalProtocolError if the command must not be sent now."""
+        if self._state not in states:
+            raise LocalProtocolError(f"{kind.__name__} is out of order: the state is {self._state.name}")
+        if self._outstanding:
+            last = type(self._outstanding[-1][0])
+            if not self.can_pipeline:
+                raise LocalProtocolError(f"{kind.__name__} must wait: the server did not announce PIPELINING")
+            if last in LAST_IN_GROUP:
+                raise LocalProtocolError(f"{kind.__name__} must wait for the reply to {last.__name__}")
+
+    def _expect_end(self) -> None:
+        """The content is complete: what replies will come."""
         self._state = ClientState.READY
-        if self._lmtp:  # RFC 2033 §4.2
+        if self._lmtp:  # RFC 2033 §4.2, §4.3
             self._outstanding.extend([(EndOfContent(), ordinal) for ordinal in self._accepted])
         else:
             self._outstanding.append((EndOfContent(), None))
-        return data
 
     def receive_data(self, data: bytes) -> None:
         """Take what came; ``b""`` means that the server closed. Raises nothing: errors come from ``next_event``."""
@@ -230,6 +263,8 @@ class SmtpClient:
                 self._writer = ContentWriter()
             case SayData() if self._state is ClientState.DATA:
                 self._state = ClientState.RECIPIENTS
+            case SayChunk() if not good and self._state is ClientState.CHUNKS:
+                self._state = ClientState.CHUNK_REFUSED
             case _:
                 pass
         if not self._outstanding and self._state in (ClientState.SENDER, ClientState.RECIPIENTS):

@@ -1,7 +1,7 @@
 """The commands that the client engine sends (RFC 5321 §4.1.1); the server's parser reads the same words."""
 
 from postroom.mail.address import Address
-from postroom.mail.envelope import Body, Recipient, Ret
+from postroom.mail.envelope import Body, DeliverBy, Recipient, Ret
 from postroom.mail.value import value
 
 
@@ -40,7 +40,11 @@ class SayAuthCancel:
 
 @value(frozen=True, slots=True)
 class SayMail:
-    """MAIL FROM. Parameters whose extension the server did not announce are left out by the engine."""
+    """MAIL FROM. Parameters whose extension the server did not announce are left out by the engine.
+
+    All but BODY=BINARYMIME, which binary content cannot do without (RFC 3030 §3): whoever has such content looks
+    before. ``deliver_by`` has the seconds that are left (RFC 2852 §4.1.4), ``priority`` is -9 to 9 (RFC 6710 §4.2).
+    """
 
     reverse_path: Address | None
     size: int | None = None
@@ -48,6 +52,9 @@ class SayMail:
     smtputf8: bool = False
     ret: Ret | None = None
     envid: str = ""
+    deliver_by: DeliverBy | None = None
+    priority: int = 0
+    require_tls: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -63,8 +70,15 @@ class SayData:
 
 
 @value(frozen=True, slots=True)
+class SayChunk:
+    """BDAT: not sent with ``send`` but by ``chunk``; here so that its reply has a name (RFC 3030 §2)."""
+
+
+@value(frozen=True, slots=True)
 class EndOfContent:
-    """The final dot: not sent with ``send`` but by ``end_content``; here so that its reply has a name."""
+    """The final dot, or the last chunk: not sent with ``send`` but by ``end_content`` or ``chunk``; here so that its
+    reply has a name.
+    """
 
 
 @value(frozen=True, slots=True)
@@ -91,6 +105,7 @@ Command = (
     | SayMail
     | SayRcpt
     | SayData
+    | SayChunk
     | EndOfContent
     | SayReset
     | SayNoop

@@ -153,18 +153,23 @@ class ClientState(IntEnum):
     """DATA was sent."""
     CONTENT = 7
     """The server said 354."""
-    AUTH = 8
+    CHUNKS = 8
+    """A chunk was sent that is not the last."""
+    CHUNK_REFUSED = 9
+    """The server refused a chunk: RSET is due (RFC 3030 §2)."""
+    AUTH = 10
     """The server sent a challenge."""
-    HANDSHAKE = 9
+    HANDSHAKE = 11
     """TLS is coming up."""
-    OVER = 10
+    OVER = 12
 
 
 _C = ClientState
 _TALKING = frozenset({_C.FRESH, _C.READY, _C.SENDER, _C.RECIPIENTS})
+_CHUNKING = frozenset({_C.CHUNKS, _C.CHUNK_REFUSED})
 
 CLIENT_ORDER: Mapping[type[say.Command], frozenset[ClientState]] = {
-    # The states in which a command may be sent. EndOfContent is not sent but written by end_content.
+    # The states in which a command may be sent. SayChunk and EndOfContent are not sent, but written with the content.
     say.SayHello: _TALKING,
     say.SayStartTls: frozenset({_C.READY}),
     say.SayAuth: frozenset({_C.READY}),
@@ -173,11 +178,15 @@ CLIENT_ORDER: Mapping[type[say.Command], frozenset[ClientState]] = {
     say.SayMail: frozenset({_C.READY}),
     say.SayRcpt: frozenset({_C.SENDER, _C.RECIPIENTS}),
     say.SayData: frozenset({_C.RECIPIENTS}),
+    say.SayChunk: frozenset(),
     say.EndOfContent: frozenset(),
-    say.SayReset: _TALKING,
-    say.SayNoop: _TALKING,
-    say.SayQuit: _TALKING | {_C.CLOSING},
+    say.SayReset: _TALKING | _CHUNKING,
+    say.SayNoop: _TALKING | _CHUNKING,
+    say.SayQuit: _TALKING | _CHUNKING | {_C.CLOSING},
 }
+
+CHUNK_ORDER = frozenset({_C.RECIPIENTS, _C.CHUNKS})
+"""The states in which a chunk may be sent (RFC 3030 §2)."""
 
 CLIENT_MOVES: Mapping[type[say.Command], ClientState] = {
     # Where sending a command leads before its reply has come: what may be pipelined behind it (RFC 2920 §3.1).

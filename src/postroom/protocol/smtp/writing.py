@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from postroom.mail.address import Address
-from postroom.mail.envelope import Body, Notify, Recipient
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Notify, Recipient
 from postroom.mail.reply import Reply
 from postroom.protocol.errors import LocalProtocolError
 from postroom.protocol.smtp.commands import (
@@ -14,6 +14,7 @@ from postroom.protocol.smtp.commands import (
     SayAuth,
     SayAuthCancel,
     SayAuthResponse,
+    SayChunk,
     SayData,
     SayHello,
     SayMail,
@@ -56,6 +57,11 @@ def read_capabilities(reply: Reply) -> dict[str, str]:
     return capabilities
 
 
+def can_take_binary(capabilities: Mapping[str, str]) -> bool:
+    """Whether BODY=BINARYMIME may be used: only together with CHUNKING (RFC 3030 §3)."""
+    return "BINARYMIME" in capabilities and "CHUNKING" in capabilities
+
+
 def _write(command: Command, capabilities: Mapping[str, str], *, lmtp: bool) -> str:
     match command:
         case SayMail():
@@ -68,7 +74,7 @@ def _write(command: Command, capabilities: Mapping[str, str], *, lmtp: bool) -> 
             return f"EHLO {domain}" if esmtp else f"HELO {domain}"
         case SayAuth() | SayAuthResponse() | SayAuthCancel():
             return _write_auth(command)
-        case SayStartTls() | SayData() | SayReset() | SayNoop() | SayQuit() | EndOfContent():
+        case SayStartTls() | SayData() | SayReset() | SayNoop() | SayQuit() | EndOfContent() | SayChunk():
             return _WORDS[type(command)]
         case _:
             assert_never(command)
@@ -81,6 +87,7 @@ _WORDS: Mapping[type[Command], str] = {
     SayNoop: "NOOP",
     SayQuit: "QUIT",
     EndOfContent: ".",
+    SayChunk: "BDAT",
 }
 
 
@@ -107,8 +114,8 @@ def _write_mail(command: SayMail, capabilities: Mapping[str, str]) -> str:
     words = [f"MAIL FROM:{_path(command.reverse_path)}"]
     if command.size is not None and "SIZE" in capabilities:
         words.append(f"SIZE={command.size}")
-    if command.body is not Body.SEVEN_BIT and "8BITMIME" in capabilities:
-        words.append("BODY=8BITMIME")
+    if command.body is not Body.SEVEN_BIT:
+        words += _write_body(command.body, capabilities)
     if command.smtputf8 and "SMTPUTF8" in capabilities:
         words.append("SMTPUTF8")
     if "DSN" in capabilities:  # RFC 3461 §5.2.1
@@ -116,7 +123,28 @@ def _write_mail(command: SayMail, capabilities: Mapping[str, str]) -> str:
             words.append(f"RET={command.ret.value}")
         if command.envid and command.envid.isascii():
             words.append(f"ENVID={write_xtext(command.envid)}")
+    if command.deliver_by is not None and "DELIVERBY" in capabilities:
+        words.append(f"BY={_write_by(command.deliver_by)}")
+    if "MT-PRIORITY" in capabilities:  # RFC 6710 §4.2: also the priority of those who named none, which is 0
+        words.append(f"MT-PRIORITY={command.priority}")
+    if command.require_tls and "REQUIRETLS" in capabilities:  # RFC 8689 §2
+        words.append("REQUIRETLS")
     return " ".join(words)
+
+
+def _write_body(body: Body, capabilities: Mapping[str, str]) -> tuple[str, ...]:
+    if body is Body.BINARY:
+        if not can_take_binary(capabilities):
+            raise LocalProtocolError("the content is binary, and the server did not announce BINARYMIME and CHUNKING")
+        return ("BODY=BINARYMIME",)
+    return ("BODY=8BITMIME",) if "8BITMIME" in capabilities else ()
+
+
+def _write_by(deliver_by: DeliverBy) -> str:
+    """RFC 2852 §4."""
+    if deliver_by.mode is ByMode.RETURN and deliver_by.seconds <= 0:
+        raise LocalProtocolError("BY with mode R needs a time that is still to come")
+    return f"{deliver_by.seconds};{deliver_by.mode.value}{'T' if deliver_by.trace else ''}"
 
 
 def _write_rcpt(recipient: Recipient, capabilities: Mapping[str, str]) -> str:

@@ -3,9 +3,10 @@
 import pytest
 
 from postroom.mail.address import Address
-from postroom.mail.envelope import Body, Notify, Recipient, Ret
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Notify, Recipient, Ret
 from postroom.mail.reply import Reply
 from postroom.protocol.errors import LocalProtocolError, RemoteProtocolError
+from postroom.protocol.smtp.announced import NOTHING_ANNOUNCED, Announced, read_announced
 from postroom.protocol.smtp.client import SmtpClient
 from postroom.protocol.smtp.commands import (
     Command,
@@ -13,6 +14,7 @@ from postroom.protocol.smtp.commands import (
     SayAuth,
     SayAuthCancel,
     SayAuthResponse,
+    SayChunk,
     SayData,
     SayHello,
     SayMail,
@@ -75,6 +77,11 @@ def in_content(*extensions: str) -> SmtpClient:
         ),
         (SayMail(Address("jörg", "b.example"), smtputf8=True), "MAIL FROM:<jörg@b.example> SMTPUTF8\r\n".encode()),
         (SayMail(A, envid="ü"), b"MAIL FROM:<a@b.example>\r\n"),
+        # RFC 2852 §4, RFC 6710 §4.3, RFC 8689 §2: extensions that were not announced
+        (
+            SayMail(A, deliver_by=DeliverBy(9, ByMode.NOTIFY), priority=3, require_tls=True),
+            b"MAIL FROM:<a@b.example>\r\n",
+        ),
     ],
 )
 def test_on_the_wire(command: Command, wire: bytes) -> None:
@@ -170,7 +177,7 @@ def test_after_a_bad_greeting_only_quit(greeting: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [SayRcpt(Recipient(C)), SayData(), SayAuthResponse(b"x"), SayAuthCancel(), EndOfContent()],
+    [SayRcpt(Recipient(C)), SayData(), SayAuthResponse(b"x"), SayAuthCancel(), EndOfContent(), SayChunk()],
 )
 def test_out_of_order(command: Command) -> None:
     with pytest.raises(LocalProtocolError, match="order"):
@@ -514,3 +521,160 @@ def test_lmtp_has_a_reply_for_each_accepted_recipient() -> None:
     assert replied(client, "250 ok") == Replied(EndOfContent(), Reply.of(250, "", "ok"), 0)
     assert replied(client, "452 full") == Replied(EndOfContent(), Reply.of(452, "", "full"), 2)
     assert replied(client, "250 ok").command == SayMail(A)
+
+
+# The newer extensions.
+
+
+@pytest.mark.parametrize(
+    ("announced", "command", "parameters"),
+    [
+        ("DELIVERBY", SayMail(A, deliver_by=DeliverBy(120, ByMode.RETURN)), b" BY=120;R"),  # RFC 2852 §4
+        ("DELIVERBY 30", SayMail(A, deliver_by=DeliverBy(-5, ByMode.NOTIFY, trace=True)), b" BY=-5;NT"),
+        ("MT-PRIORITY MIXER", SayMail(A, priority=-9), b" MT-PRIORITY=-9"),  # RFC 6710 §4.2
+        ("MT-PRIORITY", SayMail(A), b" MT-PRIORITY=0"),
+        ("REQUIRETLS", SayMail(A, require_tls=True), b" REQUIRETLS"),  # RFC 8689 §2
+        ("REQUIRETLS", SayMail(A), b""),
+    ],
+)
+def test_parameters_of_newer_extensions(announced: str, command: SayMail, parameters: bytes) -> None:
+    assert ready(announced).send(command) == b"MAIL FROM:<a@b.example>" + parameters + b"\r\n"
+
+
+def test_no_time_left_is_never_said_with_mode_return() -> None:
+    with pytest.raises(LocalProtocolError, match="still to come"):
+        ready("DELIVERBY").send(SayMail(A, deliver_by=DeliverBy(0, ByMode.RETURN)))
+
+
+@pytest.mark.parametrize("extensions", [(), ("BINARYMIME",), ("CHUNKING", "8BITMIME")])
+def test_binary_is_never_said_to_a_server_that_did_not_announce_it(extensions: tuple[str, ...]) -> None:
+    # RFC 3030 §3: must not, under any circumstances
+    with pytest.raises(LocalProtocolError, match="BINARYMIME"):
+        ready(*extensions).send(SayMail(A, body=Body.BINARY))
+
+
+BINARY = ("BINARYMIME", "CHUNKING")
+
+
+def in_chunks(*extensions: str, lmtp: bool = False, rcpts: int = 1) -> SmtpClient:
+    """A client whose recipients have been accepted."""
+    client = ready(*BINARY, *extensions, lmtp=lmtp)
+    assert client.send(SayMail(A, body=Body.BINARY)) == b"MAIL FROM:<a@b.example> BODY=BINARYMIME\r\n"
+    replied(client, "250 ok")
+    for _ in range(rcpts):
+        client.send(SayRcpt(Recipient(C)))
+        replied(client, "250 ok")
+    return client
+
+
+def test_chunks_go_as_they_are() -> None:
+    # RFC 3030 §2
+    client = in_chunks()
+    assert client.chunk(b"\r\n.\r\n\0\xff", last=False) == b"BDAT 7\r\n\r\n.\r\n\0\xff"
+    assert replied(client, "250 7 octets") == Replied(SayChunk(), Reply(250, "", ("7 octets",)))
+    assert client.chunk(b"", last=True) == b"BDAT 0 LAST\r\n"
+    assert replied(client, "250 done").command == EndOfContent()
+    client.send(SayMail(A))
+
+
+def test_chunks_are_pipelined_where_that_was_announced() -> None:
+    client = in_chunks("PIPELINING")
+    client.chunk(b"a", last=False)
+    client.chunk(b"b", last=True)
+    assert [replied(client, "250 ok").command for _ in range(2)] == [SayChunk(), EndOfContent()]
+    plain = in_chunks()
+    plain.chunk(b"a", last=False)
+    with pytest.raises(LocalProtocolError, match="PIPELINING"):
+        plain.chunk(b"b", last=True)
+
+
+def test_after_a_refused_chunk_only_reset() -> None:
+    # RFC 3030 §2
+    client = in_chunks()
+    client.chunk(b"a", last=False)
+    replied(client, "452 full")
+    for send in (
+        lambda: client.chunk(b"b", last=True),
+        lambda: client.send(SayMail(A)),
+        lambda: client.send(SayData()),
+    ):
+        with pytest.raises(LocalProtocolError, match="order"):
+            send()
+    client.send(SayReset())
+    replied(client, "250 ok")
+    client.send(SayMail(A))
+
+
+def test_a_refusal_that_comes_after_the_last_chunk_was_sent() -> None:
+    client = in_chunks("PIPELINING")
+    client.chunk(b"a", last=False)
+    client.chunk(b"b", last=True)
+    replied(client, "452 full")
+    assert replied(client, "503 no").command == EndOfContent()
+    client.send(SayReset())
+
+
+def test_no_chunk_out_of_order() -> None:
+    with pytest.raises(LocalProtocolError, match="order"):
+        ready(*BINARY).chunk(b"a", last=True)
+    unannounced = ready("PIPELINING")
+    unannounced.send(SayMail(A))
+    unannounced.send(SayRcpt(Recipient(C)))
+    with pytest.raises(LocalProtocolError, match="CHUNKING"):
+        unannounced.chunk(b"a", last=True)
+    too_early = ready("PIPELINING", *BINARY)
+    too_early.send(SayMail(A))
+    too_early.send(SayRcpt(Recipient(C)))
+    too_early.send(SayRcpt(Recipient(C)))
+    with pytest.raises(LocalProtocolError, match="accepted"):
+        too_early.chunk(b"a", last=True)
+    replied(too_early, "250 ok")
+    replied(too_early, "250 ok")
+    with pytest.raises(LocalProtocolError, match="accepted"):
+        too_early.chunk(b"a", last=True)
+    replied(too_early, "550 no")
+    assert too_early.chunk(b"a", last=True)
+
+
+def test_data_and_chunks_do_not_mix() -> None:
+    # RFC 3030 §2, §3
+    with pytest.raises(LocalProtocolError, match="chunks alone"):
+        in_chunks().send(SayData())
+    client = in_chunks()
+    client.chunk(b"a", last=False)
+    replied(client, "250 ok")
+    for command in (SayData(), SayRcpt(Recipient(C))):
+        with pytest.raises(LocalProtocolError, match="order"):
+            client.send(command)
+
+
+def test_the_last_chunk_of_lmtp_has_a_reply_for_each_recipient() -> None:
+    # RFC 2033 §4.3
+    client = in_chunks(lmtp=True, rcpts=2)
+    client.chunk(b"a", last=False)
+    assert replied(client, "250 ok").recipient is None
+    client.chunk(b"b", last=True)
+    assert [replied(client, "250 ok").recipient for _ in range(2)] == [0, 1]
+    assert client.outstanding == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "announced"),
+    [
+        ((), NOTHING_ANNOUNCED),
+        (("SIZE 1000", "8BITMIME", "SMTPUTF8", "DSN"), Announced(1000, eight_bit=True, smtputf8=True, dsn=True)),
+        (("SIZE",), NOTHING_ANNOUNCED),
+        (("SIZE lots", "BINARYMIME"), NOTHING_ANNOUNCED),
+        (("BINARYMIME", "CHUNKING", "REQUIRETLS"), Announced(binary=True, require_tls=True)),
+        (("DELIVERBY",), Announced(min_deliver_by=0)),  # RFC 2852 §2
+        (("DELIVERBY 240",), Announced(min_deliver_by=240)),
+        (("DELIVERBY soon",), Announced(min_deliver_by=0)),
+        # RFC 9422 §3
+        (("LIMITS MAILMAX=5 RCPTMAX=20 rcptdomainmax=1",), Announced(mail_max=5, rcpt_max=20, rcpt_domain_max=1)),
+        (("LIMITS MAILMAX=0 RCPTMAX=-1 RCPTDOMAINMAX=1e3",), NOTHING_ANNOUNCED),
+        (("LIMITS RCPTMAX=1000000 RCPTMAX MAILMAX= X=3 RCPTMAX=7 RCPTMAX=8",), Announced(rcpt_max=7)),
+        (("LIMITS",), NOTHING_ANNOUNCED),
+    ],
+)
+def test_what_was_announced(lines: tuple[str, ...], announced: Announced) -> None:
+    assert read_announced(ready(*lines).capabilities) == announced
