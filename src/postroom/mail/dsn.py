@@ -4,6 +4,7 @@ international. Pure; nothing that a peer said or a sender wrote can break out of
 
 import base64
 import re
+from datetime import UTC, datetime
 from enum import Enum
 
 from postroom.mail.address import Address
@@ -89,8 +90,14 @@ def gravest(reports: tuple[RecipientReport, ...]) -> Action:
 
 
 def wants_whole(message: Message, action: Action) -> bool:
-    """Whether the DSN returns the whole message, so that the caller knows how much to read (RFC 3461 §4.3, §6.2)."""
-    return action is Action.FAILED and message.envelope.ret is not Ret.HDRS and message.size <= MAX_RETURNED
+    """Whether the DSN returns the whole message, so that the caller knows how much to read (RFC 3461 §4.3, §6.2).
+
+    Never that of a message that requires TLS, whatever RET said (RFC 8689 §5).
+    """
+    envelope = message.envelope
+    if envelope.ret is Ret.HDRS or envelope.require_tls:
+        return False
+    return action is Action.FAILED and message.size <= MAX_RETURNED
 
 
 def compose(notice: Notice) -> Dsn:
@@ -125,6 +132,8 @@ def compose(notice: Notice) -> Dsn:
         recipients=(Recipient(sender),),
         body=Body.EIGHT_BIT if eight_bit or not header.isascii() else Body.SEVEN_BIT,
         smtputf8=sender.needs_smtputf8,
+        priority=notice.message.envelope.priority,  # RFC 6710 §4.6
+        require_tls=notice.message.envelope.require_tls,  # RFC 8689 §5
     )
     return Dsn(envelope, content, message_id, action)
 
@@ -183,7 +192,7 @@ _HEADINGS = {
     "This is a warning only: it is tried again, and you need not send it again.",
     Action.EXPANDED: "Your message was passed on to everyone behind the following addresses:",
     Action.RELAYED: "Your message was passed on to the next mail system for the following recipients.\r\n"
-    "That system does not report deliveries, so you may hear no more of it:",
+    "That system may not report deliveries or delays, so you may hear no more of it:",
     Action.DELIVERED: "Your message was delivered to the following recipients:",
 }
 
@@ -197,8 +206,10 @@ def _text_part(notice: Notice, *, whole: bool) -> bytes:
             lines += [_HEADINGS[kind], ""]
             for report in reports:
                 lines += _tell(report, message)
+    lines.append(f"Your message was received on {show_date(message.received_at)}")
+    if message.envelope.hold_until is not None:
+        lines.append(f"with the wish to be held back until {show_date(message.envelope.hold_until)}")
     lines += [
-        f"Your message was received on {show_date(message.received_at)}",
         f"under the queue id {show_queue_id(message.queue_id)}. "
         f"{'It follows' if whole else 'Its header follows'} below.",
         f"If you need help, write to postmaster@{notice.hostname} and enclose this report.",
@@ -231,7 +242,7 @@ def _tell(report: RecipientReport, message: Message) -> list[str]:
 
 
 def _age(report: RecipientReport, message: Message) -> str:
-    seconds = max((report.last_attempt or message.received_at) - message.received_at, 0)
+    seconds = max((report.last_attempt or message.starts_at) - message.starts_at, 0)
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
             number = round(seconds / length)
@@ -275,6 +286,11 @@ def _status_part(notice: Notice, *, utf8: bool) -> bytes:
     if message.envelope.envid:  # RFC 3461 §6.3 a
         lines.append(f"Original-Envelope-Id: {clean(message.envelope.envid)}")
     lines.append(f"Arrival-Date: {show_date(message.received_at)}")
+    by = message.envelope.deliver_by
+    if by is not None:  # RFC 2852 §5
+        lines.append(f"Deliver-By-Date: {show_date(by.ends_at(message.received_at))}")
+    if message.envelope.hold_until is not None:  # RFC 4865 §5.1.2
+        lines.append(f"Future-Release-Request: {_show_hold(message.envelope)}")
     lines.append(f"X-Postroom-Queue-Id: {show_queue_id(message.queue_id)}")
     for report in notice.reports:
         lines.append("")
@@ -287,15 +303,23 @@ def _status_part(notice: Notice, *, utf8: bool) -> bytes:
     return head + _encoded(text.encode("utf-8", "replace"), seven_bit=False)
 
 
+def _show_hold(envelope: Envelope) -> str:
+    """How FUTURERELEASE was asked for, else the time as ``until`` (RFC 4865 §5.1.2, RFC 3339)."""
+    if envelope.hold_request:
+        return _in_ascii(clean(envelope.hold_request))
+    return f"until;{datetime.fromtimestamp(envelope.hold_until or 0.0, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _recipient_fields(report: RecipientReport, *, utf8: bool) -> list[str]:
     """The per-recipient fields (RFC 3464 §2.3, RFC 3461 §6.3)."""
     lines = []
     if report.recipient.orcpt:
         kind, _, address = report.recipient.orcpt.partition(";")
-        lines.append(f"Original-Recipient: {_in_ascii(clean(kind))}; {_show_address(clean(address), utf8=utf8)}")
+        kind = _in_ascii(clean(kind))
+        lines.append(f"Original-Recipient: {kind}; {_show_address(kind, clean(address), utf8=utf8)}")
     address = clean(str(report.recipient.address))
     kind = "rfc822" if address.isascii() else "utf-8"
-    lines.append(f"Final-Recipient: {kind}; {_show_address(address, utf8=utf8)}")
+    lines.append(f"Final-Recipient: {kind}; {_show_address(kind, address, utf8=utf8)}")
     lines.append(f"Action: {report.action.value}")
     lines.append(f"Status: {_status(report)}")
     if report.peer.host:
@@ -324,9 +348,11 @@ def _status(report: RecipientReport) -> str:
             return status if status[0] == "2" else "2.0.0"
 
 
-def _show_address(text: str, *, utf8: bool) -> str:
+def _show_address(kind: str, text: str, *, utf8: bool) -> str:
     """An address as it stands, or as utf-8-addr-xtext where only ASCII may stand (RFC 6533 §3)."""
-    return text if utf8 or text.isascii() else _BEYOND_ASCII.sub(_embed, text)
+    if utf8 or (kind.lower() != "utf-8" and text.isascii()):
+        return text
+    return _BEYOND_ASCII.sub(_embed, text)
 
 
 def _embed(match: re.Match[str]) -> str:

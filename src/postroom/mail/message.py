@@ -88,3 +88,9 @@ class Message:
     def size(self) -> int:
         """Octets of prefix and content together."""
         return len(self.prefix) + self.content_size
+
+    @property
+    def starts_at(self) -> float:
+        """When its delivery begins, and with it its age: as it is received, or released (RFC 4865 §4.2)."""
+        hold_until = self.envelope.hold_until
+        return self.received_at if hold_until is None else max(self.received_at, hold_until)

@@ -6,7 +6,6 @@ because a line never takes more places than are left free; a dead site is tried 
 
 import asyncio
 import traceback
-from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -15,9 +14,11 @@ from postroom.config.model import QueueSettings
 from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
 from postroom.mail.reply import Reply
 from postroom.queue.carrier import Carrier, Router
+from postroom.queue.deadlines import time_is_up
 from postroom.queue.lines import RECIPIENTS_AT_ONCE, SWEEP_PAUSE, Held, Item, Line, Unrouted
 from postroom.queue.routes import Routes
 from postroom.queue.settle import Attempt, Settler
+from postroom.queue.urgency import PriorityLine
 from postroom.report.events import InternalError
 from postroom.report.reporter import Reporter
 
@@ -62,7 +63,7 @@ class Dispatcher:
         self._lines: dict[str, Line] = {}
         self._line_of: dict[str, tuple[Line, float]] = {}
         self._unrouted: dict[str, list[Unrouted]] = {}
-        self._queued_lines: deque[Line] = deque()
+        self._queued_lines: PriorityLine[Line] = PriorityLine()
         self._active = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -71,6 +72,9 @@ class Dispatcher:
         """Send the recipients of a message to the lines of their sites."""
         if self._stopping:
             self._give_back(Item(held, recipients))
+            return
+        if held.deadline is not None and self._clock.now() >= held.deadline:
+            self._give_up(None, Item(held, recipients))
             return
         monotonic = self._clock.monotonic()
         if len(recipients) == 1:
@@ -124,16 +128,22 @@ class Dispatcher:
         return frozenset(excluded)
 
     def next_change(self) -> float:
-        """Seconds until a dead site is to be swept or tried again; infinite where there is none."""
+        """Seconds until a dead site is to be swept or tried again, or someone's time is up; infinite for never."""
         monotonic = self._clock.monotonic()
         times = [
             min(line.sweep_at, line.dead_until) - monotonic for line in self._lines.values() if line.is_dead(monotonic)
         ]
+        times += [line.first_deadline - self._clock.now() for line in self._lines.values() if line.timed]
         return max(min(times, default=float("inf")), 0.0)
 
     def tend(self) -> None:
-        """Forget the sites that nobody wants to go to, and routes that are stale where there are many."""
+        """Give up those in line whose time is up; forget the sites that nobody wants to go to, and routes that are
+        stale where there are many.
+        """
         monotonic = self._clock.monotonic()
+        for line in [line for line in self._lines.values() if line.timed]:
+            for item in line.take_late(self._clock.now()):
+                self._give_up(line.site, item)
         for line in [line for line in self._lines.values() if line.is_idle(monotonic)]:
             del self._lines[line.site.key]
             for domain in line.domains:
@@ -237,10 +247,14 @@ class Dispatcher:
             self._queue_line(line)
 
     def _queue_line(self, line: Line) -> None:
-        """Let the line wait for its turn."""
-        if not line.queued:
-            line.queued = True
-            self._queued_lines.append(line)
+        """Let the line wait for its turn, which comes sooner where someone in it has a higher priority."""
+        priority = line.items.first_priority
+        if line.queued is not None and priority <= line.queued:
+            return
+        if line.queued is not None:
+            self._queued_lines.remove(line, line.queued)
+        line.queued = priority
+        self._queued_lines.push(line, priority, self._clock.monotonic())
 
     async def _work(self, line: Line) -> None:
         """Serve a line until it is empty, or until another line's turn has come."""
@@ -260,15 +274,19 @@ class Dispatcher:
             if line.may_start:
                 self._queue_line(line)
             while self._queued_lines and self._active < self._concurrency:
-                first = self._queued_lines.popleft()
-                first.queued = False
+                first = self._queued_lines.pop()
+                first.queued = None
                 self._start(first)
 
     async def _attempt(self, line: Line, item: Item) -> None:
         """One request to the carrier, and what it means for the recipients and for the site."""
         held = item.held
-        if self._clock.now() >= held.until:  # it could not be renewed; another node may have it by now
+        now = self._clock.now()
+        if now >= held.until:  # it could not be renewed; another node may have it by now
             self._give_back(item)
+            return
+        if held.deadline is not None and now >= held.deadline:
+            self._give_up(line.site, item)
             return
         started = self._clock.monotonic()
         outcomes = await self._deliver(DeliveryRequest(held.message, item.recipients, line.site, held.content))
@@ -304,6 +322,11 @@ class Dispatcher:
         self._settler.record(
             Attempt(held.message, item.recipients, outcomes, site, seconds, done, held.content, held.take_history())
         )
+
+    def _give_up(self, site: Site | None, item: Item) -> None:
+        """The time that the sender set is up: no further attempt may be made (RFC 2852 §4.1.3)."""
+        outcomes = {one.number: time_is_up(one.last_reply, one.last_peer) for one in item.recipients}
+        self._record(item, outcomes, site, 0.0)
 
     def _put_off(self, line: Line, item: Item) -> None:
         """The site is dead: the same outcome as for those who tried, without trying."""

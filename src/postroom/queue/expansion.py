@@ -10,16 +10,17 @@ from typing import Any, assert_never
 
 import orjson
 
-from postroom.directory.model import Account, NotLocal, Resolution, Resolved, Unknown
+from postroom.directory.model import NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient
 from postroom.mail.dsn import Action, RecipientReport
-from postroom.mail.envelope import Notify, Recipient
+from postroom.mail.envelope import ByMode, Envelope, Notify, Recipient
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
 from postroom.mail.status import BAD_MAILBOX, VALID, explain
 from postroom.mailbox.carrier import entry_prefix
 from postroom.mailbox.model import NewEntry
+from postroom.queue.deadlines import time_is_up
 from postroom.queue.model import Draft, Intake, Lease
 from postroom.report.history import HistoryRow
 
@@ -40,13 +41,19 @@ def to_json(detail: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class Expansion:
-    """What became of the recipients; ``reports`` are for a DSN that is due at once."""
+    """What became of the recipients; ``reports`` are for a DSN that is due at once.
+
+    ``release_at`` is when those who are queued may go, None: at once (RFC 4865 §4.2).
+    """
 
     entries: list[NewEntry] = field(default_factory=list)
     queued: list[QueuedRecipient] = field(default_factory=list)
     placed: list[str] = field(default_factory=list)
     history: list[HistoryRow] = field(default_factory=list)
     reports: list[RecipientReport] = field(default_factory=list)
+    accounts: set[int] = field(default_factory=set)
+    addresses: set[Address] = field(default_factory=set)
+    release_at: float | None = None
 
     @property
     def destinations(self) -> set[str]:
@@ -57,29 +64,46 @@ class Expansion:
 def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float) -> Expansion:
     """Turn the recipients as RCPT gave them into those who receive. ``resolutions`` stand in their order."""
     expansion = Expansion()
-    accounts: set[int] = set()
-    addresses: set[Address] = set()
     envelope = draft.envelope
+    if envelope.has_options:
+        if _is_late(draft, now):
+            for recipient in envelope.recipients:
+                _fail(expansion, draft, recipient, time_is_up(None).reply, now)
+            return expansion
+        if envelope.hold_until is not None and envelope.hold_until > now:
+            expansion.release_at = envelope.hold_until
+    due = now if expansion.release_at is None else expansion.release_at
     for recipient, resolution in zip(envelope.recipients, resolutions, strict=True):
         match resolution:
-            case Resolved(found, forwards):
-                for account in found:
-                    if account.account_id not in accounts:
-                        accounts.add(account.account_id)
-                        _place(expansion, draft, recipient.address, account, now)
-                if forwards:
-                    passed_on = _pass_on(recipient, alone=not found and len(forwards) == 1)
-                    for address in forwards:
-                        _queue(expansion, addresses, Recipient(address, *passed_on), now)
-                if recipient.notify is not None and recipient.notify & Notify.SUCCESS:
-                    _report_success(expansion, recipient, resolution, now)
+            case Resolved():
+                _receive(expansion, draft, recipient, resolution, now)
             case NotLocal():
-                _queue(expansion, addresses, recipient, now)
+                _queue(expansion, recipient, due)
             case Unknown():
-                _refuse(expansion, draft, recipient, now)
+                _fail(expansion, draft, recipient, _UNKNOWN, now)
             case _:
                 assert_never(resolution)
     return expansion
+
+
+def _receive(expansion: Expansion, draft: Draft, recipient: Recipient, resolved: Resolved, now: float) -> None:
+    """An address of ours: its mailboxes now, or when it is released; its targets elsewhere; its DSN on success."""
+    release_at = expansion.release_at
+    if release_at is not None and not resolved.forwards:
+        _queue(expansion, recipient, release_at)  # who receives, and its success, is known when it is released
+        return
+    if resolved.forwards:
+        _pass_on(expansion, recipient, resolved, now if release_at is None else release_at)
+    if release_at is None:
+        _place(expansion, draft, recipient.address, resolved, now)
+    if recipient.notify is not None and recipient.notify & Notify.SUCCESS:
+        _report_success(expansion, recipient, resolved, now)
+
+
+def _is_late(draft: Draft, now: float) -> bool:
+    """Whether the time of DELIVERBY was up before the content had come (RFC 2852 §4.1.3)."""
+    by = draft.envelope.deliver_by
+    return by is not None and by.mode is ByMode.RETURN and by.ends_at(draft.received_at) <= now
 
 
 def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -> Intake:
@@ -105,38 +129,54 @@ def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -
     )
 
 
-def _place(expansion: Expansion, draft: Draft, asked: Address, account: Account, now: float) -> None:
-    """Add a mailbox entry for one who lives here."""
-    name = str(account.address)
-    prefix = entry_prefix(draft.envelope.reverse_path, asked)
-    detail = "{}" if account.address == asked else to_json({"for": str(asked)})
-    expansion.entries.append(NewEntry(account.account_id, name, prefix))
-    expansion.placed.append(name)
-    expansion.history.append(HistoryRow(draft.queue_id, now, "placed", name, account.address.domain, "", detail))
+def _place(expansion: Expansion, draft: Draft, asked: Address, resolved: Resolved, now: float) -> None:
+    """Add a mailbox entry for each who lives here, once."""
+    for account in resolved.accounts:
+        if account.account_id in expansion.accounts:
+            continue
+        expansion.accounts.add(account.account_id)
+        name = str(account.address)
+        prefix = entry_prefix(draft.envelope.reverse_path, asked)
+        detail = "{}" if account.address == asked else to_json({"for": str(asked)})
+        expansion.entries.append(NewEntry(account.account_id, name, prefix))
+        expansion.placed.append(name)
+        expansion.history.append(HistoryRow(draft.queue_id, now, "placed", name, account.address.domain, "", detail))
 
 
-def _queue(expansion: Expansion, seen: set[Address], recipient: Recipient, now: float) -> None:
-    """Add one who leaves the house, once."""
-    if recipient.address not in seen:
-        seen.add(recipient.address)
-        expansion.queued.append(QueuedRecipient(len(expansion.queued), recipient, next_attempt=now))
+def _queue(expansion: Expansion, recipient: Recipient, due: float) -> None:
+    """Add one who leaves the house, or whose time has not come, once."""
+    if recipient.address not in expansion.addresses:
+        expansion.addresses.add(recipient.address)
+        expansion.queued.append(QueuedRecipient(len(expansion.queued), recipient, next_attempt=due))
 
 
-def _refuse(expansion: Expansion, draft: Draft, recipient: Recipient, now: float) -> None:
-    """An address of ours that leads nowhere: RCPT refuses it, so this is mail that no RCPT brought."""
+def _fail(expansion: Expansion, draft: Draft, recipient: Recipient, reply: Reply, now: float) -> None:
+    """Nobody receives: an address of ours that leads nowhere, which RCPT refuses, so that no RCPT brought it; or it
+    came too late.
+    """
     name, domain = str(recipient.address), recipient.address.domain
-    expansion.reports.append(RecipientReport(recipient, Action.FAILED, _UNKNOWN, last_attempt=now))
-    detail = to_json({"reply": str(_UNKNOWN)})
+    if recipient.wants(Notify.FAILURE):  # RFC 3461 §5.2.6
+        expansion.reports.append(RecipientReport(recipient, Action.FAILED, reply, last_attempt=now))
+    detail = to_json({"reply": str(reply)})
     expansion.history.append(HistoryRow(draft.queue_id, now, "failed", name, domain, "", detail))
 
 
-def _pass_on(recipient: Recipient, *, alone: bool) -> tuple[Notify | None, str]:
-    """NOTIFY and ORCPT for an alias's targets: whole for one alone, else without SUCCESS (RFC 3461 §5.2.7)."""
+def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, due: float) -> None:
+    """Queue an alias's targets elsewhere; before the release also those here, because they travel apart.
+
+    NOTIFY and ORCPT go with them: whole for one target alone (RFC 3461 §5.2.7.2), else without SUCCESS (RFC 3461
+    §5.2.7.3 c).
+    """
+    targets = list(resolved.forwards)
     notify = recipient.notify
-    if notify is not None and not alone:
+    if notify is not None and len(resolved.accounts) + len(targets) > 1:
         notify &= ~Notify.SUCCESS
+    if expansion.release_at is not None:
+        targets += [account.address for account in resolved.accounts]
     # RFC 3461 §5.2.1 d: what we add is the address of the RCPT command that we were given
-    return notify, recipient.orcpt or original_recipient(recipient.address)
+    orcpt = recipient.orcpt or original_recipient(recipient.address)
+    for address in targets:
+        _queue(expansion, Recipient(address, notify, orcpt), due)
 
 
 def original_recipient(address: Address) -> str:
@@ -173,6 +213,8 @@ def _accepted(draft: Draft, message: Message, now: float) -> HistoryRow:
             detail["tls"] = f"{client.tls.version} {client.tls.cipher}"
     if draft.account:
         detail["account"] = draft.account
+    if envelope.has_options:
+        detail |= _options(envelope, draft.received_at)
     return HistoryRow(
         draft.queue_id,
         now,
@@ -182,3 +224,18 @@ def _accepted(draft: Draft, message: Message, now: float) -> HistoryRow:
         draft.message_id,
         to_json(detail),
     )
+
+
+def _options(envelope: Envelope, received_at: float) -> dict[str, object]:
+    """What MAIL asked for beyond the usual (RFC 6710 §4.1: it is logged)."""
+    detail: dict[str, object] = {}
+    if envelope.deliver_by is not None:
+        detail["deliver_by"] = round(envelope.deliver_by.ends_at(received_at), 3)
+        detail["mode"] = envelope.deliver_by.mode.value
+    if envelope.hold_until is not None:
+        detail["hold_until"] = round(envelope.hold_until, 3)
+    if envelope.priority:
+        detail["priority"] = envelope.priority
+    if envelope.require_tls:
+        detail["require_tls"] = True
+    return detail

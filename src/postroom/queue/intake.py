@@ -70,11 +70,13 @@ class IntakeDoor:
         resolutions = draft.resolutions or await self._resolve_all(draft)
         now = self._clock.now()
         expansion = expand(draft, resolutions, now)
-        if expansion.queued:
+        if expansion.queued and expansion.release_at is None:
             intake = await self._take_in_leased(draft, expansion, now)
         else:
             intake = build(draft, expansion, None, now)
             await self._commit(intake, expansion, draft)
+            if expansion.queued:
+                self._ready.wake()  # the time of release may be the next at which something is due
         message = intake.message
         self._reporter.tell(
             MessageAccepted(

@@ -1,11 +1,13 @@
 """The scheduler's memory: messages held under a lease, and the line of those that wait for one site."""
 
-from collections import deque
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from postroom.mail.delivery import Deferred, Outcome, QueuedRecipient, Site
+from postroom.queue.deadlines import must_arrive_by
 from postroom.queue.model import LeasedMessage
+from postroom.queue.urgency import PriorityLine
 from postroom.report.history import HistoryRow
 
 DEAD_AFTER = 5
@@ -27,13 +29,16 @@ RECIPIENTS_AT_ONCE = 100
 
 class Held:
     """A message with leased recipients in memory. ``open`` are the numbers of those that have not been settled yet,
-    ``until`` is when an attempt may begin at the latest.
+    ``until`` is when an attempt may begin at the latest, ``since`` when it came here on the same scale, ``deadline``
+    when it is given up by the wish of its sender.
     """
 
-    __slots__ = ("content", "history", "message", "octets", "open", "until")
+    __slots__ = ("content", "deadline", "history", "message", "octets", "open", "since", "until")
 
     def __init__(self, leased: LeasedMessage, until: float) -> None:
         self.message = leased.message
+        self.since = until
+        self.deadline = None if leased.message.envelope.deliver_by is None else must_arrive_by(leased.message)
         self.content = leased.content
         self.octets = len(leased.content or b"")
         self.open = {one.number for one in leased.recipients}
@@ -96,11 +101,12 @@ class Line:
         self.site = site
         self.limit = limit
         self.used_at = monotonic
-        self.items: deque[Item] = deque()
+        self.items: PriorityLine[Item] = PriorityLine()
+        self.timed: set[Item] = set()
         self.waiting = 0
         self.active = 0
         self.domains: set[str] = set()
-        self.queued = False  # the line itself waits for one of all connections
+        self.queued: int | None = None  # the line itself waits for one of all connections, at this priority
         self.starved = False  # the store was not asked for this site's mail, because there was enough of it
         self.failures = 0
         self.trouble: Deferred | None = None
@@ -109,22 +115,41 @@ class Line:
         self._pause = 0.0
 
     def push(self, item: Item) -> None:
-        """Stand at the end of the line."""
-        self.items.append(item)
+        """Stand at the end of the line, or before those of lower priority."""
+        held = item.held
+        self.items.push(item, held.message.envelope.priority, held.since)
         self.waiting += len(item.recipients)
+        if held.deadline is not None:
+            self.timed.add(item)
 
     def pop(self) -> Item:
         """Serve the first in line."""
-        item = self.items.popleft()
+        item = self.items.pop()
         self.waiting -= len(item.recipients)
+        if self.timed:
+            self.timed.discard(item)
         return item
 
     def drain(self) -> list[Item]:
         """Send all who wait away."""
-        items = list(self.items)
-        self.items.clear()
+        items = self.items.drain()
+        self.timed.clear()
         self.waiting = 0
         return items
+
+    def take_late(self, now: float) -> list[Item]:
+        """Take those out of the line whose time is up, wherever they stand."""
+        items = [item for item in self.timed if item.held.deadline is not None and item.held.deadline <= now]
+        for item in items:
+            self.timed.discard(item)
+            self.items.remove(item, item.held.message.envelope.priority)
+            self.waiting -= len(item.recipients)
+        return items
+
+    @property
+    def first_deadline(self) -> float:
+        """When the time of someone in line is up; infinite where nobody's ever is."""
+        return min((item.held.deadline for item in self.timed if item.held.deadline is not None), default=math.inf)
 
     @property
     def may_start(self) -> bool:
@@ -142,7 +167,7 @@ class Line:
 
     def is_idle(self, monotonic: float) -> bool:
         """Whether nothing would be lost by forgetting it."""
-        if self.items or self.active or self.queued:
+        if self.items or self.active or self.queued is not None:
             return False
         return monotonic > self.used_at + (FORGOTTEN_AFTER if self.failures < DEAD_AFTER else REMEMBERED)
 

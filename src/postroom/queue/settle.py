@@ -8,6 +8,7 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
@@ -16,6 +17,7 @@ from postroom.mail.dsn import RecipientReport, gravest
 from postroom.mail.message import Message, show_queue_id
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
+from postroom.queue.deadlines import in_time
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.expansion import to_json
 from postroom.queue.model import Intake, Settlement
@@ -96,6 +98,9 @@ class Settler:
         now = self._clock.now()
         chance = self._chance()  # one for all of them, so that those who travelled together meet again
         message, site = attempt.message, attempt.site
+        if message.envelope.deliver_by is not None:
+            outcomes = {number: in_time(message, outcome, now) for number, outcome in attempt.outcomes.items()}
+            attempt = replace(attempt, outcomes=outcomes)
         recipients: list[QueuedRecipient] = []
         reports: list[RecipientReport] = []
         history = list(attempt.history)

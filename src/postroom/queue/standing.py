@@ -14,8 +14,9 @@ from postroom.mail.delivery import (
     Site,
 )
 from postroom.mail.dsn import Action, RecipientReport
-from postroom.mail.envelope import Notify
+from postroom.mail.envelope import ByMode, Notify
 from postroom.mail.message import Message
+from postroom.queue.deadlines import late, next_deadline, tells_delay_at
 from postroom.queue.expansion import to_json
 from postroom.queue.retry import expires_at, next_attempt
 from postroom.report.history import HistoryRow
@@ -44,14 +45,10 @@ def judge(
             state = RecipientState.FAILED
         case Deferred():
             null_sender = message.envelope.reverse_path is None
-            again = next_attempt(settings, attempts, now, message.received_at, chance, null_sender=null_sender)
+            again = next_attempt(settings, attempts, now, message.starts_at, chance, null_sender=null_sender)
             state = RecipientState.EXPIRED if again is None else RecipientState.DEFERRED
-            if again is not None and _may_warn(settings, message, one):
-                warning = message.received_at + settings.delay_warning
-                if now >= warning:
-                    told = True
-                elif now + settings.first_retry <= warning < again:
-                    again = warning  # an attempt just when the sender would be told, so that the warning is true
+            if again is not None:
+                told, again = _warn(settings, message, one, now, again)
         case _:
             assert_never(outcome)
     return QueuedRecipient(one.number, one.recipient, state, attempts, again, now, outcome.reply, outcome.peer, told)
@@ -65,7 +62,7 @@ def report_of(
     outcome: Outcome,
 ) -> RecipientReport | None:
     """What the sender is told of this recipient now; None: nothing (RFC 3461 §5.2)."""
-    recipient = stands.recipient
+    recipient, reply = stands.recipient, outcome.reply
     expired = False
     match stands.state:
         case RecipientState.FAILED | RecipientState.EXPIRED:
@@ -77,26 +74,24 @@ def report_of(
             if before.delay_told or not stands.delay_told:
                 return None
             action = Action.DELAYED
+            if _delay_told_at(settings, message) == tells_delay_at(message):
+                reply = late(reply)
         case _:
-            if recipient.notify is None or not recipient.notify & Notify.SUCCESS:
+            success = _report_success(message, stands, outcome)
+            if success is None:
                 return None
-            if stands.state is RecipientState.DELIVERED:
-                action = Action.DELIVERED
-            elif isinstance(outcome, Delivered) and outcome.notifies:
-                return None
-            else:
-                action = Action.RELAYED
+            action = success
     delayed = action is Action.DELAYED
     return RecipientReport(
         recipient=recipient,
         action=action,
-        reply=outcome.reply,
+        reply=reply,
         peer=outcome.peer,
         # RFC 3463 §3.5: X.4.z is the network's trouble, which we found ourselves
-        by_peer=bool(outcome.peer.host) and outcome.reply.status[1:3] != ".4",
+        by_peer=bool(outcome.peer.host) and reply.status[1:3] != ".4",
         expired=expired,
         last_attempt=stands.last_attempt,
-        retry_until=expires_at(settings, message.received_at, null_sender=False) if delayed else None,
+        retry_until=expires_at(settings, message.starts_at, null_sender=False) if delayed else None,
     )
 
 
@@ -130,11 +125,47 @@ def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now
     return HistoryRow(message.queue_id, now, _KINDS[stands.state], str(address), address.domain, "", to_json(detail))
 
 
-def _may_warn(settings: QueueSettings, message: Message, one: QueuedRecipient) -> bool:
-    """Whether a delay warning may still be due for this recipient (RFC 3461 §5.2.5)."""
-    return (
-        settings.delay_warning > 0
-        and not one.delay_told
-        and message.envelope.reverse_path is not None
-        and one.recipient.wants(Notify.DELAY)
-    )
+def _report_success(message: Message, stands: QueuedRecipient, outcome: Outcome) -> Action | None:
+    """What the sender is told of a success: asked for by SUCCESS, or by DELIVERBY; None: nothing."""
+    recipient, by = stands.recipient, message.envelope.deliver_by
+    asked = recipient.notify is not None and bool(recipient.notify & Notify.SUCCESS)
+    if stands.state is RecipientState.DELIVERED:
+        return Action.DELIVERED if asked else None
+    passes_on = isinstance(outcome, Delivered) and outcome.notifies
+    if asked and not passes_on:  # RFC 3461 §5.2.2 b
+        return Action.RELAYED
+    if by is None or not recipient.wants_trace:
+        return None
+    keeps_time = isinstance(outcome, Delivered) and outcome.keeps_time
+    in_time = (stands.last_attempt or 0.0) < by.ends_at(message.received_at)
+    # RFC 2852 §4.1.4: a trace was asked for; §4.1.4.2: the next hop cannot tell of a delay at the time asked for
+    loses_time = by.mode is ByMode.NOTIFY and in_time and not keeps_time
+    return Action.RELAYED if by.trace or loses_time else None
+
+
+def _warn(
+    settings: QueueSettings, message: Message, one: QueuedRecipient, now: float, again: float
+) -> tuple[bool, float]:
+    """Whether the sender has been told of the delay, and when the next attempt is made in view of that.
+
+    An attempt is made just when the sender would be told, so that the warning is true; and when a DELIVERBY ends, not
+    a moment later.
+    """
+    told = one.delay_told
+    deadline = next_deadline(message)
+    if deadline is not None and now < deadline < again:
+        again = deadline
+    warning = _delay_told_at(settings, message)
+    if told or warning is None or message.envelope.reverse_path is None or not one.recipient.wants(Notify.DELAY):
+        return told, again  # RFC 3461 §5.2.5
+    if now >= warning:
+        return True, again
+    return False, warning if now + settings.first_retry <= warning < again else again
+
+
+def _delay_told_at(settings: QueueSettings, message: Message) -> float | None:
+    """When a sender is told of a delay: when DELIVERBY says so within the message's life, else as ever."""
+    asked = tells_delay_at(message)
+    if asked is not None and asked < expires_at(settings, message.starts_at, null_sender=False):
+        return asked
+    return message.starts_at + settings.delay_warning if settings.delay_warning > 0 else None

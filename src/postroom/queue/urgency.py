@@ -30,7 +30,7 @@ class PriorityLine(Generic[T]):
         self._files: dict[int, deque[tuple[float, T]]] = {}
 
     def push(self, item: T, priority: int, since: float) -> None:
-        """Stand at the end of the file of that priority. ``since`` must not go back within a priority."""
+        """Stand at the end of the file of that priority. ``since`` hardly goes back within a priority."""
         file = self._files.get(priority)
         if file is None:
             file = self._files[priority] = deque()
@@ -38,15 +38,31 @@ class PriorityLine(Generic[T]):
 
     def pop(self) -> T:
         """Take the first. IndexError where there is none."""
+        priority = self.first_priority
+        file = self._files[priority]
+        item = file.popleft()[1]
+        if not file:
+            del self._files[priority]
+        return item
+
+    def remove(self, item: T, priority: int) -> None:
+        """Take one out of the file of that priority, wherever it stands. ValueError if it is not there."""
+        file = self._files.get(priority, ())
+        for index, (_, other) in enumerate(file):
+            if other == item:
+                del self._files[priority][index]
+                if not self._files[priority]:
+                    del self._files[priority]
+                return
+        raise ValueError("it is not in line")
+
+    @property
+    def first_priority(self) -> int:
+        """The priority of the first. IndexError where there is none."""
         files = self._files
         if not files:
             raise IndexError("nobody is in line")
-        priority = next(iter(files)) if len(files) == 1 else min(files, key=lambda one: (files[one][0][0], -one))
-        file = files[priority]
-        item = file.popleft()[1]
-        if not file:
-            del files[priority]
-        return item
+        return next(iter(files)) if len(files) == 1 else min(files, key=lambda one: (files[one][0][0], -one))
 
     def drain(self) -> list[T]:
         """Take all, in the order of their turns."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from postroom.mail.address import Address
 from postroom.mail.delivery import Peer
 from postroom.mail.dsn import MAX_RETURNED, Action, Dsn, Notice, RecipientReport, clean, compose
-from postroom.mail.envelope import Body, Envelope, Recipient, Ret
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Recipient, Ret
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.reply import Reply
 
@@ -371,6 +371,66 @@ def test_nothing_breaks_out(lines: list[str], content: bytes, orcpt: str, action
     payload = parsed.get_payload()
     assert isinstance(payload, list)
     assert len(payload) == 3
+
+
+def test_deadline_and_release_are_named() -> None:
+    """RFC 2852 §5, RFC 4865 §5.1.2: beside the arrival."""
+    by = DeliverBy(7200, ByMode.RETURN)
+    message = a_message(deliver_by=by, hold_until=NOW - 60, hold_request="for;3540")
+    _, text, status, _ = parts_of(compose(a_notice(message=message)))
+    of_message = fields_of(status)[0]
+    assert of_message["Arrival-Date"] == "Thu, 29 Feb 2024 11:34:56 +0000"
+    assert of_message["Deliver-By-Date"] == "Thu, 29 Feb 2024 13:34:56 +0000"
+    assert of_message["Future-Release-Request"] == "for;3540"
+    assert "held back until Thu, 29 Feb 2024 12:33:56 +0000" in text.get_content()
+
+
+@pytest.mark.parametrize(
+    ("request_", "shown"),
+    [
+        ("until;2024-02-29T12:34:56Z", "until;2024-02-29T12:34:56Z"),
+        ("", "until;2024-02-29T12:33:56Z"),
+        ("for;9\r\nX: y", "for;9 X: y"),
+    ],
+)
+def test_the_request_of_a_release_is_repeated(request_: str, shown: str) -> None:  # RFC 4865 §5.1.2
+    message = a_message(hold_until=NOW - 60, hold_request=request_)
+    _, _, status, _ = parts_of(compose(a_notice(message=message)))
+    assert fields_of(status)[0]["Future-Release-Request"] == shown
+
+
+def test_neither_is_named_where_it_was_not_asked_for() -> None:
+    _, _, status, _ = parts_of(compose(a_notice()))
+    assert not {"Deliver-By-Date", "Future-Release-Request"} & set(fields_of(status)[0].keys())
+
+
+def test_a_message_that_requires_tls_is_never_returned_whole() -> None:
+    """RFC 8689 §5: RET=FULL is disregarded, and the DSN requires TLS itself."""
+    dsn = compose(a_notice(message=a_message(require_tls=True, ret=Ret.FULL)))
+    _, _, _, returned = parts_of(dsn)
+    assert returned.get_content_type() == "text/rfc822-headers"
+    assert b"Hello Bob" not in dsn.content
+    assert dsn.envelope.require_tls
+    assert not compose(a_notice()).envelope.require_tls
+
+
+def test_a_dsn_has_the_priority_of_its_message() -> None:  # RFC 6710 §4.6
+    assert compose(a_notice(message=a_message(priority=-4))).envelope.priority == -4
+
+
+@pytest.mark.parametrize(
+    ("orcpt", "shown"),
+    [
+        ("utf-8;jürgen@far.example", "utf-8; j\\x{FC}rgen@far.example"),
+        ("utf-8;a+b=c@far.example", "utf-8; a\\x{2B}b\\x{3D}c@far.example"),
+        ("rfc822;a+b=c@far.example", "rfc822; a+b=c@far.example"),
+    ],
+)
+def test_an_original_recipient_in_seven_bits(orcpt: str, shown: str) -> None:
+    """RFC 6533 §3: utf-8-addr-xtext, which escapes more than what is not ASCII."""
+    report = replace(REFUSED, recipient=replace(BOB, orcpt=orcpt))
+    _, _, status, _ = parts_of(compose(a_notice(report)))
+    assert fields_of(status)[1]["Original-Recipient"] == shown
 
 
 @given(st.text(max_size=3000))
