@@ -22,6 +22,7 @@ class MemoryStream:
     (``receive_error`` once everything fed has been received).
     ``window``: octets the client leaves unread before ``drain`` waits; None: any.
     ``stuck``: a ``drain`` that would have to wait raises TimeoutError at once.
+    ``bindings``: the channel bindings that the TLS session has, by kind.
     ``after_tls``: what the client sends inside TLS right after the handshake; what was fed before it is dropped.
     """
 
@@ -32,6 +33,7 @@ class MemoryStream:
     drain_error: Exception | None = None
     tls_error: Exception | None = None
     tls_facts: TlsFacts = TLS_FACTS
+    bindings: dict[str, bytes] = field(default_factory=dict)
     after_tls: bytes = b""
     window: int | None = None
 
@@ -99,6 +101,10 @@ class MemoryStream:
             self._incoming.append(self.after_tls)
         self._wake()
         return self.tls_facts
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        """As the test set it in ``bindings``, once TLS is up."""
+        return self.bindings.get(kind) if self.tls else None
 
     def close(self) -> None:
         """Send what is left and close; here: mark it."""

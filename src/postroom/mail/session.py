@@ -21,7 +21,8 @@ class TlsFacts:
     """The protocol (``TLSv1.3``) and the cipher's name of an established TLS session.
 
     ``server_name`` is what the client asked for by SNI, ``""`` if nothing; ``peer_names`` are the mail addresses in the
-    client's certificate, verified, or empty; ``resumed``: the session was resumed by a ticket.
+    client's certificate, verified, or empty; ``resumed``: the session was resumed by a ticket; ``peer_trouble``: why the
+    client's certificate counts for nothing, ``""`` if it does or there is none.
     """
 
     version: str
@@ -29,6 +30,7 @@ class TlsFacts:
     server_name: str = ""
     peer_names: tuple[str, ...] = ()
     resumed: bool = False
+    peer_trouble: str = ""
 
 
 @value(frozen=True, slots=True)

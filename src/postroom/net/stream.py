@@ -6,8 +6,9 @@ from ipaddress import IPv6Address
 from typing import Protocol, cast
 
 from postroom.mail.session import TlsFacts
+from postroom.net.channel import ClientChannel, TlsChannel, TlsError
 from postroom.net.sweeper import Sweeper
-from postroom.net.tls import ServerTls, TlsChannel, TlsError
+from postroom.net.tls import ServerTls
 
 READ_LIMIT = 128 * 1024
 """Octets held for a reader that is busy, beyond which the socket is read no more."""
@@ -50,6 +51,12 @@ class Stream(Protocol):
         what was received before is dropped, what comes from now on is the handshake (RFC 3207 §4.2).
 
         Raises TlsError, or TimeoutError past the deadline; the stream is then good for nothing but ``abort``.
+        """
+        ...
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        """What ties a login to the TLS session (RFC 5056), ``kind`` as registered: tls-exporter (RFC 9266) or
+        tls-server-end-point (RFC 5929). None in the clear, and where this session has none of that kind.
         """
         ...
 
@@ -158,13 +165,23 @@ class SocketStream(asyncio.Protocol):
         self._forget_received()  # RFC 3207 §4.2: what was said in the clear is forgotten
         if context is None:
             return await self._shake_hands(self._server_channel(), b"")
-        return await self._shake_hands(TlsChannel(context, server_side=False, server_hostname=server_hostname), b"")
+        return await self._shake_hands(ClientChannel(context, server_hostname), b"")
 
     async def begin_tls(self) -> TlsFacts:
         """The server's side of a handshake that opens the connection: what has come already belongs to it."""
         early = b"".join(self._chunks)
         self._forget_received()
         return await self._shake_hands(self._server_channel(), early)
+
+    def put_back(self, data: bytes) -> None:
+        """What was received and belongs to whoever receives next."""
+        if data:
+            self._chunks.insert(0, data)
+            self._held += len(data)
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        """What ties a login to the TLS session; see ``Stream``."""
+        return None if self._tls is None else self._tls.binding(kind)
 
     def close(self) -> None:
         """Send what is unsent, then close; see ``Stream``."""
@@ -243,7 +260,7 @@ class SocketStream(asyncio.Protocol):
     def _server_channel(self) -> TlsChannel:
         if self._server_tls is None:
             raise RuntimeError("this listener has no certificate")
-        return TlsChannel(self._server_tls.context, server_side=True)
+        return self._server_tls.channel()
 
     async def _shake_hands(self, channel: TlsChannel, early: bytes) -> TlsFacts:
         """Until the handshake is done; what comes with its end is held."""

@@ -8,8 +8,9 @@ import pytest
 from tests.unit.net.conftest import Pairer
 
 from postroom.config.certificates import TlsSettings
+from postroom.net.channel import TlsError
 from postroom.net.stream import READ_LIMIT, SocketStream, connect, plain_address
-from postroom.net.tls import ServerTls, TlsError, opportunistic_context
+from postroom.net.tls import ServerTls, opportunistic_context
 
 
 async def read_until(stream: SocketStream, size: int) -> bytes:

@@ -1,0 +1,31 @@
+"""A pause that a session makes on purpose, and that a drain cuts short."""
+
+import asyncio
+
+from postroom.clock import Clock
+
+
+class Pause:
+    """At most one pause is under way at a time."""
+
+    __slots__ = ("_clock", "_sleep")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sleep: asyncio.Future[None] | None = None
+
+    async def hold(self, seconds: float) -> None:
+        """Wait for ``seconds``, or until ``end``."""
+        if seconds <= 0:
+            return
+        sleep = self._sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait([sleep])  # not cancelled with the sleep, only with the session
+        finally:
+            sleep.cancel()
+            self._sleep = None
+
+    def end(self) -> None:
+        """Whoever holds goes on."""
+        if self._sleep is not None:
+            self._sleep.cancel()
