@@ -1,7 +1,7 @@
 """The whole queue room in memory: a directory, a door, a settler, a scheduler, with every fake within reach."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -123,13 +123,15 @@ class House:
         sender: str | None = "ann@home.example",
         content: bytes | None = CONTENT,
         notify: Notify | None = None,
+        asks: Mapping[str, object] | None = None,
         **fields: object,
     ) -> Draft:
-        """A draft from Ann to whom the test names."""
+        """A draft from Ann to whom the test names; ``asks`` are further fields of its envelope."""
         recipients = tuple(one if isinstance(one, Recipient) else Recipient(Address.parse(one), notify) for one in to)
         reverse_path = None if sender is None else Address.parse(sender)
         now = self.clock.now()
-        return Draft(self.ids.next(), now, Envelope(reverse_path, recipients), content, **fields)  # type: ignore[arg-type]
+        envelope = Envelope(reverse_path, recipients, **(asks or {}))  # type: ignore[arg-type]
+        return Draft(self.ids.next(), now, envelope, content, **fields)  # type: ignore[arg-type]
 
     async def send(self, *to: str | Recipient, **fields: object) -> Message:
         """Through the door."""

@@ -21,6 +21,7 @@ from postroom.queue.model import (
     QueueFilter,
     Settlement,
 )
+from postroom.queue.urgency import rank
 from postroom.report.history import HistoryRow
 
 _DUE = (RecipientState.QUEUED, RecipientState.DEFERRED)
@@ -89,6 +90,11 @@ class MemoryQueueStore:
         for chunk in chunks:
             self.chunks.setdefault(chunk.queue_id, []).append(chunk.data)
 
+    async def read_chunks(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+        await self._enter("read_chunks")
+        for chunk in self.chunks.get(queue_id, ()):
+            yield chunk
+
     async def drop_chunks(self, queue_ids: Sequence[QueueId]) -> None:
         await self._enter("drop_chunks")
         for queue_id in queue_ids:
@@ -103,7 +109,7 @@ class MemoryQueueStore:
     async def lease(self, question: LeaseQuestion) -> LeaseAnswer:
         await self._enter("lease")
         self.questions.append(question)
-        due: list[tuple[float, QueueId, int]] = []
+        due: list[tuple[float, QueueId, int]] = []  # by rank
         next_due: float | None = None
         for queue_id, stored in self.messages.items():
             for number, one in stored.recipients.items():
@@ -118,7 +124,7 @@ class MemoryQueueStore:
                 if at > question.now:
                     next_due = at if next_due is None else min(next_due, at)
                 else:
-                    due.append((at, queue_id, number))
+                    due.append((rank(at, stored.message.envelope.priority), queue_id, number))
         return LeaseAnswer(tuple(self._lease(sorted(due), question)), next_due)
 
     def _lease(self, due: list[tuple[float, QueueId, int]], question: LeaseQuestion) -> list[LeasedMessage]:

@@ -5,6 +5,7 @@ because a line never takes more places than are left free; a dead site is tried 
 """
 
 import asyncio
+import math
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -64,6 +65,7 @@ class Dispatcher:
         self._line_of: dict[str, tuple[Line, float]] = {}
         self._unrouted: dict[str, list[Unrouted]] = {}
         self._queued_lines: PriorityLine[Line] = PriorityLine()
+        self._first_deadline = math.inf
         self._active = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -133,8 +135,11 @@ class Dispatcher:
         times = [
             min(line.sweep_at, line.dead_until) - monotonic for line in self._lines.values() if line.is_dead(monotonic)
         ]
-        times += [line.first_deadline - self._clock.now() for line in self._lines.values() if line.timed]
-        return max(min(times, default=float("inf")), 0.0)
+        self._first_deadline = min(
+            (line.first_deadline for line in self._lines.values() if line.timed), default=math.inf
+        )
+        times.append(self._first_deadline - self._clock.now())
+        return max(min(times), 0.0)
 
     def tend(self) -> None:
         """Give up those in line whose time is up; forget the sites that nobody wants to go to, and routes that are
@@ -225,6 +230,10 @@ class Dispatcher:
             self._give_back(item)
         else:
             line.push(item)
+            deadline = item.held.deadline
+            if deadline is not None and deadline < self._first_deadline:
+                self._first_deadline = deadline
+                self._hungry()  # whoever asks for the next change must know of it
             self._start(line)
 
     def _fair_share(self) -> int:

@@ -32,6 +32,10 @@ class QueueStore(Protocol):
         """Store pieces of content before their intake."""
         ...
 
+    def read_chunks(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+        """The chunks that were written for an intake that has not come yet, in order; nothing where there are none."""
+        ...
+
     async def drop_chunks(self, queue_ids: Sequence[QueueId]) -> None:
         """The intake will not come."""
         ...

@@ -18,12 +18,59 @@ from postroom.report.events import AttemptMade, InternalError, LeaseLost, StoreT
 HOUR = 3600.0
 
 
-async def fill(house: House, count: int, domain: str, *, lease: Lease | None = None) -> None:
+async def fill(house: House, count: int, domain: str, *, lease: Lease | None = None, priority: int = 0) -> None:
     """Queue mail behind the scheduler's back, as another process would."""
     for n in range(count):
-        draft = house.draft(f"r{n}@{domain}")
+        draft = house.draft(f"r{n}@{domain}", asks={"priority": priority})
         expansion = expand(draft, tuple([await house.resolve(r.address) for r in draft.envelope.recipients]), 0.0)
         await house.store.take_in([build(draft, expansion, lease, 0.0)])
+
+
+def order(house: House) -> list[str]:
+    """Whose turn came when."""
+    return [request.recipients[0].recipient.address.local for request in house.carrier.requests]
+
+
+async def test_higher_priority_goes_first_in_line() -> None:  # RFC 6710 §5.1
+    house = House()
+    house.router.limit = 1
+    gate = house.carrier.gate = asyncio.Event()
+    async with house.running():
+        for name, priority in (("first", 0), ("bulk", -4), ("normal", 0), ("urgent", 4), ("flash", 9)):
+            await house.send(f"{name}@far.example", asks={"priority": priority})
+            await house.clock.pass_time(1)
+        gate.set()
+        await house.clock.pass_time(1)
+        assert order(house) == ["first", "flash", "urgent", "normal", "bulk"]
+
+
+async def test_higher_priority_goes_first_among_sites() -> None:  # RFC 6710 §5.1
+    """Where all connections are in use, the next that is free serves the site with the urgent mail."""
+    house = House()
+    house.concurrency = 1
+    gate = house.carrier.gate = asyncio.Event()
+    async with house.running():
+        await house.send("first@a.example")
+        for site in "bcd":
+            await house.send(f"normal@{site}.example")
+        await house.send("urgent@d.example", asks={"priority": 4})
+        await house.clock.pass_time(1)
+        gate.set()
+        await house.clock.pass_time(1)
+        assert order(house)[:2] == ["first", "urgent"]
+        assert len(order(house)) == 5
+
+
+async def test_higher_priority_is_leased_before_the_rest() -> None:  # RFC 6710 §5.1
+    house = House(ready=10)
+    house.router.limit = 1
+    async with house.running():
+        await fill(house, 50, "far.example")
+        await fill(house, 1, "near.example", priority=1)
+        house.scheduler.wake()
+        await house.clock.pass_time(1)
+        assert house.carrier.requests[0].site.key == "near.example"
+        assert sum(house.carrier.delivered.values()) == 51
 
 
 async def test_what_others_queued_is_found_by_polling() -> None:
