@@ -7,6 +7,7 @@ from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
+from postroom.policy.store import GuardStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
 from postroom.storage.sqlite.store import SqliteStore
@@ -23,6 +24,8 @@ class Store(Protocol):
     def directory(self) -> DirectoryStore: ...
     @property
     def history(self) -> HistoryStore: ...
+    @property
+    def guard(self) -> GuardStore: ...
     async def close(self) -> None: ...
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.fakes.directory_store import MemoryDirectoryStore
+from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore, Stored
 
@@ -116,6 +117,7 @@ class MemoryStore:
     mailbox: MemoryMailboxStore = field(default_factory=MemoryMailboxStore)
     directory: MemoryDirectoryStore = field(default_factory=MemoryDirectoryStore)
     history: MemoryHistory = field(init=False)
+    guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:

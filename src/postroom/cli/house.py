@@ -9,6 +9,7 @@ from postroom.config.model import DnsSettings, Settings
 from postroom.directory.store import DirectoryStore
 from postroom.dns.resolver import Resolver
 from postroom.mailbox.store import MailboxStore
+from postroom.policy.store import GuardStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
 
@@ -31,6 +32,8 @@ class OpenStore(Protocol):
     def directory(self) -> DirectoryStore: ...  # noqa: D102
     @property
     def history(self) -> HistoryStore: ...  # noqa: D102
+    @property
+    def guard(self) -> GuardStore: ...  # noqa: D102
     async def check(self) -> StoreLook: ...  # noqa: D102
 
 

@@ -67,7 +67,7 @@ class BanTable:
         return sum([ban.holds(now) for ban in self._bans.values()])
 
     def replace(self, bans: Sequence[Ban], now: float) -> tuple[list[Ban], list[Ban]]:
-        """Take over what the store says. Returns the bans that are new, and those that hold no more before their time."""
+        """Take over what the store says. Returns the bans that are new, and those that were ended early."""
         before = self._bans
         self._bans, self._wide = {}, {}
         for ban in bans:

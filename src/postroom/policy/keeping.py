@@ -14,7 +14,7 @@ FORGET_SECONDS = 600.0
 
 
 class GuardKeeper:
-    """Between the store and those who count in memory. ``tick`` is called about twice a second, ``flush`` at the end."""
+    """Between the store and those who count in memory. ``tick`` is for twice a second or so, ``flush`` for the end."""
 
     def __init__(self, store: GuardStore, limiter: Limiter, lockout: Lockout, clock: Clock) -> None:
         self._store = store

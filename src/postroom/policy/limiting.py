@@ -1,8 +1,8 @@
 """Rate limits: how much each account, sender domain, client address and destination may bring, over layered windows.
 
 A limit is never final: the answer is 450 with the time when there is room again. The status is 4.7.1, refused by policy
-(RFC 3463 §3.8); X.2.z would speak of the recipient's mailbox, and 452 4.5.3 would make the client bring the rest at once
-in another transaction (RFC 5321 §4.5.3.1.10). All of it is memory; ``policy/keeping.py`` writes behind.
+(RFC 3463 §3.8); X.2.z would speak of the recipient's mailbox, and 452 4.5.3 would make the client bring the rest in
+another transaction at once (RFC 5321 §4.5.3.1.10). All of it is memory; ``policy/keeping.py`` writes behind.
 """
 
 from collections.abc import Sequence

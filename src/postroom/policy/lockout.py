@@ -1,7 +1,7 @@
 """Shuts out who guesses passwords or abuses the server: growing delays, then bans that end by themselves.
 
-Implements ``directory.guard.LoginGuard``. Failures count by address (a /64 for IPv6) and by account; an address with too
-many is banned, an account with too many is locked for addresses that never logged in to it, so that guessing from
+Implements ``directory.guard.LoginGuard``. Failures count by address (a /64 for IPv6) and by account; an address with
+too many is banned, an account with too many is locked for addresses that never logged in to it, so that guessing from
 anywhere is stopped and the owner gets in nevertheless. All in memory; ``policy/keeping.py`` writes behind.
 """
 
@@ -64,11 +64,11 @@ class Lockout:
         for_account = self._of_account.add(account, now) if account else 0
         stranger = bool(account) and not self._acquaintances.knows(account, network, now)
         if stranger and 0 < settings.account_failures <= for_account:
-            self._begin(ACCOUNT, account, address, f"{for_account} failed logins", for_account, now)
+            self._begin((ACCOUNT, account), address, f"{for_account} failed logins", for_account)
         if self._is_exempt(address):
             return LoginFailure(from_address, for_account, 0.0)
         if 0 < settings.address_failures <= from_address:
-            self._begin(ADDRESS, network, address, f"{from_address} failed logins", from_address, now)
+            self._begin((ADDRESS, network), address, f"{from_address} failed logins", from_address)
         # Guessing for one account from many addresses is slowed down as well, but not the account's owner.
         counting = max(from_address, for_account) if stranger else from_address
         return LoginFailure(from_address, for_account, self._delay(counting))
@@ -88,7 +88,7 @@ class Lockout:
         now, network = self._clock.now(), network_of(address)
         count = self._abuse.add(network, now, points)
         if count >= self._settings.abuse:
-            self._begin(ADDRESS, network, address, f"{count} points of abuse, at last {reason}", count, now)
+            self._begin((ADDRESS, network), address, f"{count} points of abuse, at last {reason}", count)
 
     def banned(self, address: str) -> float | None:
         """Until when the address is shut out, in seconds since the Unix epoch; None if it is not."""
@@ -139,7 +139,10 @@ class Lockout:
 
     # Deciding.
 
-    def _begin(self, scope: str, subject: str, address: str, reason: str, failures: int, now: float) -> None:
+    def _begin(self, key: tuple[str, str], address: str, reason: str, failures: int) -> None:
+        """Ban (scope, subject) for what the client at ``address`` did."""
+        scope, subject = key
+        now = self._clock.now()
         if self._bans.get(scope, subject, now) is not None:
             return  # sessions that were open before it go on failing
         repeats = self._bans.repeats(scope, subject, now)
@@ -147,7 +150,7 @@ class Lockout:
         length = min(settings.ban * 2 ** min(repeats, _MOST_DOUBLINGS), max(settings.longest_ban, settings.ban))
         ban = Ban(scope, subject, now, now + length, reason, failures, repeats)
         self._bans.put(ban, now)
-        self._changed.add((scope, subject))
+        self._changed.add(key)
         # What it was banned for is paid for with the ban: the next one needs as many failures again.
         for counts in self._counts:
             counts.drop(subject)

@@ -43,8 +43,8 @@ class Failures:
 class Ban:
     """``subject`` is an address, a network (``scope`` address) or an account's key (``scope`` account).
 
-    ``failures`` are what it was banned for, ``repeats`` the bans before it within a day; ``author`` is who banned, ``""``
-    for the server itself; ``lifted_by`` who ended it before ``until``, ``""`` for nobody.
+    ``failures`` are what it was banned for, ``repeats`` the bans before it within a day; ``author`` is who banned,
+    ``""`` for the server itself; ``lifted_by`` who ended it before its time, ``""`` for nobody.
     """
 
     scope: str

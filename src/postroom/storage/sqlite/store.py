@@ -46,7 +46,7 @@ class _ReadOnly:
 
 
 class SqliteStore:
-    """Queue, mailboxes, directory, history and guard in one file. Made by ``open``, used on one loop, ended by ``close``."""
+    """Five ports over one file. Made by ``open``, used on one loop, ended by ``close``."""
 
     def __init__(
         self, path: Path, *, settings: StoreSettings, read_only: bool, clock: Callable[[], float], freshness: float
