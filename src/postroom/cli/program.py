@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from postroom import __version__
-from postroom.cli import alias, check, demo, domain, init, queue, send, serve, stats, user, why
+from postroom.cli import alias, bans, check, demo, domain, init, limits, queue, send, serve, stats, user, why
 
 
 def make_program() -> typer.Typer:
@@ -26,6 +26,8 @@ def make_program() -> typer.Typer:
     program.add_typer(domain.commands(), name="domain")
     program.add_typer(user.commands(), name="user")
     program.add_typer(alias.commands(), name="alias")
+    program.add_typer(limits.commands(), name="limits")
+    program.add_typer(bans.commands(), name="bans")
     program.add_typer(queue.commands(), name="queue")
     program.command("why")(why.why)
     program.command("send")(send.send)
