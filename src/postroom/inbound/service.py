@@ -13,12 +13,14 @@ from postroom.mail.session import Role
 from postroom.mail.value import value
 from postroom.net.service import SessionService
 from postroom.policy.chain import Chain
+from postroom.policy.limiting import Limiter
+from postroom.policy.lockout import Lockout
 from postroom.policy.recipients import recipients_stage
 from postroom.policy.relaying import relaying_stage
 from postroom.policy.sender import sender_stage
 from postroom.policy.stage import Stage
 from postroom.protocol.sasl.mechanisms import SERVER
-from postroom.protocol.smtp.server import ServerOptions
+from postroom.protocol.smtp.options import ServerOptions
 from postroom.queue.store import QueueStore
 from postroom.report.reporter import Reporter
 
@@ -40,6 +42,8 @@ class House:
     queue_ids: QueueIds
     clock: Clock
     reporter: Reporter
+    limits: Limiter | None = None
+    lockout: Lockout | None = None
 
 
 class SmtpService(SessionService):
@@ -76,10 +80,13 @@ def server_options(role: Role, hostname: str, settings: SmtpSettings, *, offers_
 
 def stages_of(role: Role, house: House) -> tuple[Stage, ...]:
     """The policy of a role, in the order in which it is asked."""
-    recipients = recipients_stage(house.directory)
+    abuse = None if house.lockout is None else house.lockout.abuse
+    recipients = recipients_stage(house.directory, abuse, house.settings.trusted_networks)
+    limits = None if house.limits is None else house.limits.stage(role)
+    last = () if limits is None else (limits,)  # so that only what all others take is counted
     if role is Role.MX:
-        return relaying_stage(house.settings.trusted_networks), recipients
-    return sender_stage(house.directory), relaying_stage(()), recipients
+        return relaying_stage(house.settings.trusted_networks), recipients, *last
+    return sender_stage(house.directory), relaying_stage(()), recipients, *last
 
 
 def _setup(role: Role, house: House) -> SessionSetup:

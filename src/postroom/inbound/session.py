@@ -17,7 +17,8 @@ from postroom.net.tls import TlsError
 from postroom.policy.limits import SessionLimits
 from postroom.policy.verdict import Accept, Defer, Refuse
 from postroom.protocol.smtp import events as ask
-from postroom.protocol.smtp.server import ServerOptions, SmtpServer
+from postroom.protocol.smtp.options import ServerOptions
+from postroom.protocol.smtp.server import SmtpServer
 from postroom.report.events import CommandRefused, InternalError, SessionClosed, SessionOpened, TlsFailed
 
 _FLUSH = 16 * 1024
