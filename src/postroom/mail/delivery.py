@@ -57,13 +57,14 @@ class Delivered:
 
     ``notifies`` says that it was given the sender's NOTIFY and so reports success itself (RFC 3461 §5.2.1); where it
     does not, the sender who asked for it gets our DSN (RFC 3461 §5.2.2 b). ``keeps_time`` says that it was given the
-    time that is left of DELIVERBY (RFC 2852 §4.1.4).
+    time that is left of DELIVERBY (RFC 2852 §4.1.4). ``detail`` is what was done that nobody asked for, for the log.
     """
 
     reply: Reply
     peer: Peer = NO_PEER
     notifies: bool = False
     keeps_time: bool = False
+    detail: str = ""
 
 
 @value(frozen=True, slots=True)

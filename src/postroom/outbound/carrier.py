@@ -11,7 +11,7 @@ from postroom.mail.delivery import Delivered, DeliveryRequest, Outcome, QueuedRe
 from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound import trouble
-from postroom.outbound.hosts import Hosts, Target
+from postroom.outbound.hosts import Hosts, Target, is_own_address
 from postroom.outbound.job import ONE_WRITE, Job, check_size
 from postroom.outbound.login import login_for
 from postroom.outbound.opening import Connect, Opener, SocketConnect
@@ -46,7 +46,7 @@ class SmtpCarrier:
         self._logins = {smarthost.name: login_for(smarthost) for smarthost in smarthosts}
         self._hosts = Hosts(resolver, settings, clock)
         self._policy = TlsPolicy(settings, smarthosts, clock)
-        self._opener = Opener(hostname, settings, connect or SocketConnect())
+        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock)
         self.pool = Pool(settings, clock)
 
     async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
@@ -78,7 +78,21 @@ class SmtpCarrier:
             except StoreUnavailable as error:
                 return _for_all(request.recipients, trouble.content_unreadable(error))
         job = Job(message, request.recipients, content, read)
-        outcomes = await self._attempt(request.site, job)
+        if not message.envelope.require_tls:
+            return await self._carry_all(request.site, job)
+        outcomes = await self._carry_all(_secured(request.site), replace(job, secured=True))
+        if message.envelope.reverse_path is not None:
+            return outcomes
+        # RFC 8689 §5: a bounce goes on without REQUIRETLS rather than be lost.
+        left = tuple(r for r in job.recipients if trouble.is_unsecured(outcomes[r.number]))
+        if left:
+            job = replace(job, recipients=left, note="sent without REQUIRETLS, as a bounce may be")
+            outcomes |= await self._carry_all(request.site, job)
+        return outcomes
+
+    async def _carry_all(self, site: Site, job: Job) -> dict[int, Outcome]:
+        """One transaction after the other, as many as the host's limits make of the recipients."""
+        outcomes = await self._attempt(site, job)
         while True:
             # RFC 5321 §4.5.3.1.10: those beyond the host's limit go in a transaction of their own, at once, as long as
             # each transaction gets some further.
@@ -86,7 +100,7 @@ class SmtpCarrier:
             if not left or len(left) == len(job.recipients):
                 return outcomes
             job = replace(job, recipients=left)
-            outcomes |= await self._attempt(request.site, job)
+            outcomes |= await self._attempt(site, job)
 
     async def _attempt(self, site: Site, job: Job) -> dict[int, Outcome]:
         """On an idle session if there is one. If that turns out to be stale, on a fresh one: that costs no attempt."""
@@ -108,40 +122,50 @@ class SmtpCarrier:
                     bad = worst(bad, target)
                     continue
                 try:
-                    return await self._use(await self._open(site, target), job)
+                    return await self._use(await self._open(site, target, secured=job.secured), job)
                 except AttemptEnded as ended:
-                    if not leads_on(ended.trouble):
-                        return _for_all(job.recipients, ended.trouble.outcome)
-                    bad = worst(bad, ended.trouble)
-                    if ended.trouble.step is Step.CONNECT:
+                    found = trouble.unsecured(ended.trouble) if job.secured else ended.trouble
+                    if not leads_on(found):
+                        return _for_all(job.recipients, found.outcome)
+                    bad = worst(bad, found)
+                    if found.step is Step.CONNECT:
                         self._hosts.shun(target.address)
                 tried += 1
                 if tried >= self._settings.max_hosts:
                     break
         return _for_all(job.recipients, (bad or trouble.no_route(f"{site.key} has no hosts")).outcome)
 
-    async def _open(self, site: Site, target: Target) -> Session:
-        """A fresh session, in the clear where an opportunistic handshake fails. AttemptEnded if there is none."""
-        plan = self._plan(site, target)
+    async def _open(self, site: Site, target: Target, *, secured: bool) -> Session:
+        """A fresh session, in the clear where an opportunistic handshake fails. AttemptEnded if there is none.
+
+        ``secured``: TLS with a valid certificate, and a host that announces REQUIRETLS (RFC 8689 §4.2.1); not for LMTP
+        within this machine, which is the delivery.
+        """
+        secured = secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
+        plan = self._plan(site, target, secured=secured)
         login = self._logins.get(site.route)
         await self.pool.reserve()
         try:
             try:
-                return await self._opener.open(site, target, plan, login)
+                session = await self._opener.open(site, target, plan, login)
             except AttemptEnded as ended:
                 if plan.need is not TlsNeed.OPPORTUNISTIC or ended.trouble.step is not Step.TLS:
                     raise
-            self._policy.handshake_failed(target.host)
-            return await self._opener.open(site, target, PLAIN, login)
+                self._policy.handshake_failed(target.host)
+                session = await self._opener.open(site, target, PLAIN, login)
         except BaseException:
             self.pool.release()
             raise
+        if secured and not session.announced.require_tls:
+            self.pool.retire(session)
+            raise AttemptEnded(trouble.requiretls_not_offered(session.peer))
+        return session
 
-    def _plan(self, site: Site, target: Target) -> TlsPlan:
+    def _plan(self, site: Site, target: Target, *, secured: bool) -> TlsPlan:
         if site.route and site.route not in self._logins:
             raise AttemptEnded(trouble.no_route(f"there is no smarthost {site.route!r} in the settings"))
         try:
-            return self._policy.plan(site, target.host)
+            return self._policy.plan(site, target.host, secured=secured)
         except OSError as error:  # the ca_file
             raise AttemptEnded(
                 trouble.no_route(f"the authorities for {site.route!r} cannot be read: {error}")
@@ -157,6 +181,11 @@ class SmtpCarrier:
             raise
         self.pool.give_back(session)
         return outcomes
+
+
+def _secured(site: Site) -> Site:
+    """The same hosts, under a key of their own: a connection whose certificate nobody checked must not be reused."""
+    return replace(site, key=f"{site.key} REQUIRETLS")
 
 
 def _for_all(recipients: Sequence[QueuedRecipient], outcome: Outcome) -> dict[int, Outcome]:

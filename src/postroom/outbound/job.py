@@ -14,12 +14,17 @@ ONE_WRITE = 256 * 1024
 
 @value(frozen=True, slots=True)
 class Job:
-    """One message for some recipients. ``content`` where it is at hand, else ``read`` gives it in pieces."""
+    """One message for some recipients. ``content`` where it is at hand, else ``read`` gives it in pieces.
+
+    ``secured``: it goes only where REQUIRETLS can be asked for (RFC 8689 §4.2.1). ``note`` goes with the outcomes.
+    """
 
     message: Message
     recipients: tuple[QueuedRecipient, ...]
     content: bytes | None
     read: Callable[[], AsyncIterator[bytes]]
+    secured: bool = False
+    note: str = ""
 
 
 async def pieces_of(job: Job) -> AsyncGenerator[bytes, None]:
@@ -36,16 +41,6 @@ async def pieces_of(job: Job) -> AsyncGenerator[bytes, None]:
         return
     async for piece in pieces:
         yield piece
-
-
-async def has_ascii_header(job: Job) -> bool:
-    """Whether the message can do without SMTPUTF8. A header beyond the first piece counts as far as it is there."""
-    if not job.message.prefix.isascii():
-        return False
-    async with aclosing(pieces_of(job)) as pieces:
-        start = await anext(pieces, b"")
-    end = start.find(b"\r\n\r\n")
-    return (start if end < 0 else start[:end]).isascii()
 
 
 def check_size(size: int, message: Message) -> None:

@@ -4,6 +4,7 @@ import ssl
 from dataclasses import replace
 from typing import Protocol
 
+from postroom.clock import Clock
 from postroom.config.model import OutboundSettings
 from postroom.mail.delivery import Peer, RouteKind, Site
 from postroom.mail.reply import Reply
@@ -81,10 +82,11 @@ class SocketConnect:
 class Opener:
     """Opens sessions, all with the same name and timeouts."""
 
-    def __init__(self, hostname: str, settings: OutboundSettings, connect: Connect) -> None:
+    def __init__(self, hostname: str, settings: OutboundSettings, connect: Connect, clock: Clock) -> None:
         self._hostname = settings.hostname or hostname
         self._settings = settings
         self._connect = connect
+        self._clock = clock
         self._sources = {":" in address: address for address in settings.source_addresses}
 
     async def open(self, site: Site, target: Target, plan: TlsPlan, login: Login | None) -> Session:
@@ -93,7 +95,7 @@ class Opener:
         stream = await self._reach(target, plan, peer)
         if stream.tls is not None:
             peer = replace(peer, tls=_shown(stream.tls))
-        session = Session(site.key, stream, peer, self._settings, lmtp=site.kind is RouteKind.LMTP)
+        session = Session(site.key, stream, peer, self._settings, self._clock, lmtp=site.kind is RouteKind.LMTP)
         try:
             await self._greet(session)
             if plan.need in {TlsNeed.OPPORTUNISTIC, TlsNeed.REQUIRED}:

@@ -74,7 +74,7 @@ class Pool:
 
     def give_back(self, session: Session) -> None:
         """The session has done its message and may take another, if it can."""
-        if not session.usable or session.messages >= self._settings.messages_per_connection or self._closed:
+        if not session.usable or session.is_spent or self._closed:
             self.retire(session)
         elif self._waiting:
             self.retire(session)  # another site waits for the place

@@ -1,25 +1,27 @@
 """One connection to one host, client side: carries one message after the other (RFC 5321 §3.3, §4.5.3.2).
 
 Two round trips a message where the host announces PIPELINING (RFC 2920): MAIL, RCPT and DATA in one write, content and
-final dot in one write where the content is small. 8-bit content goes to a host without 8BITMIME as it is: hosts that
-break it are gone, and a conversion would break signatures.
+final dot in one write where the content is small. Binary content goes in chunks (RFC 3030 §2).
 """
 
 from collections.abc import Sequence
 
+from postroom.clock import Clock
 from postroom.config.model import OutboundSettings
-from postroom.mail.delivery import Failed, Outcome, Peer, QueuedRecipient
-from postroom.mail.envelope import Body
+from postroom.mail.delivery import Outcome, Peer, QueuedRecipient
+from postroom.mail.downgrade.splice import Splicer
 from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
 from postroom.net.stream import Stream
 from postroom.outbound import trouble
-from postroom.outbound.job import ONE_WRITE, Job, check_size, has_ascii_header, pieces_of
+from postroom.outbound.fitting import Fit, Host, fit
+from postroom.outbound.job import ONE_WRITE, Job, check_size, pieces_of
 from postroom.outbound.trouble import AttemptEnded, Scope, Step, Trouble
 from postroom.protocol.errors import LocalProtocolError, RemoteProtocolError
+from postroom.protocol.smtp.announced import NOTHING_ANNOUNCED, Announced, read_announced
 from postroom.protocol.smtp.client import SmtpClient
-from postroom.protocol.smtp.commands import Command, SayData, SayMail, SayQuit, SayRcpt, SayReset
+from postroom.protocol.smtp.commands import Command, SayData, SayQuit, SayRcpt, SayReset
 from postroom.protocol.smtp.events import NEED_DATA, Replied
 
 QUIT_TIMEOUT = 5.0  # seconds that the reply to QUIT is waited for: nothing depends on it
@@ -31,7 +33,10 @@ _QUIT = SayQuit()
 
 @value(frozen=True, slots=True)
 class _Answers:
-    """The replies before the content; ``rcpts`` may be short and ``data`` None where they do not matter any more."""
+    """The replies before the content; ``rcpts`` may be short and ``data`` None where they do not matter any more.
+
+    ``data`` is None also where the content goes in chunks, which need no go-ahead.
+    """
 
     mail: Reply
     rcpts: Sequence[Reply]
@@ -45,11 +50,10 @@ class Session:
     """
 
     __slots__ = (
+        "_clock",
         "_dirty",
-        "_esmtp_size",
-        "_notifies",
+        "_host",
         "_settings",
-        "_smtputf8",
         "_stream",
         "engine",
         "is_lmtp",
@@ -59,7 +63,9 @@ class Session:
         "usable",
     )
 
-    def __init__(self, key: str, stream: Stream, peer: Peer, settings: OutboundSettings, *, lmtp: bool = False) -> None:
+    def __init__(
+        self, key: str, stream: Stream, peer: Peer, settings: OutboundSettings, clock: Clock, *, lmtp: bool = False
+    ) -> None:
         self.key = key
         self.peer = peer
         self.engine = SmtpClient(lmtp=lmtp)
@@ -67,19 +73,25 @@ class Session:
         self.usable = True
         self._stream = stream
         self._settings = settings
+        self._clock = clock
         self.is_lmtp = lmtp
         self._dirty = False  # a transaction is open that will not be finished
-        self._esmtp_size = 0
-        self._smtputf8 = False
-        self._notifies = False
+        self._host = Host(peer, NOTHING_ANNOUNCED, is_lmtp=lmtp)
 
     def opened(self) -> None:
         """Greeting, EHLO, TLS and AUTH are done: note what the host can."""
-        capabilities = self.engine.capabilities
-        size = capabilities.get("SIZE", "")
-        self._esmtp_size = int(size) if size.isascii() and size.isdigit() else 0
-        self._smtputf8 = "SMTPUTF8" in capabilities
-        self._notifies = "DSN" in capabilities  # the engine then passes NOTIFY on (RFC 3461 §5.2.1)
+        self._host = Host(self.peer, read_announced(self.engine.capabilities), is_lmtp=self.is_lmtp)
+
+    @property
+    def announced(self) -> Announced:
+        """What the host can do."""
+        return self._host.announced
+
+    @property
+    def is_spent(self) -> bool:
+        """As many messages as the settings or the host (MAILMAX, RFC 9422 §4) allow have been sent."""
+        limit = self._settings.messages_per_connection
+        return self.messages >= (min(limit, self.announced.mail_max) if self.announced.mail_max else limit)
 
     # One command at a time.
 
@@ -121,65 +133,31 @@ class Session:
         """
         self.messages += 1
         outcomes: dict[int, Outcome] = {}
-        recipients = await self._screen(job, outcomes)
-        if not recipients:
+        fitted = await fit(job, self._host, self._clock.now(), outcomes)
+        if fitted is None:
             return outcomes
-        mail = self._mail_command(job, recipients)
         if self.engine.can_pipeline:
-            answers = await self._ask_at_once(mail, recipients)
+            answers = await self._ask_at_once(fitted)
         else:
-            answers = await self._ask_in_turn(mail, recipients)
-        accepted = self._judge(answers, recipients, outcomes)
-        if answers.data is None or answers.data.code != 354:
+            answers = await self._ask_in_turn(fitted)
+        accepted = self._judge(answers, fitted.recipients, outcomes)
+        opened = bool(accepted) if fitted.chunks else answers.data is not None and answers.data.code == 354
+        if not opened:
             self._dirty = True
         elif not accepted:
             await self._end_nothing()
         else:
-            await self._carry_content(job, recipients, accepted, outcomes)
+            await self._carry_content(job, fitted, accepted, outcomes)
         return outcomes
 
-    async def _screen(self, job: Job, outcomes: dict[int, Outcome]) -> Sequence[QueuedRecipient]:
-        """Those that the host can take by what it announced; the others get their outcome."""
-        message = job.message
-        if 0 < self._esmtp_size < message.size:  # RFC 1870 §6.1
-            return self._refuse_all(job, outcomes, trouble.too_big(message.size, self._esmtp_size, self.peer))
-        if self._smtputf8:
-            return job.recipients
-        envelope = message.envelope
-        if envelope.reverse_path is not None and envelope.reverse_path.needs_smtputf8:  # RFC 6531 §3.5
-            return self._refuse_all(job, outcomes, trouble.address_needs_smtputf8(self.peer))
-        if envelope.smtputf8 and not await has_ascii_header(job):
-            return self._refuse_all(job, outcomes, trouble.header_needs_smtputf8(self.peer))
-        fit = [recipient for recipient in job.recipients if not recipient.recipient.address.needs_smtputf8]
-        if len(fit) < len(job.recipients):
-            for recipient in job.recipients:
-                if recipient.recipient.address.needs_smtputf8:
-                    outcomes[recipient.number] = trouble.address_needs_smtputf8(self.peer)
-        return fit
-
-    def _refuse_all(self, job: Job, outcomes: dict[int, Outcome], outcome: Failed) -> Sequence[QueuedRecipient]:
-        for recipient in job.recipients:
-            outcomes[recipient.number] = outcome
-        return ()
-
-    def _mail_command(self, job: Job, recipients: Sequence[QueuedRecipient]) -> SayMail:
-        message = job.message
-        envelope = message.envelope
-        body = envelope.body
-        if job.content is not None and not job.content.isascii():
-            body = Body.EIGHT_BIT  # RFC 6152 §3: also where the client did not say so
-        smtputf8 = envelope.smtputf8
-        if self._smtputf8 and not smtputf8:
-            smtputf8 = any(recipient.recipient.address.needs_smtputf8 for recipient in recipients)
-        return SayMail(envelope.reverse_path, message.size, body, smtputf8, envelope.ret, envelope.envid)
-
-    async def _ask_at_once(self, mail: SayMail, recipients: Sequence[QueuedRecipient]) -> _Answers:
+    async def _ask_at_once(self, fitted: Fit) -> _Answers:
         """MAIL, RCPT and DATA in one write (RFC 2920 §3.1), with the RSET that an earlier transaction left over."""
-        send = self.engine.send
+        send, recipients = self.engine.send, fitted.recipients
         group = [send(_RESET)] if self._dirty else []
-        group.append(send(mail))
+        group.append(send(fitted.mail))
         group += [send(SayRcpt(recipient.recipient)) for recipient in recipients]
-        group.append(send(_DATA))
+        if not fitted.chunks:
+            group.append(send(_DATA))
         self._stream.send(b"".join(group))
         seconds = self._settings.command_timeout
         if self._dirty:
@@ -190,7 +168,9 @@ class Session:
         try:
             for _ in recipients:
                 rcpts.append(await self.reply(Step.RCPT, seconds))  # noqa: PERF401 - those that came must be kept
-            data = await self.reply(Step.DATA, max(seconds, self._settings.data_timeout))
+            data = None
+            if not fitted.chunks:
+                data = await self.reply(Step.DATA, max(seconds, self._settings.data_timeout))
         except AttemptEnded:
             hopeless = len(rcpts) == len(recipients) and not any(_is_accepted(reply) for reply in rcpts)
             if _is_accepted(mail_reply) and not hopeless:
@@ -198,17 +178,17 @@ class Session:
             data = None  # what was said before the connection broke stands: no other would say otherwise
         return _Answers(mail_reply, rcpts, data)
 
-    async def _ask_in_turn(self, mail: SayMail, recipients: Sequence[QueuedRecipient]) -> _Answers:
+    async def _ask_in_turn(self, fitted: Fit) -> _Answers:
         """MAIL, RCPT and DATA one after the other, DATA only if there is somebody to take the content."""
         seconds = self._settings.command_timeout
         if self._dirty:
             await self.ask(_RESET, Step.MAIL, seconds)
             self._dirty = False
-        mail_reply = await self.ask(mail, Step.MAIL, seconds)
+        mail_reply = await self.ask(fitted.mail, Step.MAIL, seconds)
         if not _is_accepted(mail_reply):
             return _Answers(mail_reply, (), None)
-        rcpts = [await self.ask(SayRcpt(recipient.recipient), Step.RCPT, seconds) for recipient in recipients]
-        if not any(_is_accepted(reply) for reply in rcpts):
+        rcpts = [await self.ask(SayRcpt(recipient.recipient), Step.RCPT, seconds) for recipient in fitted.recipients]
+        if fitted.chunks or not any(_is_accepted(reply) for reply in rcpts):
             return _Answers(mail_reply, rcpts, None)
         return _Answers(mail_reply, rcpts, await self.ask(_DATA, Step.DATA, self._settings.data_timeout))
 
@@ -256,45 +236,44 @@ class Session:
     async def _carry_content(
         self,
         job: Job,
-        recipients: Sequence[QueuedRecipient],
+        fitted: Fit,
         accepted: Sequence[QueuedRecipient],
         outcomes: dict[int, Outcome],
     ) -> None:
         """Send the content and wait for what the host makes of it."""
         try:
-            await self._send_content(job)
+            await self._send_content(job, fitted)
             if not self.is_lmtp:
-                reply = await self.reply(Step.END, self._settings.final_timeout)
-                outcome = trouble.final_outcome(reply, self.peer, notifies=self._notifies)
+                outcome = self._final(await self.reply(Step.END, self._settings.final_timeout), fitted)
                 for recipient in accepted:
                     outcomes[recipient.number] = outcome
                 return
             for _ in accepted:  # RFC 2033 §4.2: one reply for each
                 replied = await self._next(Step.END, self._settings.final_timeout)
-                number = recipients[replied.recipient or 0].number
-                outcomes[number] = trouble.final_outcome(replied.reply, self.peer, notifies=self._notifies)
+                number = fitted.recipients[replied.recipient or 0].number
+                outcomes[number] = self._final(replied.reply, fitted)
         except AttemptEnded as ended:
             if trouble.leads_on(ended.trouble):
                 raise
             for recipient in accepted:
                 outcomes.setdefault(recipient.number, ended.trouble.outcome)
 
-    async def _send_content(self, job: Job) -> None:
-        """Prefix, content and final dot. The final dot leaves only if all of the content has."""
-        engine, message = self.engine, job.message
+    def _final(self, reply: Reply, fitted: Fit) -> Outcome:
+        # Where the host announced DSN the engine passed NOTIFY on (RFC 3461 §5.2.1).
+        return trouble.final_outcome(
+            reply, self.peer, notifies=self.announced.dsn, keeps_time=fitted.keeps_time, note=fitted.note
+        )
+
+    async def _send_content(self, job: Job, fitted: Fit) -> None:
+        """Prefix, content and its end. The end leaves only if all of the content has."""
+        engine = self.engine
         try:
-            if job.content is not None and len(job.content) <= ONE_WRITE:
-                self._stream.send(engine.content(message.prefix + job.content) + engine.end_content())
-                return
-            self._stream.send(engine.content(message.prefix))
-            size = 0
-            async for piece in pieces_of(job):
-                self._stream.set_timeout(self._settings.block_timeout)
-                self._stream.send(engine.content(piece))
-                size += len(piece)
-                await self._stream.drain()
-            check_size(size, message)
-            self._stream.send(engine.end_content())
+            if fitted.chunks:
+                await self._send_chunks(job)
+            elif job.content is not None and len(job.content) <= ONE_WRITE and not fitted.edits:
+                self._stream.send(engine.content(job.message.prefix + job.content) + engine.end_content())
+            else:
+                await self._send_pieces(job, fitted)
         except LocalProtocolError as error:
             self.abort()  # the host waits for content, and an end would make it take half of it
             outcome = trouble.content_malformed(self.peer, error)
@@ -304,6 +283,44 @@ class Session:
             raise AttemptEnded(Trouble(Scope.MESSAGE, trouble.content_unreadable(error), Step.CONTENT)) from error
         except OSError as error:
             raise AttemptEnded(await self._early_refusal(error)) from error
+
+    async def _send_pieces(self, job: Job, fitted: Fit) -> None:
+        """The content piece by piece, changed on the way where it must be; never whole in memory."""
+        engine, splicer = self.engine, Splicer(fitted.edits)
+        self._stream.send(engine.content(job.message.prefix))
+        size = 0
+        async for piece in pieces_of(job):
+            size += len(piece)
+            self._stream.set_timeout(self._settings.block_timeout)
+            self._stream.send(engine.content(splicer.write(piece) if fitted.edits else piece))
+            await self._stream.drain()
+        check_size(size, job.message)
+        self._stream.send(engine.content(splicer.end()) + engine.end_content())
+
+    async def _send_chunks(self, job: Job) -> None:
+        """The content by BDAT, each chunk answered before the next one leaves (RFC 3030 §2)."""
+        waiting = job.message.prefix
+        size = 0
+        async for piece in pieces_of(job):
+            size += len(piece)
+            if len(waiting) + len(piece) > ONE_WRITE:
+                await self._send_chunk(waiting)
+                waiting = piece
+            else:
+                waiting += piece
+        check_size(size, job.message)
+        self._stream.set_timeout(self._settings.block_timeout)
+        self._stream.send(self.engine.chunk(waiting, last=True))
+        await self._stream.drain()
+
+    async def _send_chunk(self, data: bytes) -> None:
+        self._stream.set_timeout(self._settings.block_timeout)
+        self._stream.send(self.engine.chunk(data, last=False))
+        await self._stream.drain()
+        reply = await self.reply(Step.CONTENT, self._settings.final_timeout)
+        if not _is_accepted(reply):
+            self._dirty = True  # RFC 3030 §2: no chunk follows, and RSET comes first
+            raise AttemptEnded(self._message_trouble(Step.CONTENT, reply))
 
     async def _early_refusal(self, error: OSError) -> Trouble:
         """The connection broke in the midst of the content: perhaps the host said why before it left."""

@@ -49,9 +49,14 @@ class TlsPolicy:
         self._opportunistic: ssl.SSLContext | None = None
         self._plain_until: dict[str, float] = {}
 
-    def plan(self, site: Site, host: str) -> TlsPlan:
-        """What a new connection to ``host`` of ``site`` needs. OSError where a smarthost's ca_file cannot be read."""
+    def plan(self, site: Site, host: str, *, secured: bool = False) -> TlsPlan:
+        """What a new connection to ``host`` of ``site`` needs. OSError where a smarthost's ca_file cannot be read.
+
+        ``secured``: TLS with a valid certificate for the host in any case (RFC 8689 §4.2.1).
+        """
         need = self._needs[site.route] if site.route else self._mx_need
+        if secured and need is not TlsNeed.IMPLICIT:
+            need = TlsNeed.REQUIRED
         match need:
             case TlsNeed.NONE:
                 return PLAIN
@@ -64,7 +69,7 @@ class TlsPolicy:
             case TlsNeed.REQUIRED | TlsNeed.IMPLICIT:
                 context = self._verifying.get(site.route)
                 if context is None:
-                    context = self._verifying[site.route] = verifying_context(self._ca_files[site.route])
+                    context = self._verifying[site.route] = verifying_context(self._ca_files.get(site.route))
                 return TlsPlan(need, context)
 
     def handshake_failed(self, host: str) -> None:

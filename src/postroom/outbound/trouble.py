@@ -4,6 +4,7 @@ A 4yz is Deferred and a 5yz Failed (RFC 5321 §4.2.1), but a fault of this house
 """
 
 import errno
+from dataclasses import replace
 from enum import Enum, IntEnum
 
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Failed, Outcome, Peer
@@ -90,6 +91,7 @@ _OWN_FAULT = frozenset({Step.TLS, Step.AUTH})
 
 _LEADS_ON = frozenset({Scope.SESSION, Scope.HOST})
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_TLS = frozenset({"4.7.4", "4.7.5"})  # not offered; a handshake or a certificate that fails
 _TOO_MANY = frozenset({"", "4.5.3", "5.5.3"})
 
 
@@ -162,11 +164,16 @@ def is_too_many(outcome: Outcome) -> bool:
     return isinstance(outcome, Deferred) and reply.code in {452, 552} and reply.status in _TOO_MANY
 
 
-def final_outcome(reply: Reply, peer: Peer, *, notifies: bool) -> Outcome:
-    """What the reply to the end of content means. ``notifies``: the host took the sender's NOTIFY (RFC 3461 §5.2.1)."""
+def final_outcome(reply: Reply, peer: Peer, *, notifies: bool, keeps_time: bool = False, note: str = "") -> Outcome:
+    """What the reply to the end of content means.
+
+    ``notifies``: the host took the sender's NOTIFY (RFC 3461 §5.2.1). ``keeps_time``: it was told by when to deliver
+    (RFC 2852 §4.1.4). ``note``: what was done to make the message fit.
+    """
     if 200 <= reply.code < 300:
-        return Delivered(reply, peer, notifies)
-    return from_reply(Step.END, reply, peer).outcome
+        return Delivered(reply, peer, notifies, keeps_time, note)
+    outcome = from_reply(Step.END, reply, peer).outcome
+    return replace(outcome, detail=f"{outcome.detail} ({note})".strip()) if note else outcome
 
 
 # Troubles that nobody told us, by the step at which they show.
@@ -247,9 +254,64 @@ def address_needs_smtputf8(peer: Peer) -> Failed:
     return Failed(Reply.of(553, "5.6.7", f"{_named(peer)} takes no non-ASCII addresses"), peer)
 
 
-def header_needs_smtputf8(peer: Peer) -> Failed:
+def header_needs_smtputf8(peer: Peer, why: str = "") -> Failed:
     """A header in UTF-8 for a host without SMTPUTF8 (RFC 6531 §3.5)."""
-    return Failed(Reply.of(554, "5.6.9", f"{_named(peer)} takes no header fields in UTF-8"), peer)
+    return Failed(Reply.of(554, "5.6.9", f"{_named(peer)} takes no header fields in UTF-8"), peer, why)
+
+
+def not_convertible(peer: Peer, why: str) -> Failed:
+    """The host lacks 8BITMIME or BINARYMIME, and a conversion would lose or break something (RFC 6152 §3, RFC 3030 §3).
+
+    X.6.3 is "conversion required but not supported" (RFC 3463 §3.7).
+    """
+    text = f"{_named(peer)} does not take 8-bit content, and the message cannot be converted"
+    return Failed(Reply.of(554, "5.6.3", text), peer, why)
+
+
+def beyond_limits(peer: Peer) -> Deferred:
+    """One more than the host announced to take in one transaction (RFC 9422 §4): in the next one, then."""
+    return Deferred(Reply.of(452, "4.5.3", f"{_named(peer)} takes no more recipients at once"), peer)
+
+
+def out_of_time(peer: Peer) -> Failed:
+    """The time by which it had to be delivered has come (RFC 2852 §4.1.3)."""
+    return Failed(Reply.of(554, "5.4.7", "the time for delivery that the sender allowed has run out"), peer)
+
+
+def takes_no_deadline(peer: Peer) -> Failed:
+    """The host does not know DELIVERBY, and the sender wants the message back rather than late.
+
+    RFC 2852 §4.1.4.1; no other host is tried (§7). X.3.3 is "not capable of selected features" (RFC 3463 §3.4).
+    """
+    return Failed(Reply.of(554, "5.3.3", f"{_named(peer)} does not take a time for delivery (DELIVERBY)"), peer)
+
+
+def deadline_too_soon(left: int, least: int, peer: Peer) -> Failed:
+    """The host promises less than the sender asked for (RFC 2852 §4.1.4.1)."""
+    text = f"{_named(peer)} needs {least} seconds for delivery, and {left} are left"
+    return Failed(Reply.of(554, "5.3.3", text), peer)
+
+
+def requiretls_not_offered(peer: Peer) -> Trouble:
+    """The host does not announce REQUIRETLS (RFC 8689 §4.2.1); the next one may."""
+    outcome = Failed(Reply.of(550, "5.7.30", f"REQUIRETLS support required: {_named(peer)} has none"), peer)
+    return Trouble(Scope.HOST, outcome, Step.MAIL)
+
+
+def unsecured(trouble: Trouble) -> Trouble:
+    """What a trouble with TLS means for a message that must not go without (RFC 8689 §4.2.1): Failed, if no other host
+    does better. A handshake that was cut off, or that the host refused for now, says nothing final.
+    """
+    outcome = trouble.outcome
+    if trouble.step is not Step.TLS or outcome.reply.status not in _NO_TLS:
+        return trouble
+    reply = Reply.of(550, "5.7.10", f"encryption needed: {outcome.reply.text}")
+    return Trouble(Scope.HOST, Failed(reply, outcome.peer, outcome.detail), Step.TLS)
+
+
+def is_unsecured(outcome: Outcome) -> bool:
+    """The message failed because it must not go without TLS."""
+    return isinstance(outcome, Failed) and outcome.reply.status in {"5.7.10", "5.7.30"}
 
 
 def content_malformed(peer: Peer, error: Exception) -> Failed:

@@ -114,9 +114,9 @@ def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now
         detail["address"] = peer.address
     if peer.tls:
         detail["tls"] = peer.tls
+    if outcome.detail:
+        detail["why"] = outcome.detail
     if not isinstance(outcome, Delivered):
-        if outcome.detail:
-            detail["why"] = outcome.detail
         if stands.next_attempt is not None:
             detail["next_attempt"] = round(stands.next_attempt, 3)
         if isinstance(outcome, Deferred) and outcome.ambiguous:

@@ -21,7 +21,7 @@ class Sessions:
         self.peer = ScriptedPeer()
 
     def open(self, key: str = "a") -> Session:
-        return Session(key, PeerStream(self.peer, ("192.0.2.1", 25)), Peer(), SETTINGS)
+        return Session(key, PeerStream(self.peer, ("192.0.2.1", 25)), Peer(), SETTINGS, HandClock())
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def read_announced(capabilities: Mapping[str, str]) -> Announced:
     deliver_by = capabilities.get("DELIVERBY")
     return Announced(
         max_size=_read_number(_OCTETS, capabilities.get("SIZE", "")),
-        eight_bit="8BITMIME" in capabilities,
+        eight_bit="8BITMIME" in capabilities or "SMTPUTF8" in capabilities,  # which needs it: RFC 6531 §3.1
         binary=can_take_binary(capabilities),
         smtputf8="SMTPUTF8" in capabilities,
         dsn="DSN" in capabilities,
