@@ -14,10 +14,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from postroom.config.environment import overlay
+from postroom.config.finding import Finding
 from postroom.config.lines import KeyPath, find_lines, nearest_line, show_path
 from postroom.config.model import Settings
 from postroom.config.problems import ENVIRONMENT, Problem, SettingsError
-from postroom.config.sense import Finding, check_sense, listeners_of
+from postroom.config.sense import check_sense, listeners_of
 
 FILE_NAME = "postroom.toml"
 SEARCH = (Path(FILE_NAME), Path("/etc/postroom") / FILE_NAME)

@@ -1,9 +1,9 @@
 """Whether settings that are well-formed one by one make sense together."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 
+from postroom.config.finding import Finding
 from postroom.config.lines import KeyPath
 from postroom.config.model import (
     UNPRIVILEGED_PORTS,
@@ -13,21 +13,12 @@ from postroom.config.model import (
     Settings,
     SmarthostSettings,
 )
+from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
 _BUILT_IN_ROUTES = ("mx", "discard")
 _LOGIN_ROLES = frozenset(Role) - {Role.MX}
 _NO_CERTIFICATE = "run postroom init to make a self-signed certificate, or name one in [tls] (certificate and key)"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that does not fit; a warning if not ``is_error``."""
-
-    path: KeyPath
-    what: str
-    remedy: str
-    is_error: bool = True
 
 
 def check_sense(settings: Settings) -> Iterator[Finding]:
@@ -40,6 +31,8 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from _check_queue(settings.queue)
     yield from _check_outbound(settings.outbound)
     yield from _check_resolvers(settings)
+    yield from check_acme(settings)
+    yield from check_alerts(settings.alert)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:
@@ -49,12 +42,17 @@ def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:
     """
     if settings.listener:
         return settings.listener
-    has_tls = settings.tls.certificate is not None
+    has_tls = _has_tls(settings)
     return tuple(
         ListenerSettings(role=role, port=port)
         for role, port in UNPRIVILEGED_PORTS.items()
         if has_tls or role not in _LOGIN_ROLES
     )
+
+
+def _has_tls(settings: Settings) -> bool:
+    """Whether there is a certificate, or will be."""
+    return settings.tls.certificate is not None or settings.acme.enabled
 
 
 def _check_host(settings: Settings) -> Iterator[Finding]:
@@ -72,7 +70,7 @@ def _check_host(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_listeners(settings: Settings) -> Iterator[Finding]:
-    has_tls = settings.tls.certificate is not None
+    has_tls = _has_tls(settings)
     if not settings.listener and not has_tls:
         yield Finding(
             ("tls",), "no certificate: only the mx port is opened, nobody can log in", _NO_CERTIFICATE, is_error=False
@@ -80,6 +78,8 @@ def _check_listeners(settings: Settings) -> Iterator[Finding]:
     taken: dict[tuple[str, int], str] = {}
     if settings.web.enabled:
         taken[settings.web.address, settings.web.port] = "the web port"
+    if settings.acme.enabled:
+        taken[settings.acme.address, settings.acme.port] = "the port for ACME challenges"
     for number, listener in enumerate(settings.listener):
         path: KeyPath = ("listener", number)
         if listener.role in _LOGIN_ROLES and not has_tls:

@@ -1,4 +1,4 @@
-"""The web application: health and metrics. It decides nothing; it shows what the composition root hands to it."""
+"""The web application: health, metrics, ACME challenges. It shows what the composition root hands to it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from postroom import __version__
+from postroom.web.challenge import PATH, Answer, find_answer
 
 HEALTH_TIMEOUT = 5.0  # seconds: what usual probes wait at most
 
@@ -25,8 +26,12 @@ class Health:
         return all(finding == "ok" for finding in self.checks.values())
 
 
-def make_app(health: Callable[[], Awaitable[Health]], metrics: Callable[[], bytes]) -> FastAPI:
-    """The application. ``health`` looks at the node, ``metrics`` renders the Prometheus text (``Metrics.render``)."""
+def make_app(
+    health: Callable[[], Awaitable[Health]], metrics: Callable[[], bytes], challenge: Answer | None = None
+) -> FastAPI:
+    """The application. ``health`` looks at the node, ``metrics`` renders the Prometheus text (``Metrics.render``),
+    ``challenge`` answers those of an ACME authority, where there is one.
+    """
     app = FastAPI(title="Postroom", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
@@ -42,7 +47,19 @@ def make_app(health: Callable[[], Awaitable[Health]], metrics: Callable[[], byte
         """The Prometheus text format."""
         return Response(metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    if challenge is not None:
+        _serve_challenges(app, challenge)
     return app
+
+
+def _serve_challenges(app: FastAPI, answer: Answer) -> None:
+    @app.get(PATH + "{token}")
+    async def acme_challenge(token: str) -> Response:
+        """The answer to an HTTP-01 challenge (RFC 8555 §8.3); 404 for a token that is not ours."""
+        found = find_answer(PATH + token, answer)
+        if found is None:
+            return Response(status_code=404)
+        return Response(found, headers={"Content-Type": "application/octet-stream", "Cache-Control": "no-store"})
 
 
 async def _look(health: Callable[[], Awaitable[Health]]) -> Health:

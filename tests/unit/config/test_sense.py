@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from postroom.config.finding import Finding
 from postroom.config.lines import show_path
 from postroom.config.model import Settings
-from postroom.config.sense import Finding, check_sense, listeners_of
+from postroom.config.sense import check_sense, listeners_of
 from postroom.mail.session import Role
 
 BASE = 'hostname = "mx.example.org"\ntls = {certificate = "c", key = "k"}\n'
