@@ -5,18 +5,25 @@ from tests.contract.implementations import OpenStore, Store
 from tests.fakes.letters import NOON, a_local_intake
 
 from postroom.directory.model import (
+    MAX_APP_PASSWORDS,
     Account,
     AddAccount,
+    AddAppPassword,
     AddDomain,
     Alias,
+    AppPassword,
     ChangeAccount,
     DirectoryChange,
     DirectoryError,
     Domain,
+    KeepKeys,
+    Logins,
     PutAlias,
     RemoveAccount,
     RemoveAlias,
+    RemoveAppPassword,
     RemoveDomain,
+    ScramKey,
     SetCatchAll,
 )
 from postroom.directory.store import DirectoryStore
@@ -26,6 +33,16 @@ ANN = Address("Ann", "ours.example")
 BOB = Address("bob", "ours.example")
 SALES = Address("sales", "ours.example")
 AFAR = Address("rita", "remote.example")
+
+KEYS = (
+    ScramKey("SHA-1", b"salt\x00", 4096, b"\xff" * 20, b"server"),
+    ScramKey("SHA-256", b"other", 5000, b"\x00" * 32, b"\x80"),
+)
+OTHER_KEYS = (ScramKey("SHA-256", b"other", 5000, b"stored", b"server"),)
+
+
+def an_app_password(label: str = "phone", *protocols: str) -> AppPassword:
+    return AppPassword(0, label, protocols, b"\x00digest", NOON, None, OTHER_KEYS)
 
 
 @pytest.fixture
@@ -83,6 +100,11 @@ async def test_aliases_to_a_direct_target(directory: DirectoryStore) -> None:
         AddAccount(AFAR, "", 0, NOON),
         ChangeAccount(SALES, quota=1),
         RemoveAccount(SALES),
+        KeepKeys(SALES, "argon", KEYS),
+        KeepKeys(ANN, "another", KEYS),
+        AddAppPassword(SALES, an_app_password()),
+        RemoveAppPassword(ANN, "phone"),
+        RemoveAppPassword(AFAR, "phone"),
         PutAlias(Alias(ANN, (BOB,))),
         PutAlias(Alias(AFAR, (BOB,))),
         PutAlias(Alias(Address("new", "ours.example"), ())),
@@ -158,3 +180,88 @@ async def test_mail_does_not_raise_the_counter(store: Store, directory: Director
     (ann, _) = await directory.accounts()
     await store.queue.take_in([a_local_intake(1, [ann.account_id])])
     assert await directory.generation() == before
+
+
+class TestCredentials:
+    async def test_keys_come_with_a_password_and_go_with_it(self, directory: DirectoryStore) -> None:
+        assert await directory.logins(ANN.key) == Logins()
+        cid = Address("cid", "ours.example")
+        await directory.change([AddAccount(cid, "argon", 0, NOON, KEYS), ChangeAccount(ANN, password="new", keys=KEYS)])
+        assert await directory.logins(cid.key) == await directory.logins(ANN.key) == Logins(KEYS)
+        await directory.change([ChangeAccount(ANN, quota=5), ChangeAccount(ANN, enabled=False)])
+        assert await directory.logins(ANN.key) == Logins(KEYS)
+        await directory.change([ChangeAccount(ANN, password="newer", keys=OTHER_KEYS)])
+        assert await directory.logins(ANN.key) == Logins(OTHER_KEYS)
+        await directory.change([ChangeAccount(ANN, password="newest")])
+        assert await directory.logins(ANN.key) == Logins()
+
+    async def test_keys_are_kept_for_the_password_they_were_made_of(self, directory: DirectoryStore) -> None:
+        await directory.change([KeepKeys(ANN, "argon", KEYS)])
+        assert await directory.logins(ANN.key) == Logins(KEYS)
+        (ann,) = await directory.find([ANN.key])
+        assert isinstance(ann, Account)
+        assert ann.password == "argon"
+
+    async def test_app_passwords(self, directory: DirectoryStore) -> None:
+        before = await directory.generation()
+        await directory.change([AddAppPassword(ANN, an_app_password("phone", "smtp", "pop3"))])
+        await directory.change([AddAppPassword(ANN, an_app_password("a table \u2603"))])
+        await directory.change([AddAppPassword(BOB, an_app_password("phone"))])
+        assert await directory.generation() > before
+        phone, table = (await directory.logins(ANN.key)).app_passwords
+        assert phone == AppPassword(
+            phone.app_password_id, "phone", ("smtp", "pop3"), b"\x00digest", NOON, None, OTHER_KEYS
+        )
+        assert (table.label, table.protocols) == ("a table \u2603", ())
+        with pytest.raises(DirectoryError, match="phone"):
+            await directory.change([AddAppPassword(ANN, an_app_password("phone"))])
+        await directory.change([ChangeAccount(ANN, password="new", keys=KEYS)])
+        assert await directory.logins(ANN.key) == Logins(KEYS, (phone, table))
+        await directory.change([RemoveAppPassword(ANN, "phone")])
+        assert await directory.logins(ANN.key) == Logins(KEYS, (table,))
+        assert len((await directory.logins(BOB.key)).app_passwords) == 1
+
+    async def test_there_are_not_more_than_a_login_can_look_at(self, directory: DirectoryStore) -> None:
+        await directory.change([AddAppPassword(ANN, an_app_password(str(n))) for n in range(MAX_APP_PASSWORDS)])
+        with pytest.raises(DirectoryError):
+            await directory.change([AddAppPassword(ANN, an_app_password("one more"))])
+
+    async def test_their_use_is_noted(self, directory: DirectoryStore) -> None:
+        await directory.change([AddAppPassword(ANN, an_app_password(label)) for label in ("phone", "table")])
+        phone, table = (await directory.logins(ANN.key)).app_passwords
+        before = await directory.generation()
+        await directory.used([(phone.app_password_id, NOON + 5), (999_999, NOON)])
+        assert [each.last_used for each in (await directory.logins(ANN.key)).app_passwords] == [NOON + 5, None]
+        assert await directory.generation() == before
+        assert table.app_password_id != phone.app_password_id
+
+    async def test_they_may_be_all_that_is_taken(self, directory: DirectoryStore) -> None:
+        await directory.change([ChangeAccount(ANN, app_passwords_only=True)])
+        (ann,) = await directory.find([ANN.key])
+        assert isinstance(ann, Account)
+        assert (ann.app_passwords_only, ann.password, ann.enabled) == (True, "argon", True)
+        await directory.change([ChangeAccount(ANN, app_passwords_only=False), ChangeAccount(BOB, quota=1)])
+        assert not any(account.app_passwords_only for account in await directory.accounts())
+
+    async def test_they_go_with_the_account(self, directory: DirectoryStore) -> None:
+        for gone in (RemoveAccount(ANN), RemoveDomain("ours.example", with_content=True)):
+            await directory.change(
+                [ChangeAccount(ANN, password="x", keys=KEYS), AddAppPassword(ANN, an_app_password())]
+            )
+            await directory.change([gone])
+            assert await directory.logins(ANN.key) == Logins()
+            if isinstance(gone, RemoveAccount):
+                await directory.change([AddAccount(ANN, "", 0, NOON)])
+                assert await directory.logins(ANN.key) == Logins()
+
+    async def test_nobody_has_any(self, directory: DirectoryStore) -> None:
+        for key in (SALES.key, AFAR.key, "", "\0"):
+            assert await directory.logins(key) == Logins()
+
+    async def test_the_secret_is_the_stores_own_and_stays(
+        self, directory: DirectoryStore, open_store: OpenStore
+    ) -> None:
+        secret = await directory.secret()
+        assert len(secret) == 32
+        assert len(set(secret)) > 8
+        assert await (await open_store()).directory.secret() == secret

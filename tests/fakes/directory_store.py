@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from postroom.directory.model import (
+    MAX_APP_PASSWORDS,
     Account,
     AddAccount,
+    AddAppPassword,
     AddDomain,
     Alias,
     ChangeAccount,
@@ -14,9 +16,12 @@ from postroom.directory.model import (
     DirectoryError,
     Domain,
     Entry,
+    KeepKeys,
+    Logins,
     PutAlias,
     RemoveAccount,
     RemoveAlias,
+    RemoveAppPassword,
     RemoveDomain,
     SetCatchAll,
     Usage,
@@ -25,20 +30,26 @@ from postroom.mail.address import Address
 from postroom.mail.trouble import StoreUnavailable
 
 EMPTY = Usage(0, 0)
+NO_LOGINS = Logins()
 
 
 @dataclass
 class MemoryDirectoryStore:
-    """``unavailable``: every method raises StoreUnavailable. ``questions`` counts the calls that read."""
+    """``unavailable``: every method raises StoreUnavailable, ``read_only``: those that write. ``questions`` counts the
+    calls that read.
+    """
 
     unavailable: bool = False
+    read_only: bool = False
     questions: int = 0
     usages: dict[int, Usage] = field(default_factory=dict)
 
     _generation: int = 0
     _domains: dict[str, Domain] = field(default_factory=dict)
     _entries: dict[str, Entry] = field(default_factory=dict)
+    _logins: dict[int, Logins] = field(default_factory=dict)
     _last_account: int = 0
+    _last_app_password: int = 0
 
     # Setting the scene.
 
@@ -96,6 +107,27 @@ class MemoryDirectoryStore:
         self._ask()
         return [self.usages.get(account_id, EMPTY) for account_id in account_ids]
 
+    async def logins(self, key: str) -> Logins:
+        """The SCRAM keys and app passwords of an account."""
+        self._ask()
+        entry = self._entries.get(key)
+        return self._logins.get(entry.account_id, NO_LOGINS) if isinstance(entry, Account) else NO_LOGINS
+
+    async def secret(self) -> bytes:
+        """32 octets that never change."""
+        self._ask()
+        return bytes(range(32))
+
+    async def used(self, app_passwords: Sequence[tuple[int, float]]) -> None:
+        """App passwords were used."""
+        self._write()
+        times = dict(app_passwords)
+        for account_id, logins in self._logins.items():
+            noted = [
+                replace(app, last_used=times.get(app.app_password_id, app.last_used)) for app in logins.app_passwords
+            ]
+            self._logins[account_id] = replace(logins, app_passwords=tuple(noted))
+
     async def domains(self) -> Sequence[Domain]:
         """All domains by name."""
         self._ask()
@@ -113,14 +145,13 @@ class MemoryDirectoryStore:
 
     async def change(self, changes: Sequence[DirectoryChange]) -> None:
         """All of the changes or none."""
-        if self.unavailable:
-            raise StoreUnavailable("the fake store is unavailable")
-        before = (dict(self._domains), dict(self._entries), self._last_account)
+        self._write()
+        before = (dict(self._domains), dict(self._entries), dict(self._logins), self._last_account)
         try:
             for change in changes:
                 self._change(change)
         except DirectoryError:
-            self._domains, self._entries, self._last_account = before
+            self._domains, self._entries, self._logins, self._last_account = before
             raise
         self._generation += 1
 
@@ -137,18 +168,24 @@ class MemoryDirectoryStore:
                 inside = [entry.address.key for entry in self._of(name)]
                 _refuse(bool(inside) and not with_content, f"the domain {name} has accounts or aliases")
                 for key in inside:
-                    del self._entries[key]
+                    self._remove(key)
                 del self._domains[name]
-            case AddAccount(address, password, quota, created_at):
+            case AddAccount(address, password, quota, created_at, keys):
                 self._need_domain(address.domain)
                 _refuse(address.key in self._entries, f"{address} is taken")
                 self._last_account += 1
                 self._entries[address.key] = Account(self._last_account, address, password, quota, True, created_at)
+                self._logins[self._last_account] = Logins(keys)
             case ChangeAccount(address):
                 self._change_account(change)
+            case KeepKeys(address, password, keys):
+                account = self._account(address)
+                _refuse(account.password != password, f"{address} has another password by now")
+                self._logins[account.account_id] = replace(self._logins_of(account), keys=keys)
+            case AddAppPassword() | RemoveAppPassword():
+                self._change_app_passwords(change)
             case RemoveAccount(address):
-                _refuse(not isinstance(self._entries.get(address.key), Account), f"there is no account {address}")
-                del self._entries[address.key]
+                self._remove(self._account(address).address.key)
             case PutAlias(alias):
                 self._need_domain(alias.address.domain)
                 taken = isinstance(self._entries.get(alias.address.key), Account)
@@ -161,21 +198,56 @@ class MemoryDirectoryStore:
                 assert_never(change)
 
     def _change_account(self, change: ChangeAccount) -> None:
-        account = self._entries.get(change.address.key)
-        if not isinstance(account, Account):
-            raise DirectoryError(f"there is no account {change.address}")
+        account = self._account(change.address)
+        if change.password is not None:
+            self._logins[account.account_id] = replace(self._logins_of(account), keys=change.keys)
         self._entries[change.address.key] = replace(
             account,
             password=account.password if change.password is None else change.password,
             quota=account.quota if change.quota is None else change.quota,
             enabled=account.enabled if change.enabled is None else change.enabled,
+            app_passwords_only=(
+                account.app_passwords_only if change.app_passwords_only is None else change.app_passwords_only
+            ),
         )
+
+    def _change_app_passwords(self, change: AddAppPassword | RemoveAppPassword) -> None:
+        account = self._account(change.address)
+        logins = self._logins_of(account)
+        by_label = {app.label: app for app in logins.app_passwords}
+        if isinstance(change, AddAppPassword):
+            _refuse(change.app_password.label in by_label, "it has an app password of this label")
+            _refuse(len(by_label) >= MAX_APP_PASSWORDS, "it has too many app passwords")
+            self._last_app_password += 1
+            by_label[change.app_password.label] = replace(change.app_password, app_password_id=self._last_app_password)
+        else:
+            _refuse(change.label not in by_label, "it has no app password of this label")
+            del by_label[change.label]
+        self._logins[account.account_id] = replace(logins, app_passwords=tuple(by_label.values()))
+
+    def _account(self, address: Address) -> Account:
+        account = self._entries.get(address.key)
+        if not isinstance(account, Account):
+            raise DirectoryError(f"there is no account {address}")
+        return account
+
+    def _logins_of(self, account: Account) -> Logins:
+        return self._logins.get(account.account_id, NO_LOGINS)
+
+    def _remove(self, key: str) -> None:
+        entry = self._entries.pop(key)
+        if isinstance(entry, Account):
+            self._logins.pop(entry.account_id, None)
 
     def _need_domain(self, name: str) -> None:
         _refuse(name not in self._domains, f"there is no domain {name}")
 
     def _of(self, domain: str | None) -> list[Entry]:
         return [entry for _, entry in sorted(self._entries.items()) if domain in (None, entry.address.domain)]
+
+    def _write(self) -> None:
+        if self.unavailable or self.read_only:
+            raise StoreUnavailable("the fake store is unavailable")
 
     def _ask(self) -> None:
         self.questions += 1

@@ -14,6 +14,7 @@ from postroom.directory.model import (
     Alias,
     Domain,
     Entry,
+    Logins,
     NotLocal,
     Resolution,
     Resolved,
@@ -29,6 +30,7 @@ USAGE_SECONDS = 2.0
 _CACHED = 20_000  # resolutions, weighed by their recipients; some 10 MB at worst
 _CACHED_DOMAINS = 10_000
 _CACHED_ACCOUNTS = 10_000
+_CACHED_LOGINS = 10_000  # weighed by the app passwords; some 15 MB at worst
 _CACHED_USAGES = 10_000
 
 _NOT_LOCAL = NotLocal()
@@ -48,6 +50,8 @@ class Directory:
         self._domains: LruCache[str, Domain] = LruCache(_CACHED_DOMAINS)
         self._resolutions: LruCache[Address, Resolution] = LruCache(_CACHED)
         self._accounts: LruCache[str, Account | Unknown] = LruCache(_CACHED_ACCOUNTS)
+        self._logins: LruCache[str, Logins] = LruCache(_CACHED_LOGINS)
+        self._secret = b""
         self._usages: LruCache[int, tuple[float, int]] = LruCache(_CACHED_USAGES)
         self._postmaster = _read_postmaster(settings.postmaster)
 
@@ -69,6 +73,7 @@ class Directory:
         self._domains.clear()
         self._resolutions.clear()
         self._accounts.clear()
+        self._logins.clear()
         self._usages.clear()
 
     async def is_local(self, domain: str) -> bool:
@@ -108,6 +113,22 @@ class Directory:
             if epoch == self._epoch:  # strangers are kept too, so that they take as long as those we know
                 self._accounts.put(key, found)
         return None if isinstance(found, Unknown) else found
+
+    async def logins(self, key: str) -> Logins:
+        """By what else the account of this key logs in; nothing, and as fast, for a key that is no account's."""
+        found = self._logins.get(key)
+        if found is None:
+            epoch = self._epoch
+            found = await self._store.logins(key)
+            if epoch == self._epoch:
+                self._logins.put(key, found, 1 + len(found.app_passwords))
+        return found
+
+    async def secret(self) -> bytes:
+        """What this store alone has: random octets that never change."""
+        if not self._secret:
+            self._secret = await self._store.secret()
+        return self._secret
 
     async def may_send_as(self, account: Account, address: Address) -> bool:
         """Whether mail for ``address`` reaches the account: own, plus form, alias, catch-all (RFC 6409 §6.1)."""

@@ -1,5 +1,6 @@
 """The directory's values: domains, accounts, aliases, and what an address resolves to."""
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from postroom.mail.address import Address
@@ -19,7 +20,8 @@ class Domain:
 class Account:
     """Someone who logs in and has a mailbox.
 
-    ``quota`` is in octets, 0 for none; ``password`` an argon2 hash, ``""`` for no login.
+    ``quota`` is in octets, 0 for none; ``password`` an argon2 hash, ``""`` for none. ``app_passwords_only``: mail
+    programs must use an app password.
     """
 
     account_id: int
@@ -28,6 +30,7 @@ class Account:
     quota: int
     enabled: bool
     created_at: float
+    app_passwords_only: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -47,6 +50,55 @@ class Usage:
 
 
 Entry = Account | Alias
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ScramKey:
+    """What is kept of one password for one algorithm of SCRAM (RFC 5802 §3). It does not show itself."""
+
+    algorithm: str
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """A password of the machine's own making, for one mail program, revocable.
+
+    ``app_password_id`` is 0 until it is stored; no ``protocols``: for all; ``digest`` is what it is recognised by.
+    """
+
+    app_password_id: int
+    label: str
+    protocols: tuple[str, ...]
+    digest: bytes = field(repr=False)
+    created_at: float
+    last_used: float | None
+    keys: tuple[ScramKey, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """By what else an account logs in: the SCRAM keys of its own password, and its app passwords in order of age."""
+
+    keys: tuple[ScramKey, ...] = field(default=(), repr=False)
+    app_passwords: tuple[AppPassword, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """What is kept of an account's own password: a hash, ``""`` for none, and keys for SCRAM where it can be used."""
+
+    hash: str = field(default="", repr=False)
+    keys: tuple[ScramKey, ...] = field(default=(), repr=False)
+
+
+PROTOCOLS = ("smtp", "pop3")
+"""What an app password can be restricted to."""
+
+MAX_APP_PASSWORDS = 50  # of one account: each login looks at all of them
 
 
 @value(frozen=True, slots=True)
@@ -116,21 +168,51 @@ class AddAccount:
     password: str
     quota: int
     created_at: float
+    keys: tuple[ScramKey, ...] = ()
 
 
 @value(frozen=True, slots=True)
 class ChangeAccount:
-    """None leaves a field as it is. Refused if there is no such account."""
+    """None leaves a field as it is. Refused if there is no such account. ``keys`` go with a new password: without one
+    they are not looked at, and with one they replace those of the old.
+    """
 
     address: Address
     password: str | None = None
     quota: int | None = None
     enabled: bool | None = None
+    app_passwords_only: bool | None = None
+    keys: tuple[ScramKey, ...] = ()
+
+
+@value(frozen=True, slots=True)
+class KeepKeys:
+    """SCRAM keys of the password that has this hash. Refused if the account's password is another by now."""
+
+    address: Address
+    password: str
+    keys: tuple[ScramKey, ...]
+
+
+@value(frozen=True, slots=True)
+class AddAppPassword:
+    """Refused if there is no such account, it has one of this label, or MAX_APP_PASSWORDS already."""
+
+    address: Address
+    app_password: AppPassword
+
+
+@value(frozen=True, slots=True)
+class RemoveAppPassword:
+    """Refused if there is none of this label."""
+
+    address: Address
+    label: str
 
 
 @value(frozen=True, slots=True)
 class RemoveAccount:
-    """With its mailbox. Refused if there is no such account."""
+    """With its mailbox and all of its credentials. Refused if there is no such account."""
 
     address: Address
 
@@ -150,7 +232,17 @@ class RemoveAlias:
 
 
 DirectoryChange = (
-    AddDomain | SetCatchAll | RemoveDomain | AddAccount | ChangeAccount | RemoveAccount | PutAlias | RemoveAlias
+    AddDomain
+    | SetCatchAll
+    | RemoveDomain
+    | AddAccount
+    | ChangeAccount
+    | KeepKeys
+    | AddAppPassword
+    | RemoveAppPassword
+    | RemoveAccount
+    | PutAlias
+    | RemoveAlias
 )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from postroom.directory.model import Account, Alias, DirectoryChange, Domain, Entry, Usage
+from postroom.directory.model import Account, Alias, DirectoryChange, Domain, Entry, Logins, Usage
 from postroom.mail.address import Address
 
 
@@ -28,6 +28,18 @@ class DirectoryStore(Protocol):
 
     async def usage(self, account_ids: Sequence[int]) -> Sequence[Usage]:
         """What each mailbox holds now, in order."""
+        ...
+
+    async def logins(self, key: str) -> Logins:
+        """The SCRAM keys and app passwords of an account; empty ones for a key that is no account's."""
+        ...
+
+    async def secret(self) -> bytes:
+        """32 random octets, the same ones as long as the store lives."""
+        ...
+
+    async def used(self, app_passwords: Sequence[tuple[int, float]]) -> None:
+        """App passwords (by id) were used at a time; those that are gone are passed over. No change of the counter."""
         ...
 
     async def domains(self) -> Sequence[Domain]:

@@ -7,18 +7,22 @@ import apsw
 
 from postroom.directory.model import (
     AddAccount,
+    AddAppPassword,
     AddDomain,
     ChangeAccount,
     DirectoryChange,
     DirectoryError,
+    KeepKeys,
     PutAlias,
     RemoveAccount,
     RemoveAlias,
+    RemoveAppPassword,
     RemoveDomain,
     SetCatchAll,
 )
 from postroom.mail.address import Address
 from postroom.storage.batch import Kind
+from postroom.storage.sqlite.credentials import change_credentials, put_keys
 from postroom.storage.sqlite.mailbox import remove_entries
 from postroom.storage.sqlite.statements import rows_of
 
@@ -38,11 +42,10 @@ def apply(connection: apsw.Connection, change: DirectoryChange) -> None:
             _add_account(connection, change)
         case ChangeAccount():
             _change_account(connection, change)
+        case KeepKeys() | AddAppPassword() | RemoveAppPassword():
+            change_credentials(connection, _require_account(connection, change.address), change)
         case RemoveAccount():
-            account_id = _account_id(connection, change.address.key)
-            if account_id is None:
-                raise DirectoryError(f"there is no account {change.address}")
-            _remove_account(connection, account_id)
+            _remove_account(connection, _require_account(connection, change.address))
         case PutAlias():
             _put_alias(connection, change)
         case RemoveAlias():
@@ -95,16 +98,19 @@ def _add_account(connection: apsw.Connection, change: AddAccount) -> None:
         "INSERT INTO account (key, local, domain, password, quota, enabled, created_at) VALUES (?, ?, ?, ?, ?, 1, ?)",
         (key, address.local, address.domain, change.password, change.quota, change.created_at),
     )
+    put_keys(connection, connection.last_insert_rowid(), 0, change.keys)
 
 
 def _change_account(connection: apsw.Connection, change: ChangeAccount) -> None:
+    account_id = _require_account(connection, change.address)
     connection.execute(
         """UPDATE account SET password = coalesce(?, password), quota = coalesce(?, quota),
-           enabled = coalesce(?, enabled) WHERE key = ?""",
-        (change.password, change.quota, None if change.enabled is None else int(change.enabled), change.address.key),
+           enabled = coalesce(?, enabled), app_passwords_only = coalesce(?, app_passwords_only)
+           WHERE account_id = ?""",
+        (change.password, change.quota, _flag(change.enabled), _flag(change.app_passwords_only), account_id),
     )
-    if not connection.changes():
-        raise DirectoryError(f"there is no account {change.address}")
+    if change.password is not None:
+        put_keys(connection, account_id, 0, change.keys)
 
 
 def _remove_account(connection: apsw.Connection, account_id: int) -> None:
@@ -143,6 +149,13 @@ def _require_domain(connection: apsw.Connection, name: str) -> None:
         raise DirectoryError(f"{name} is not a domain of this server")
 
 
+def _require_account(connection: apsw.Connection, address: Address) -> int:
+    account_id = _account_id(connection, address.key)
+    if account_id is None:
+        raise DirectoryError(f"there is no account {address}")
+    return account_id
+
+
 def _account_id(connection: apsw.Connection, key: str) -> int | None:
     found = connection.execute("SELECT account_id FROM account WHERE key = ?", (key,)).get
     return None if found is None else int(found)
@@ -150,6 +163,10 @@ def _account_id(connection: apsw.Connection, key: str) -> int | None:
 
 def _has_alias(connection: apsw.Connection, key: str) -> bool:
     return connection.execute("SELECT 1 FROM alias WHERE key = ?", (key,)).get is not None
+
+
+def _flag(value: bool | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _columns(address: Address | None) -> tuple[str | None, str | None]:

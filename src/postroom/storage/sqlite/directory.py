@@ -5,17 +5,29 @@ from typing import Any
 
 import apsw
 
-from postroom.directory.model import Account, Alias, DirectoryChange, Domain, Entry, Usage
+from postroom.directory.model import (
+    Account,
+    Alias,
+    AppPassword,
+    DirectoryChange,
+    Domain,
+    Entry,
+    Logins,
+    ScramKey,
+    Usage,
+)
 from postroom.mail.address import Address
 from postroom.storage.batch import BatchWriter
 from postroom.storage.sqlite.changing import CHANGE
+from postroom.storage.sqlite.credentials import USED
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import Value, as_json, rows_of
 
-_ACCOUNT = "json_array(account_id, local, domain, password, quota, enabled, created_at)"
+_ACCOUNT = "json_array(account_id, local, domain, password, quota, enabled, created_at, app_passwords_only)"
 _TARGETS = """json((SELECT json_group_array(json_array(t.local, t.domain) ORDER BY t.position)
     FROM alias_target AS t WHERE t.alias_key = alias.key))"""
 _ALIAS = f"json_array(local, domain, {_TARGETS})"
+_KEY = "json_array(algorithm, hex(salt), iterations, hex(stored_key), hex(server_key))"
 _DOMAIN = "json_array(name, created_at, catch_all_local, catch_all_domain)"
 
 # ruff: noqa: S608 - the texts above are our own, values are bound
@@ -38,6 +50,18 @@ FROM json_each(?) AS asked LEFT JOIN account ON account_id = asked.value
 """
 _ACCOUNTS = f"SELECT json_group_array({_ACCOUNT} ORDER BY key) FROM account WHERE ?1 IS NULL OR domain = ?1"
 _ALIASES = f"SELECT json_group_array({_ALIAS} ORDER BY key) FROM alias WHERE ?1 IS NULL OR domain = ?1"
+_LOGINS = f"""
+SELECT json_array(
+    json((SELECT json_group_array({_KEY} ORDER BY algorithm) FROM scram_key AS k
+        WHERE k.account_id = account.account_id AND k.app_password_id = 0)),
+    json((SELECT json_group_array(json_array(
+            app_password_id, label, json(protocols), hex(digest), created_at, last_used,
+            json((SELECT json_group_array({_KEY} ORDER BY algorithm) FROM scram_key AS k
+                WHERE k.account_id = account.account_id AND k.app_password_id = app_password.app_password_id))
+        ) ORDER BY app_password_id) FROM app_password WHERE app_password.account_id = account.account_id)))
+FROM account WHERE key = ?
+"""
+_RANDOM = "SELECT value FROM secret WHERE name = 'scram'"
 
 
 class SqliteDirectory:
@@ -87,6 +111,22 @@ class SqliteDirectory:
         """What each mailbox holds now, in order; nothing for an account that is gone."""
         return [Usage(*row) for row in await self._ask(_USAGE, as_json(list(account_ids)))]
 
+    async def logins(self, key: str) -> Logins:
+        """The SCRAM keys and app passwords of an account; empty ones for a key that is no account's."""
+        rows = await self._ask(_LOGINS, key)
+        if not rows:
+            return Logins()
+        keys, app_passwords = rows
+        return Logins(_keys(keys), tuple([_app_password(row) for row in app_passwords]))
+
+    async def secret(self) -> bytes:
+        """32 random octets, the same ones as long as the store lives."""
+        return await self._reader.run(lambda connection: bytes(connection.execute(_RANDOM).get))
+
+    async def used(self, app_passwords: Sequence[tuple[int, float]]) -> None:
+        """App passwords (by id) were used at a time; those that are gone are passed over. No change of the counter."""
+        await self._writer.submit(USED, app_passwords, len(app_passwords))
+
     async def domains(self) -> Sequence[Domain]:
         """All domains by name."""
         rows = await self._reader.run(lambda connection: rows_of(connection, _DOMAINS))
@@ -114,8 +154,24 @@ def _domain(name: str, created_at: float, local: str | None, domain: str | None)
 
 
 def _account(row: list[Any]) -> Account:
-    account_id, local, domain, password, quota, enabled, created_at = row
-    return Account(account_id, Address(local, domain), password, quota, bool(enabled), created_at)
+    account_id, local, domain, password, quota, enabled, created_at, only = row
+    return Account(account_id, Address(local, domain), password, quota, bool(enabled), created_at, bool(only))
+
+
+def _keys(rows: list[tuple[str, str, int, str, str]]) -> tuple[ScramKey, ...]:
+    return tuple(
+        [
+            ScramKey(algorithm, bytes.fromhex(salt), iterations, bytes.fromhex(stored), bytes.fromhex(server))
+            for algorithm, salt, iterations, stored, server in rows
+        ]
+    )
+
+
+def _app_password(row: list[Any]) -> AppPassword:
+    app_password_id, label, protocols, digest, created_at, last_used, keys = row
+    return AppPassword(
+        app_password_id, label, tuple(protocols), bytes.fromhex(digest), created_at, last_used, _keys(keys)
+    )
 
 
 def _alias(local: str, domain: str, targets: list[tuple[str, str]]) -> Alias:
