@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import secrets
 from collections.abc import Awaitable, Callable
 
 from postroom.config.model import SmarthostSettings
@@ -11,7 +12,7 @@ from postroom.mail.value import value
 from postroom.outbound import trouble
 from postroom.outbound.hosts import is_own_address
 from postroom.outbound.trouble import AttemptEnded, Step
-from postroom.protocol.sasl.exchange import Malformed, Password
+from postroom.protocol.sasl.exchange import Malformed, Password, Secrets
 from postroom.protocol.sasl.mechanisms import begin_client
 from postroom.protocol.smtp.commands import Command, SayAuth, SayAuthCancel, SayAuthResponse
 
@@ -48,7 +49,7 @@ async def log_in(login: Login, ask: Ask, offered: str, peer: Peer) -> None:
     if not peer.tls and not is_own_address(peer.address):
         # DESIGN promise 2: no password in the clear, also where the settings allow a connection without TLS.
         raise AttemptEnded(trouble.login_impossible(peer, "no TLS: the password is not sent in the clear"))
-    mechanism = begin_client(offered.split(), login.name, login.password)
+    mechanism = begin_client(offered.split(), Secrets(login.name, login.password), secrets.token_urlsafe(24))
     if mechanism is None:
         raise AttemptEnded(trouble.login_impossible(peer, f"no mechanism in common, it offers {offered or 'none'}"))
     reply = await ask(SayAuth(mechanism.name, mechanism.initial()))
@@ -63,6 +64,8 @@ async def log_in(login: Login, ask: Ask, offered: str, peer: Peer) -> None:
         reply = await ask(SayAuthResponse(answer))
     if reply.code != 235:
         raise AttemptEnded(trouble.from_reply(Step.AUTH, reply, peer))
+    if not mechanism.is_satisfied:  # RFC 5802 §3: a server that does not know the password is none of ours
+        raise AttemptEnded(trouble.login_impossible(peer, f"{mechanism.name}: the server did not prove itself"))
 
 
 def _decode(reply: Reply) -> bytes | None:

@@ -1,9 +1,9 @@
-"""The words of a SASL exchange, whatever the mechanism: challenges, responses, credentials (RFC 4422 §3).
+"""The words of a SASL exchange, whatever the mechanism: challenges, responses, what they claim or prove (RFC 4422 §3).
 
-Data is raw here; base64 and the words of SMTP and POP3 are the engines' matter. SCRAM, OAUTHBEARER and EXTERNAL join
-as a file each, with what they prove as a further member of ``Step``.
+Data is raw here; base64 and the words of SMTP and POP3 are the engines' matter.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,13 +57,102 @@ class ScramKeys:
 
 
 @value(frozen=True, slots=True)
+class KeysWanted:
+    """Look up the ``ScramKeys`` of ``name`` for ``algorithm`` (SHA-256 or SHA-1) and go on by ``with_keys``."""
+
+    name: str
+    authzid: str
+    algorithm: str
+    with_keys: Callable[[ScramKeys], Challenge]
+
+
+@value(frozen=True, slots=True)
+class Proved:
+    """The client has the password of ``name``: the one called ``credential``, ``""`` for the account's own.
+
+    If the account may log in, send ``data`` as a challenge; whatever the client answers, it has succeeded (RFC 4954 §4
+    and RFC 5034 §4 know no data with success). If not, ``refusal`` is sent in the same way, and it has failed.
+    """
+
+    name: str
+    authzid: str
+    credential: str
+    data: bytes
+    refusal: bytes
+
+
+@value(frozen=True, slots=True)
+class Disproved:
+    """The client has failed. ``data`` is to be sent as a challenge; whatever it answers, it is refused (535)."""
+
+    name: str
+    reason: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Bearer:
+    """A token, and whom the client says it is for, or ``""``. Not verified yet.
+
+    ``refusal`` is to be sent as a challenge if the token is not good; whatever the client answers, it has failed.
+    """
+
+    token: str
+    name: str
+    refusal: bytes
+
+    def __repr__(self) -> str:
+        return f"Bearer(hidden, {self.name!r})"
+
+
+@value(frozen=True, slots=True)
+class External:
+    """Who the client is stands in what is below, its certificate; it wants to act as ``authzid`` (``""``: as that)."""
+
+    authzid: str
+
+
+@value(frozen=True, slots=True)
 class Malformed:
     """The peer's data is not what the mechanism has; the exchange is over. ``reason`` holds nothing of the data."""
 
     reason: str
 
 
-Step = Challenge | Credentials | Malformed
+Step = Challenge | Credentials | KeysWanted | Proved | Disproved | Bearer | External | Malformed
+
+Binding = Callable[[str], bytes | None]
+"""The channel binding of the TLS session by its type's name (RFC 5929, RFC 9266), None where there is none of it."""
+
+
+def no_binding(kind: str) -> bytes | None:
+    """A connection without channel bindings."""
+    return None
+
+
+@value(frozen=True, slots=True)
+class Around:
+    """What a server's mechanism needs to know of the session.
+
+    ``nonce`` is fresh and unguessable: printable ASCII without commas. ``announced`` are the mechanisms that the client
+    was told of, ``host`` is what it calls us in TLS (SNI), or ``""``.
+    """
+
+    nonce: str
+    announced: tuple[str, ...] = ()
+    binding: Binding = no_binding
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """What a client has to log in with: a password, an OAuth token, or a certificate that TLS has shown already."""
+
+    name: str
+    password: Password | None = None
+    token: Password | None = None
+    certificate: bool = False
+    authzid: str = ""
 
 
 class ServerMechanism(Protocol):
@@ -88,6 +177,11 @@ class ClientMechanism(Protocol):
 
     def respond(self, challenge: bytes) -> bytes | Malformed:
         """The response to a challenge. On Malformed cancel the exchange (``*``)."""
+        ...
+
+    @property
+    def is_satisfied(self) -> bool:
+        """The server has shown what the mechanism has it show. If not, do not believe that we are in."""
         ...
 
 

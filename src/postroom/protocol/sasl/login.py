@@ -41,6 +41,11 @@ class LoginClient:
         """LOGIN."""
         return NAME
 
+    @property
+    def is_satisfied(self) -> bool:
+        """Nothing is asked of the server."""
+        return True
+
     def initial(self) -> bytes | None:
         """None: the server speaks first."""
         return None

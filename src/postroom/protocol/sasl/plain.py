@@ -38,6 +38,11 @@ class PlainClient:
         """PLAIN."""
         return NAME
 
+    @property
+    def is_satisfied(self) -> bool:
+        """Nothing is asked of the server."""
+        return True
+
     def initial(self) -> bytes:
         """The message."""
         self._said = True

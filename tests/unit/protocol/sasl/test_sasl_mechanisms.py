@@ -1,10 +1,10 @@
-"""PLAIN and LOGIN, both sides (RFC 4616, RFC 4422)."""
+"""PLAIN and LOGIN, both sides (RFC 4616, RFC 4422); which mechanism a client takes, and a server offers."""
 
 import pytest
 
-from postroom.protocol.sasl.exchange import Challenge, Credentials, Malformed, Password
+from postroom.protocol.sasl.exchange import Around, Challenge, Credentials, Malformed, Password, Secrets, no_binding
 from postroom.protocol.sasl.login import LoginClient, LoginServer
-from postroom.protocol.sasl.mechanisms import SERVER, begin_client, begin_server
+from postroom.protocol.sasl.mechanisms import SERVER, begin_client, begin_server, fitting
 from postroom.protocol.sasl.plain import PlainClient, PlainServer
 
 SECRET = Password("tanstaaftanstaaf")
@@ -98,11 +98,12 @@ class TestClients:
     @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
     @pytest.mark.parametrize("initial", [True, False])
     def test_each_meets_its_server(self, mechanism: str, initial: bool) -> None:
-        client = begin_client([mechanism], "jürgen", SECRET)
-        server = begin_server(mechanism)
+        client = begin_client([mechanism], Secrets("jürgen", SECRET), "nonce")
+        server = begin_server(mechanism, Around("nonce"))
         assert client is not None
         assert server is not None
         assert client.name == mechanism
+        assert client.is_satisfied
         step = server.step(client.initial() if initial else None)
         while isinstance(step, Challenge):
             response = client.respond(step.data)
@@ -130,13 +131,78 @@ class TestClients:
         assert client.respond(b"") == b"tanstaaftanstaaf"
         assert isinstance(client.respond(b"Password:"), Malformed)
 
-    def test_the_best_that_is_offered(self) -> None:
-        chosen = begin_client(["login", "gssapi", "plain"], "tim", SECRET)
+
+def bound(kind: str) -> bytes | None:
+    return b"data" if kind == "tls-exporter" else None
+
+
+class TestChoice:
+    ALL = ("LOGIN", "PLAIN", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256")
+
+    @pytest.mark.parametrize(
+        ("offered", "binds", "name"),
+        [
+            (["login", "gssapi", "plain"], True, "PLAIN"),
+            (["LOGIN"], True, "LOGIN"),
+            (ALL, False, "SCRAM-SHA-256"),
+            (ALL, True, "SCRAM-SHA-1-PLUS"),  # bound is better than a newer hash
+            ((*ALL, "SCRAM-SHA-256-PLUS"), True, "SCRAM-SHA-256-PLUS"),
+            ((*ALL, "SCRAM-SHA-256-PLUS"), False, "SCRAM-SHA-256"),
+            (["SCRAM-SHA-1", "PLAIN"], True, "SCRAM-SHA-1"),
+            (["GSSAPI"], False, ""),
+        ],
+    )
+    def test_the_best_that_is_offered(self, offered: tuple[str, ...], binds: bool, name: str) -> None:
+        chosen = begin_client(offered, Secrets("tim", SECRET), "nonce", bound if binds else no_binding)
+        assert (chosen.name if chosen is not None else "") == name
+
+    def test_a_server_without_plus_is_told_that_we_have_it(self) -> None:
+        # RFC 5802 §6
+        chosen = begin_client(["SCRAM-SHA-256"], Secrets("tim", SECRET), "nonce", bound)
+        assert chosen is not None
+        assert chosen.initial() == b"y,,n=tim,r=nonce"
+
+    def test_a_password_that_scram_has_no_form_for(self) -> None:
+        chosen = begin_client(self.ALL, Secrets("tim", Password("\u200e")), "nonce")
         assert chosen is not None
         assert chosen.name == "PLAIN"
-        assert begin_client(["GSSAPI"], "tim", SECRET) is None
+
+    def test_tokens(self) -> None:
+        secrets = Secrets("tim", token=Password("abc"))
+        for offered, name in ((self.ALL, "OAUTHBEARER"), (["XOAUTH2"], "XOAUTH2"), (["PLAIN"], "")):
+            chosen = begin_client(offered, secrets, "nonce")
+            assert (chosen.name if chosen is not None else "") == name
+
+    def test_a_certificate(self) -> None:
+        secrets = Secrets("tim", SECRET, certificate=True, authzid="tim@example.org")
+        everything = b"tim@example.org\0tim\0tanstaaftanstaaf"
+        for offered, initial in ((self.ALL, b"tim@example.org"), (["PLAIN"], everything)):
+            chosen = begin_client(offered, secrets, "nonce")
+            assert chosen is not None
+            assert chosen.initial() == initial
+        assert begin_client(["LOGIN"], secrets, "nonce") is None  # it cannot act as another
+
+    def test_secrets_do_not_show_themselves(self) -> None:
+        assert "tanstaaf" not in repr(Secrets("tim", SECRET))
 
 
 def test_what_there_is() -> None:
-    assert tuple(SERVER) == ("PLAIN", "LOGIN")
-    assert begin_server("CRAM-MD5") is None
+    assert tuple(SERVER) == (
+        "SCRAM-SHA-256-PLUS",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-1-PLUS",
+        "SCRAM-SHA-1",
+        "OAUTHBEARER",
+        "XOAUTH2",
+        "EXTERNAL",
+        "PLAIN",
+        "LOGIN",
+    )
+    assert all(begin_server(name, Around("nonce")) is not None for name in SERVER)
+    assert begin_server("CRAM-MD5", Around("nonce")) is None
+
+
+def test_what_fits() -> None:
+    assert fitting([*SERVER, "GSSAPI"], binds=True, certified=True) == tuple(SERVER)
+    assert fitting(["EXTERNAL", "SCRAM-SHA-1-PLUS", "PLAIN"], binds=False, certified=False) == ("PLAIN",)
+    assert not no_binding("tls-exporter")
