@@ -13,6 +13,7 @@ from postroom.config.model import QueueSettings
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.message import QueueId, read_queue_id, show_queue_id
+from postroom.queue.deadlines import must_arrive_by
 from postroom.queue.model import QueueEntry, QueueFilter
 from postroom.queue.retry import expires_at
 from postroom.queue.store import QueueStore
@@ -154,6 +155,21 @@ def _say_accepted(row: HistoryRow, detail: Mapping[str, Any]) -> str:
         text += f", logged in as {detail['account']}"
     if row.message_id:
         text += f", Message-ID {row.message_id}"
+    return text + _say_options(detail)
+
+
+def _say_options(detail: Mapping[str, Any]) -> str:
+    """What MAIL asked for beyond the usual."""
+    text = ""
+    if detail.get("hold_until"):
+        text += f", not to be released before {local(float(detail['hold_until']))}"
+    if "deliver_by" in detail:
+        otherwise = "else returned" if detail.get("mode") == "R" else "else told of the delay"
+        text += f", to be delivered by {local(float(detail['deliver_by']))}, {otherwise}"
+    if detail.get("priority"):
+        text += f", priority {detail['priority']}"
+    if detail.get("require_tls"):
+        text += ", only over TLS"
     return text
 
 
@@ -195,7 +211,10 @@ def _say_next(detail: Mapping[str, Any]) -> str:
 
 def _standing(entry: QueueEntry, now: float, settings: QueueSettings) -> tuple[Standing, ...]:
     message = entry.message
-    gives_up = expires_at(settings, message.received_at, null_sender=message.envelope.reverse_path is None)
+    gives_up = expires_at(settings, message.starts_at, null_sender=message.envelope.reverse_path is None)
+    deadline = must_arrive_by(message)
+    if deadline is not None:
+        gives_up = min(gives_up, deadline)
     return tuple(
         Standing(str(queued.recipient.address), queued.state.value, _say_standing(queued, entry, now, gives_up))
         for queued in entry.recipients
@@ -206,6 +225,11 @@ def _say_standing(queued: QueuedRecipient, entry: QueueEntry, now: float, gives_
     """What comes next for a recipient, and why."""
     name = str(queued.recipient.address)
     match queued.state:
+        case RecipientState.QUEUED if not queued.attempts and entry.message.starts_at > now < (
+            queued.next_attempt or 0
+        ):
+            command = f"postroom queue release {show_queue_id(entry.message.queue_id)}"
+            return f"{name} is held back by its sender until {local(entry.message.starts_at)}, or until {command}"
         case RecipientState.QUEUED:
             return f"{name} waits for its first attempt{_when(queued, now)}"
         case RecipientState.LEASED:

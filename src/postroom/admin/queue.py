@@ -31,7 +31,11 @@ class RecipientView:
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """One message in the queue; ``sender`` is ``""`` for the null sender, ``node`` who attempts it now or ``""``."""
+    """One message in the queue; ``sender`` is ``""`` for the null sender, ``node`` who attempts it now or ``""``.
+
+    ``released_at`` is until when its sender holds it back (FUTURERELEASE), ``deliver_by`` when it is to be delivered
+    (DELIVERBY), ``deliver_by_mode`` what happens then: ``return``, ``notify`` or ``""``; ``priority`` is -9 to 9.
+    """
 
     queue_id: str
     sender: str
@@ -41,6 +45,11 @@ class QueueView:
     account: str
     client: str
     node: str
+    released_at: str | None
+    deliver_by: str | None
+    deliver_by_mode: str
+    priority: int
+    require_tls: bool
     recipients: tuple[RecipientView, ...]
 
 
@@ -103,7 +112,8 @@ def _read_state(text: str) -> RecipientState:
 
 def _view(entry: QueueEntry) -> QueueView:
     message = entry.message
-    sender = message.envelope.reverse_path
+    envelope = message.envelope
+    sender, by = envelope.reverse_path, envelope.deliver_by
     return QueueView(
         queue_id=show_queue_id(message.queue_id),
         sender="" if sender is None else str(sender),
@@ -113,6 +123,11 @@ def _view(entry: QueueEntry) -> QueueView:
         account=message.account,
         client=message.client,
         node="" if entry.lease is None else entry.lease.node,
+        released_at=maybe_iso(envelope.hold_until),
+        deliver_by=None if by is None else iso(by.ends_at(message.received_at)),
+        deliver_by_mode="" if by is None else by.mode.name.lower(),
+        priority=envelope.priority,
+        require_tls=envelope.require_tls,
         recipients=tuple(_view_recipient(recipient) for recipient in entry.recipients),
     )
 

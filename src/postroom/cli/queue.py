@@ -31,9 +31,17 @@ StateOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="Everything in the queue.")]
 
 _ACTIONS = (
-    (QueueAction.RETRY, "due now", "Try again now what waits for a later attempt."),
+    (
+        QueueAction.RETRY,
+        "due now",
+        "Try again now what waits for a later attempt. What its sender holds back is let go early only if named by id.",
+    ),
     (QueueAction.HOLD, "held", "Keep messages from being attempted until they are released."),
-    (QueueAction.RELEASE, "released", "Let held messages go on."),
+    (
+        QueueAction.RELEASE,
+        "released",
+        "Let held messages go on. What its sender holds back is let go early only if named by id.",
+    ),
     (QueueAction.REMOVE, "removed", "Remove recipients from the queue for good; nobody is told."),
 )
 
@@ -120,6 +128,7 @@ def show(
             "received": view.received_at,
             "message-id": view.message_id or "none",
             "submitted by": view.account or view.client or "this server",
+            **_options(view),
         }
     )
     for one in view.recipients:
@@ -134,6 +143,20 @@ def show(
                 "last reply": f"{one.host}: {one.last_reply}" if one.host else one.last_reply or "none",
             }
         )
+
+
+def _options(view: QueueView) -> dict[str, str]:
+    """What few messages ask for."""
+    facts = {}
+    if view.released_at is not None:
+        facts["released at"] = view.released_at
+    if view.deliver_by is not None:
+        facts["deliver by"] = f"{view.deliver_by}, else {view.deliver_by_mode}"
+    if view.priority:
+        facts["priority"] = str(view.priority)
+    if view.require_tls:
+        facts["requires"] = "TLS on the whole way"
+    return facts
 
 
 def _command(action: QueueAction, word: str, text: str) -> Callable[..., None]:

@@ -6,12 +6,13 @@ import pytest
 from tests.fakes.memory_house import MemoryHistory, OperatedQueue
 
 from postroom.admin.history import tell_life
+from postroom.admin.moments import local
 from postroom.admin.refusal import Refused
 from postroom.config.model import QueueSettings
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
-from postroom.mail.envelope import Envelope, Recipient
-from postroom.mail.message import Message, QueueId
+from postroom.mail.envelope import ByMode, DeliverBy, Envelope, Recipient
+from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.queue.model import Intake
 from postroom.report.history import HistoryRow
 
@@ -36,6 +37,42 @@ ATTEMPT = {
     "attempt": 2,
     "seconds": 1.26,
 }
+
+
+async def test_accepted_with_special_wishes() -> None:
+    detail = {"from": "a@b.example", "to": ["c@d.example"], "size": 9}
+    wishes = {"hold_until": NOW + 60, "deliver_by": NOW + 120, "mode": "R", "priority": -4, "require_tls": True}
+    text = await say("accepted", "c@d.example", {**detail, **wishes})
+    assert text.endswith(
+        f", not to be released before {local(NOW + 60)}, to be delivered by {local(NOW + 120)}, else returned,"
+        " priority -4, only over TLS"
+    )
+    text = await say("accepted", "c@d.example", {**detail, "deliver_by": NOW + 120, "mode": "N"})
+    assert text.endswith("else told of the delay")
+
+
+async def standing_of(queued: QueuedRecipient, **asks: object) -> str:
+    message = Message(ID, NOW - 60, Envelope(None, (queued.recipient,), **asks), b"", 1)  # type: ignore[arg-type]
+    queue = OperatedQueue()
+    await queue.take_in([Intake(message, b"x", (queued,))])
+    life = await tell_life(MemoryHistory([]), queue, ID, now=NOW, settings=QueueSettings())
+    return life.standing[0].text
+
+
+async def test_held_back_by_its_sender() -> None:
+    bob = Recipient(Address("b", "b.example"))
+    text = await standing_of(QueuedRecipient(0, bob, next_attempt=NOW + 60), hold_until=NOW + 60)
+    assert "is held back by its sender until" in text
+    assert f"postroom queue release {show_queue_id(ID)}" in text
+    text = await standing_of(QueuedRecipient(0, bob, next_attempt=NOW), hold_until=NOW + 60)  # released early
+    assert "waits for its first attempt, due now" in text
+
+
+async def test_given_up_at_the_deadline() -> None:
+    bob = Recipient(Address("b", "b.example"))
+    waiting = QueuedRecipient(0, bob, RecipientState.DEFERRED, attempts=1, next_attempt=NOW + 5)
+    text = await standing_of(waiting, deliver_by=DeliverBy(90, ByMode.RETURN))
+    assert f"given up at {local(NOW + 30)}" in text
 
 
 async def test_accepted_from_a_client() -> None:

@@ -8,7 +8,7 @@ from tests.unit.cli.conftest import Run
 
 from postroom.mail.address import Address
 from postroom.mail.delivery import Peer, QueuedRecipient, RecipientState
-from postroom.mail.envelope import Envelope, Recipient
+from postroom.mail.envelope import ByMode, DeliverBy, Envelope, Recipient
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.reply import Reply
 from postroom.queue.model import Intake, Lease
@@ -19,9 +19,11 @@ A, B, C = show_queue_id(FIRST), show_queue_id(SECOND), show_queue_id(THIRD)
 BUSY = Reply.of(451, "4.7.1", "Greylisted, try later")
 
 
-def put(house: MemoryHouse, queue_id: QueueId, sender: str | None, *recipients: QueuedRecipient) -> None:
+def put(
+    house: MemoryHouse, queue_id: QueueId, sender: str | None, *recipients: QueuedRecipient, **asks: object
+) -> None:
     reverse_path = None if sender is None else Address.parse(sender)
-    envelope = Envelope(reverse_path, tuple(one.recipient for one in recipients))
+    envelope = Envelope(reverse_path, tuple(one.recipient for one in recipients), **asks)  # type: ignore[arg-type]
     message = Message(queue_id, NOW - 7200, envelope, b"", 2048, "alice@example.org", "192.0.2.7", f"<{queue_id}@x>")
     history = [
         HistoryRow(queue_id, NOW - 7200, "accepted", "", "example.org", message.message_id),
@@ -61,6 +63,34 @@ def full_queue(house: MemoryHouse) -> MemoryHouse:
     put(house, SECOND, None, waiting(0, "z@slow.example", RecipientState.HELD))
     put(house, THIRD, "bob@example.org", waiting(0, "w@fast.example", next_attempt=NOW))
     return house
+
+
+class TestWishes:
+    """What DELIVERBY, FUTURERELEASE, MT-PRIORITY and REQUIRETLS asked for is shown where it was asked for."""
+
+    def test_shown(self, run: Run, house: MemoryHouse) -> None:
+        by = DeliverBy(7200 + 7200, ByMode.RETURN)
+        asks: dict[str, object] = {"deliver_by": by, "hold_until": NOW + 900, "priority": 4, "require_tls": True}
+        put(house, FIRST, "alice@example.org", waiting(0, "y@fast.example", next_attempt=NOW + 900), **asks)
+        out = run("queue", "show", A).out
+        assert "released at   2027-01-15T08:15:00.000Z" in out
+        assert "deliver by    2027-01-15T10:00:00.000Z, else return" in out
+        assert "priority      4" in out
+        assert "requires      TLS" in out
+        shown = run("queue", "show", A, "--json").json
+        (listed,) = run("queue", "list", "--json").json["messages"]
+        assert shown == listed
+        assert shown["released_at"] == "2027-01-15T08:15:00.000Z"
+        assert (shown["deliver_by"], shown["deliver_by_mode"]) == ("2027-01-15T10:00:00.000Z", "return")
+        assert (shown["priority"], shown["require_tls"]) == (4, True)
+        assert run("why", A, "--json").json["messages"][0]["queued"] == shown
+        assert "is held back by its sender until" in run("why", A).out
+
+    def test_not_shown_where_nothing_was_asked_for(self, run: Run, full_queue: MemoryHouse) -> None:
+        out = run("queue", "show", A).out
+        assert not any(word in out for word in ("released", "deliver by", "priority", "requires"))
+        shown = run("queue", "show", A, "--json").json
+        assert (shown["released_at"], shown["deliver_by"], shown["deliver_by_mode"]) == (None, None, "")
 
 
 class TestList:
