@@ -20,8 +20,10 @@ class Taken:
     mail: str
     rcpts: list[str]
     content: bytes
-    """As sent after DATA, without stuffing and final dot."""
+    """As sent after DATA, without stuffing and final dot, or by BDAT as it was."""
     tls: bool = False
+    chunks: tuple[int, ...] = ()
+    """Sizes of the chunks, where it came by BDAT."""
 
 
 @dataclass
@@ -193,6 +195,10 @@ class PeerStream:
         self.tls = TLS_FACTS
         return TLS_FACTS
 
+    def channel_binding(self, kind: str) -> bytes | None:
+        """There is none in memory."""
+        return None
+
     def close(self) -> None:
         """Close."""
         if not self.closed:
@@ -216,6 +222,7 @@ class _Talk:
         self.handshake = False
         self._input = bytearray()
         self._content: bytearray | None = None
+        self._chunks: list[bytes] = []
         self._mail = ""
         self._rcpts: list[str] = []
         self._challenges = 0
@@ -245,10 +252,17 @@ class _Talk:
             line, newline, rest = bytes(self._input).partition(b"\r\n")
             if not newline:
                 return
-            self._input[:] = rest
             text = line.decode()
+            is_chunk = text.startswith("BDAT ")
+            if is_chunk and not self._take_chunk(text, rest):
+                return
+            if not is_chunk:
+                self._input[:] = rest
             self.script.commands.append(text)
-            self._handle(text, self._standard(text))
+            if is_chunk and text.endswith(" LAST"):
+                self._end_chunks()
+            else:
+                self._handle(text, self._standard(text))
 
     def _take_content(self) -> bool:
         """True once the content has ended."""
@@ -272,6 +286,20 @@ class _Talk:
         self._content = None
         self._end(Taken(self._mail, self._rcpts, content, self.tls))
         return True
+
+    def _take_chunk(self, line: str, rest: bytes) -> bool:
+        """True once the chunk has come (RFC 3030 §2)."""
+        size = int(line.split(" ")[1])
+        if len(rest) < size:
+            return False
+        self._chunks.append(rest[:size])
+        self._input[:] = rest[size:]
+        return True
+
+    def _end_chunks(self) -> None:
+        chunks, self._chunks = self._chunks, []
+        sizes = tuple(len(chunk) for chunk in chunks)
+        self._end(Taken(self._mail, self._rcpts, b"".join(chunks), self.tls, sizes))
 
     def _end(self, taken: Taken) -> None:
         self._mail, self._rcpts = "", []
@@ -305,6 +333,7 @@ class _Talk:
             "AUTH": "235 2.7.0 welcome",
             "MAIL": "250 2.1.0 ok",
             "RCPT": "250 2.1.5 ok" if self._mail else "503 5.5.1 MAIL first",
+            "BDAT": "250 2.0.0 ok",
             "DATA": "354 go" if self._rcpts else "554 5.5.1 no valid recipients",
             "RSET": "250 2.0.0 ok",
             "QUIT": "221 2.0.0 bye",
@@ -335,6 +364,7 @@ class _Talk:
             self.closed = True
         elif verb == "RSET":
             self._mail, self._rcpts = "", []
+            self._chunks = []
         elif verb == "STARTTLS" and reply.startswith("220"):
             self.handshake = True
         elif verb == "MAIL" and reply.startswith("2"):

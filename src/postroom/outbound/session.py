@@ -309,9 +309,7 @@ class Session:
             else:
                 waiting += piece
         check_size(size, job.message)
-        self._stream.set_timeout(self._settings.block_timeout)
         self._stream.send(self.engine.chunk(waiting, last=True))
-        await self._stream.drain()
 
     async def _send_chunk(self, data: bytes) -> None:
         self._stream.set_timeout(self._settings.block_timeout)
