@@ -217,6 +217,12 @@ class TestLargeContent:
             await queue.take_in([Intake(message, None, queued(message))])
         assert await queue.entries(ALL, limit=10) == []
 
+    async def test_chunks_are_read_before_their_intake(self, queue: QueueStore) -> None:
+        await queue.write_chunks([ContentChunk(queue_id(1), n, bytes([n]) * 3) for n in range(3)])
+        assert await joined(queue.read_chunks(queue_id(1))) == b"\0\0\0\1\1\1\2\2\2"
+        await queue.drop_chunks([queue_id(1)])
+        assert await joined(queue.read_chunks(queue_id(1))) == b""
+
     async def test_dropped_chunks_are_gone(self, queue: QueueStore) -> None:
         await queue.write_chunks([ContentChunk(queue_id(1), 0, b"12345")])
         await queue.drop_chunks([queue_id(1)])

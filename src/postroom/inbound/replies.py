@@ -4,6 +4,7 @@ from postroom.mail.reply import Reply
 
 OK = Reply.of(250, "2.0.0", "OK")
 SENDER_OK = Reply.of(250, "2.1.0", "Sender OK")
+PRIORITY_LOWERED = Reply.of(250, "2.3.6", "0 is the priority: a higher one needs authentication")  # RFC 6710 §4.1
 RECIPIENT_OK = Reply.of(250, "2.1.5", "Recipient OK")
 GO_AHEAD = Reply.of(354, "", "End data with <CR><LF>.<CR><LF>")
 READY_FOR_TLS = Reply.of(220, "2.0.0", "Ready to start TLS")

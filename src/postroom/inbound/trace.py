@@ -26,14 +26,15 @@ class Tracer:
         helo = _UNSAFE.sub("?", client.helo[:_LONGEST_HELO]) or address
         protocol = client.protocol
         if envelope.smtputf8:
-            protocol = f"UTF8{protocol[1:]}"  # RFC 6531 §3.7.3
+            protocol = f"UTF8{protocol.removeprefix('E')}"  # RFC 6531 §4.3: UTF8SMTP and UTF8LMTP, S and A behind
         tls = f" ({client.tls.version} {client.tls.cipher})" if client.tls is not None else ""
         recipients = envelope.recipients
         for_whom = f"\r\n\tfor <{recipients[0].address}>" if len(recipients) == 1 else ""
+        priority = f"\r\n\tPRIORITY {envelope.priority}" if envelope.priority else ""  # RFC 6710 §4.1
         return (
             f"Received: from {helo} ({address})\r\n"
             f"\tby {self._hostname} with {protocol}{tls}\r\n"
-            f"\tid {show_queue_id(queue_id)}{for_whom};\r\n"
+            f"\tid {show_queue_id(queue_id)}{for_whom}{priority};\r\n"
             f"\t{self.date(now)}\r\n"
         ).encode()
 

@@ -54,7 +54,8 @@ class Client:
 
     @property
     def protocol(self) -> str:
-        """The ``with`` word of the Received field (RFC 3848): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA."""
+        """The ``with`` word of the Received field (RFC 3848 §1): SMTP; ESMTP or LMTP, with S for TLS, A for AUTH."""
         if not self.esmtp:
             return "SMTP"
-        return "ESMTP" + ("S" if self.tls else "") + ("A" if self.account else "")
+        word = "LMTP" if self.role is Role.LMTP else "ESMTP"
+        return word + ("S" if self.tls else "") + ("A" if self.account else "")

@@ -67,20 +67,20 @@ class ServerOptions:
     """Seconds since the Unix epoch, for what is asked for by date."""
     extra: tuple[str, ...] = ()
     """Further EHLO lines."""
-    _offers: dict[tuple[bool, bool, bool], Offer] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _offers: dict[tuple[bool, bool, tuple[str, ...]], Offer] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-    def offer(self, *, tls: bool, authenticated: bool, xclient: bool) -> Offer:
+    def offer(self, *, tls: bool, xclient: bool, mechanisms: tuple[str, ...]) -> Offer:
         """What is offered to a client of that standing. Made once and kept: sessions come by the thousand."""
-        key = (tls, authenticated, xclient)
+        key = (tls, xclient, mechanisms)
         found = self._offers.get(key)
         if found is None:
-            found = self._offers[key] = self._make_offer(tls=tls, authenticated=authenticated, xclient=xclient)
+            found = self._offers[key] = self._make_offer(tls=tls, xclient=xclient, mechanisms=mechanisms)
         return found
 
-    def _make_offer(self, *, tls: bool, authenticated: bool, xclient: bool) -> Offer:
-        may_auth = (tls or self.auth_without_tls) and not authenticated
+    def _make_offer(self, *, tls: bool, xclient: bool, mechanisms: tuple[str, ...]) -> Offer:
         starttls = self.starttls and not tls
-        mechanisms = self.auth_mechanisms if may_auth else ()
         lines = ["PIPELINING", f"SIZE {self.max_size}", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"]
         lines += ["BINARYMIME"] if self.binary else []
         lines += ["SMTPUTF8"] if self.smtputf8 else []

@@ -135,6 +135,13 @@ class SmtpServer:
         self._standing.tls_is_up()
         self._move(ServerState.FRESH)
 
+    def offer_mechanisms(self, mechanisms: tuple[str, ...]) -> None:
+        """What AUTH has in this session, which depends on its TLS: call it before the greeting, and after a handshake.
+
+        Without it AUTH has the mechanisms of the options.
+        """
+        self._standing.offer_mechanisms(mechanisms)
+
     def authenticated(self) -> None:
         """Called before answering 235, so that MAIL is open and a second AUTH is not."""
         self._standing.account_is_known()

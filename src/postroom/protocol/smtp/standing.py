@@ -21,6 +21,7 @@ class Standing:
         "excused",
         "greeted",
         "latest_release",
+        "mechanisms",
         "offer",
         "options",
         "recipients",
@@ -51,7 +52,9 @@ class Standing:
         """A command of the transaction was refused, so that pipelined ones cannot help being out of order."""
         self.latest_release = 0.0
         """Until when EHLO said that messages are held (RFC 4865 §4.2), in seconds since the Unix epoch."""
-        self.offer = options.offer(tls=tls, authenticated=False, xclient=xclient)
+        self.mechanisms = options.auth_mechanisms
+        """What AUTH has in this session."""
+        self.offer = self._offer_now()
 
     def tls_is_up(self) -> None:
         """Nothing that was known without TLS counts any longer (RFC 3207 §4.2)."""
@@ -61,6 +64,11 @@ class Standing:
     def begin_anew(self) -> None:
         """Nothing that the client said counts any longer: it is another one now (XCLIENT), or TLS came up."""
         self.greeted = self.authenticated = self.auth_refused = self.excused = False
+        self.offer = self._offer_now()
+
+    def offer_mechanisms(self, mechanisms: tuple[str, ...]) -> None:
+        """What AUTH has from the next EHLO on."""
+        self.mechanisms = mechanisms
         self.offer = self._offer_now()
 
     def account_is_known(self) -> None:
@@ -107,10 +115,11 @@ class Standing:
         if line.lstrip()[:4].upper() == b"AUTH":
             self.auth_refused = True
             mechanism = line[4:64].decode("latin-1").strip().partition(" ")[0].upper()
-            return f"AUTH {mechanism}" if mechanism in self.options.auth_mechanisms else "AUTH"
+            return f"AUTH {mechanism}" if mechanism in self.mechanisms else "AUTH"
         if self.auth_refused and not verb:
             return ""
         return visible(line[: 4 * _SHOWN].decode("utf-8", "backslashreplace"))[:_SHOWN]
 
     def _offer_now(self) -> Offer:
-        return self.options.offer(tls=self.tls, authenticated=self.authenticated, xclient=self.xclient)
+        may_auth = (self.tls or self.options.auth_without_tls) and not self.authenticated
+        return self.options.offer(tls=self.tls, xclient=self.xclient, mechanisms=self.mechanisms if may_auth else ())

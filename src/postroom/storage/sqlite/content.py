@@ -33,6 +33,12 @@ def find_content(connection: apsw.Connection, queue_id: int) -> Found:
     return Found(*row)
 
 
+def find_chunk(connection: apsw.Connection, queue_id: int, sequence: int) -> bytes:
+    """One chunk, ``b""`` if there is none."""
+    data = connection.execute(_CHUNK, (queue_id, sequence)).get
+    return data if isinstance(data, bytes) else b""
+
+
 async def pieces_of(reader: Reader, queue_id: QueueId, found: Found) -> AsyncIterator[bytes]:
     """The content in pieces of at most CHUNK_SIZE octets. Raises KeyError if it goes meanwhile."""
     if found.data is not None:
@@ -63,7 +69,7 @@ def _inline_piece(connection: apsw.Connection, queue_id: int, offset: int) -> by
 
 
 def _chunk(connection: apsw.Connection, queue_id: int, sequence: int) -> bytes:
-    data = connection.execute(_CHUNK, (queue_id, sequence)).get
-    if not isinstance(data, bytes):
+    data = find_chunk(connection, queue_id, sequence)
+    if not data:
         raise KeyError(queue_id)
     return data

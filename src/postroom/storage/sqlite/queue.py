@@ -20,7 +20,7 @@ from postroom.queue.model import (
 )
 from postroom.storage.batch import BatchWriter
 from postroom.storage.sqlite.acting import ACT, Place, Slice, conditions
-from postroom.storage.sqlite.content import find_content, pieces_of
+from postroom.storage.sqlite.content import find_chunk, find_content, pieces_of
 from postroom.storage.sqlite.intake import DROP_CHUNKS, TAKE_IN, WRITE_CHUNKS
 from postroom.storage.sqlite.leasing import LEASE, RECOVER, RENEW
 from postroom.storage.sqlite.reader import Reader
@@ -74,6 +74,13 @@ class SqliteQueue:
     async def write_chunks(self, chunks: Sequence[ContentChunk]) -> None:
         """Store pieces of content before their intake."""
         await self._writer.submit(WRITE_CHUNKS, chunks, len(chunks), sum([len(one.data) for one in chunks]))
+
+    async def read_chunks(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+        """The chunks that were written for an intake that has not come yet, in order."""
+        sequence = 0
+        while chunk := await self._contents.run(lambda connection, n=sequence: find_chunk(connection, queue_id, n)):  # type: ignore[misc]
+            yield chunk
+            sequence += 1
 
     async def drop_chunks(self, queue_ids: Sequence[QueueId]) -> None:
         """The intake will not come. Chunks whose message has been taken in stay."""
