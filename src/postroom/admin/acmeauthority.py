@@ -8,7 +8,7 @@ import os
 import ssl
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -57,19 +57,25 @@ class AcmeAuthority:
         self._settings = settings
         self._shelf = shelf
         self._answers = answers
+        self._eab_key = _read_eab_key(settings)
+        with suppress(ImportError):  # what Python loads on first use may be out of reach once root has been given up
+            import acme.client
+            import acme.crypto_util  # noqa: F401
 
     def order(self, names: tuple[str, ...], abandoned: threading.Event) -> Issued:
         """A certificate for ``names``. Raises AcmeTrouble; Abandoned soon after the event is set."""
         waits = Waits()
         with explaining(self._settings.directory, waits):
-            return _Order(self._settings, self._shelf, self._answers, waits, abandoned).run(names)
+            order = _Order(self._settings, self._shelf, self._answers, waits, abandoned)
+            order.eab_key = self._eab_key
+            return order.run(names)
 
     def suggestion(self, chain_pem: bytes) -> Suggestion:
         """The authority's wish for a certificate (RFC 9773 §4.1). Raises AcmeTrouble."""
-        from acme import errors
-
         waits = Waits()
         with explaining(self._settings.directory, waits):
+            from acme import errors
+
             key = ec.generate_private_key(ec.SECP256R1())  # nothing is signed: the question is open to anyone
             session = _open_session(self._settings, key, waits)
             try:
@@ -77,7 +83,7 @@ class AcmeAuthority:
             except errors.ARIError as error:
                 raise AcmeTrouble(f"no renewal information: {error.__cause__ or error}") from error
             seconds = (again - datetime.now()).total_seconds()  # noqa: DTZ005 - the library's moments are local ones
-            return Suggestion(None if moment is None else moment.timestamp(), max(seconds, 60.0))
+            return Suggestion(None if moment is None else moment.timestamp(), min(max(seconds, 60.0), 86400.0))
 
 
 class _Order:
@@ -91,6 +97,7 @@ class _Order:
         self._answers = answers
         self._waits = waits
         self._abandoned = abandoned
+        self.eab_key: str | AcmeTrouble = ""
 
     def run(self, names: tuple[str, ...]) -> Issued:
         """Account, order, challenges, certificate: RFC 8555 §7.1."""
@@ -155,9 +162,10 @@ class _Order:
         if settings.eab_kid:  # RFC 8555 §7.3.4
             key = session.net.key
             assert key is not None  # noqa: S101 - _open_session gives one
-            public = key.public_key()
+            if isinstance(self.eab_key, AcmeTrouble):
+                raise self.eab_key
             binding = messages.ExternalAccountBinding.from_data(
-                public, settings.eab_kid, self._eab_key(), session.directory
+                key.public_key(), settings.eab_kid, self.eab_key, session.directory
             )
         elif session.external_account_required():
             raise AcmeTrouble(
@@ -167,22 +175,6 @@ class _Order:
         return messages.NewRegistration.from_data(
             email=settings.contact or None, external_account_binding=binding, terms_of_service_agreed=settings.agree
         )
-
-    def _eab_key(self) -> str:
-        file = self._settings.eab_key_file
-        if file is None:
-            raise AcmeTrouble("eab_kid without eab_key_file: add it to [acme]")
-        try:
-            text = file.read_text("ascii").strip()
-            if not base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)):
-                raise ValueError("empty")
-        except OSError as error:
-            raise AcmeTrouble(f"{file} cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise AcmeTrouble(
-                f"{file} is not the base64url text of a key: store it as the authority gave it"
-            ) from error
-        return text
 
     # -- challenges (RFC 8555 §7.5.1, §8.3) --------------------------------------------------------------------------
 
@@ -260,6 +252,22 @@ def _open_session(settings: AcmeSettings, key: ec.EllipticCurvePrivateKey, waits
     net.verify_ssl = _trusted(settings)  # type: ignore[assignment] # handed to requests, which takes a path as well
     net.session.hooks["response"].append(waits.note)
     return client.ClientV2(client.ClientV2.get_directory(settings.directory, net), net)
+
+
+def _read_eab_key(settings: AcmeSettings) -> str | AcmeTrouble:
+    """The key, or what an order that needs it is to say; read at start, as the file may be for root alone."""
+    file = settings.eab_key_file
+    if file is None:
+        return AcmeTrouble("eab_kid without eab_key_file: add it to [acme]")
+    try:
+        text = file.read_text("ascii").strip().rstrip("=")
+        if not base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True):
+            raise ValueError("empty")
+    except OSError as error:
+        return AcmeTrouble(f"{file} cannot be read: {error.strerror}")
+    except ValueError:
+        return AcmeTrouble(f"{file} is not a key in base64url: store it as the authority gave it")
+    return text
 
 
 def _trusted(settings: AcmeSettings) -> str | bool:
