@@ -56,11 +56,16 @@ class SessionClosed:
 
 @value(frozen=True, slots=True)
 class SessionRefused:
-    """A connection beyond a ceiling; ``reason`` is total, address, rate or banned."""
+    """A connection was turned away. ``reason``: total, address, rate, banned, or proxy (no PROXY header; ``detail``).
+
+    In a flood one report stands for ``count`` of them; ``address`` is ``""`` where it comes from too many to list.
+    """
 
     role: str
     address: str
     reason: str
+    count: int = 1
+    detail: str = ""
 
 
 @value(frozen=True, slots=True)

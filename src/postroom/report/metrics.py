@@ -4,24 +4,29 @@ Labels come from closed sets: nothing grows with traffic. Everything here runs o
 are told there, and the web port renders there. So no lock is needed, and counting costs a dictionary entry.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
-from time import time
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric, Sample
+from prometheus_client.core import Metric
 
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.report.events import (
+    AbuseSeen,
+    AlertRaised,
     AttemptMade,
+    CertificateRenewed,
+    CertificateTrouble,
     CommandRefused,
     DsnMade,
     InternalError,
     LeaseLost,
+    LimitNear,
+    LimitReached,
     ListenerPaused,
+    LockedOut,
+    LockoutLifted,
     LoginFailed,
     LoginSucceeded,
     MailboxClosed,
@@ -36,99 +41,28 @@ from postroom.report.events import (
     StoreTrouble,
     TlsFailed,
 )
+from postroom.report.families import Counter, Gauge, Histogram
 
-_PREFIX = "postroom_"
 _INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _ATTEMPT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1200)
 _OUTCOMES: dict[type[Outcome], str] = {Delivered: "delivered", Deferred: "deferred", Failed: "failed"}
-_MECHANISMS = frozenset(
-    {"PLAIN", "LOGIN", "USER", "APOP", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "XOAUTH2", "OAUTHBEARER"}
-)
+_SCRAM = ("SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
+_MECHANISMS = frozenset({"PLAIN", "LOGIN", "USER", "APOP", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", *_SCRAM})
 _SMTP = ("HELO", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP")
-_POP3 = ("USER", "PASS", "APOP", "CAPA", "STAT", "LIST", "RETR", "DELE", "UIDL", "TOP", "STLS")
-_COMMANDS = frozenset((*_SMTP, "STARTTLS", "AUTH", *_POP3))
-
-
-class _Numbers(dict[tuple[str, ...], float]):
-    """One family of numbers, by the values of its labels. A number starts at 0, when it is first counted."""
-
-    __slots__ = ("labels", "name", "started", "text")
-
-    def __init__(self, name: str, text: str, *labels: str) -> None:
-        super().__init__()
-        self.name, self.text, self.labels = _PREFIX + name, text, labels
-        self.started: dict[tuple[str, ...], float] = {}
-        if not labels:
-            self[()] = self[()]  # it has but one number, which is shown from the beginning
-
-    def __missing__(self, key: tuple[str, ...]) -> float:
-        self.started[key] = time()
-        return 0
-
-
-class _Counter(_Numbers):
-    """Numbers that only grow."""
-
-    __slots__ = ()
-
-    def family(self) -> Metric:
-        family = CounterMetricFamily(self.name, self.text, labels=self.labels)
-        for key, number in self.items():
-            family.add_metric(key, number, created=self.started[key])
-        return family
-
-
-class _Gauge(_Numbers):
-    """Numbers that go up and down."""
-
-    __slots__ = ()
-
-    def family(self) -> Metric:
-        family = GaugeMetricFamily(self.name, self.text, labels=self.labels)
-        for key, number in self.items():
-            family.add_metric(key, number)
-        return family
-
-
-class _Spread:
-    """The durations under one set of labels. Each bucket counts its own; Prometheus' sums are made when asked for."""
-
-    __slots__ = ("counts", "started", "total")
-
-    def __init__(self, buckets: int) -> None:
-        self.counts = [0] * buckets
-        self.total = 0.0
-        self.started = time()
-
-
-class _Histogram:
-    """A family of durations in seconds, by the values of its labels. ``bounds`` ascend and belong to their bucket."""
-
-    __slots__ = ("bounds", "labels", "name", "spreads", "text")
-
-    def __init__(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> None:
-        self.name, self.text, self.bounds, self.labels = _PREFIX + name, text, bounds, labels
-        self.spreads: dict[tuple[str, ...], _Spread] = {}
-        if not labels:
-            self._start(())
-
-    def observe(self, seconds: float, *key: str) -> None:
-        spread = self.spreads.get(key) or self._start(key)
-        spread.counts[bisect_left(self.bounds, seconds)] += 1
-        spread.total += seconds
-
-    def family(self) -> Metric:
-        family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
-        names = [*(str(float(bound)) for bound in self.bounds), "+Inf"]
-        for key, spread in self.spreads.items():
-            family.add_metric(key, list(zip(names, accumulate(spread.counts), strict=True)), spread.total)
-            labels = dict(zip(self.labels, key, strict=True))
-            family.samples.append(Sample(self.name + "_created", labels, spread.started))
-        return family
-
-    def _start(self, key: tuple[str, ...]) -> _Spread:
-        spread = self.spreads[key] = _Spread(len(self.bounds) + 1)
-        return spread
+_POP3 = ("USER", "PASS", "APOP", "CAPA", "STAT", "LIST", "RETR", "DELE", "UIDL", "TOP", "STLS", "UTF8", "LANG")
+_COMMANDS = frozenset((*_SMTP, "STARTTLS", "AUTH", "XCLIENT", *_POP3))
+_ABUSE = frozenset({"pregreet", "commands", "garbage", "slow", "guessing", "smuggling"})
+_STATUSES = frozenset({f"{kind}.{subject}" for kind in "45" for subject in range(8)})
+_LOGIN_REASONS = (
+    # What the reason of a failed login begins with or has in it, and the class that is counted.
+    ("is banned", "banned"),
+    ("is locked", "locked"),
+    ("no such account", "unknown_account"),
+    ("wrong password", "wrong_credentials"),
+    ("disabled", "disabled"),
+    ("token", "bad_token"),
+    ("certificate", "bad_certificate"),
+)
 
 
 class Metrics:
@@ -136,10 +70,11 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
-        self._families: list[_Counter | _Gauge | _Histogram] = []
+        self._families: list[Counter | Gauge | Histogram] = []
         self._make_session_metrics()
         self._make_message_metrics()
         self._make_queue_metrics()
+        self._make_guard_metrics()
         self._handlers: dict[type[Report], Callable[..., None]] = {
             SessionOpened: self._session_opened,
             SessionClosed: self._session_closed,
@@ -159,6 +94,14 @@ class Metrics:
             StoreTrouble: self._store_trouble,
             MailboxClosed: self._mailbox_closed,
             InternalError: self._internal_error,
+            LockedOut: self._locked_out,
+            LockoutLifted: self._lockout_lifted,
+            AbuseSeen: self._abuse_seen,
+            LimitNear: self._limit_near,
+            LimitReached: self._limit_reached,
+            AlertRaised: self._alert_raised,
+            CertificateRenewed: self._certificate_renewed,
+            CertificateTrouble: self._certificate_trouble,
         }
         self.registry.register(self)
 
@@ -175,6 +118,16 @@ class Metrics:
             self._queue_recipients[state,] = by_state.get(state, 0)
         self._queue_oldest[()] = oldest_seconds
 
+    def set_banned(self, count: int) -> None:
+        """How many addresses, networks and accounts are shut out now. Called now and then."""
+        self._banned[()] = count
+
+    def set_certificates(self, expiries: Mapping[str, float]) -> None:
+        """When our certificates end, by file, in seconds since the Unix epoch. Called now and then."""
+        self._certificates.clear()
+        for path, expires_at in expiries.items():
+            self._certificates[path,] = expires_at
+
     def render(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
@@ -189,18 +142,18 @@ class Metrics:
 
     # The families.
 
-    def _counter(self, name: str, text: str, *labels: str) -> _Counter:
-        counter = _Counter(name, text, *labels)
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        counter = Counter(name, text, *labels)
         self._families.append(counter)
         return counter
 
-    def _gauge(self, name: str, text: str, *labels: str) -> _Gauge:
-        gauge = _Gauge(name, text, *labels)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        gauge = Gauge(name, text, *labels)
         self._families.append(gauge)
         return gauge
 
-    def _histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> _Histogram:
-        histogram = _Histogram(name, text, bounds, *labels)
+    def _histogram(self, name: str, text: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
+        histogram = Histogram(name, text, bounds, *labels)
         self._families.append(histogram)
         return histogram
 
@@ -208,7 +161,7 @@ class Metrics:
         self._sessions_open = self._gauge("sessions_open", "Sessions that are open now.", "role")
         self._sessions = self._counter("sessions", "Sessions that were opened.", "role")
         self._closed = self._counter("sessions_closed", "Sessions that ended, by TLS version.", "role", "reason", "tls")
-        self._refused = self._counter("sessions_refused", "Connections beyond a ceiling.", "role", "reason")
+        self._refused = self._counter("sessions_refused", "Connections that were turned away.", "role", "reason")
         self._pauses = self._counter("listener_pauses", "Times that accepting stopped for a while.", "role")
         self._tls = self._counter("tls_failures", "TLS handshakes that did not succeed.", "role")
         self._commands = self._counter("commands_refused", "Commands answered 4xx or 5xx.", "role", "command", "code")
@@ -241,6 +194,21 @@ class Metrics:
         self._queue_recipients = self._gauge("queue_recipients", "Recipients in the queue.", "state")
         self._queue_oldest = self._gauge("queue_oldest_seconds", "Age of the oldest message in the queue.")
 
+    def _make_guard_metrics(self) -> None:
+        self._login_failures = self._counter("login_failures", "Failed logins, by reason.", "role", "reason")
+        self._refusals = self._counter(
+            "refusals", "Commands, senders, recipients and contents refused, by status.", "role", "at", "status"
+        )
+        self._lockouts = self._counter("lockouts", "Bans of addresses and locks of accounts.", "scope")
+        self._lifted = self._counter("lockouts_lifted", "Bans and locks that were ended by hand.", "scope")
+        self._banned = self._gauge("banned", "Addresses, networks and accounts that are shut out now.")
+        self._abuse = self._counter("abuse", "What well-behaved clients do not do.", "role", "kind")
+        self._near = self._counter("limits_near", "Subjects told that a rate limit is nearly used up.", "scope")
+        self._reached = self._counter("limits_reached", "Subjects that reached a rate limit, once a window.", "scope")
+        self._alerts = self._counter("alerts", "Alerts.", "on", "result")
+        self._certificates = self._gauge("certificate_expires_seconds", "When a certificate of ours ends.", "path")
+        self._renewals = self._counter("certificate_renewals", "Attempts to renew a certificate by ACME.", "result")
+
     # One method for each report.
 
     def _session_opened(self, report: SessionOpened) -> None:
@@ -254,7 +222,7 @@ class Metrics:
         self._closed[role, report.reason, _tls(report.client)] += 1
 
     def _session_refused(self, report: SessionRefused) -> None:
-        self._refused[report.role, report.reason] += 1
+        self._refused[report.role, report.reason] += report.count
 
     def _listener_paused(self, report: ListenerPaused) -> None:
         self._pauses[report.role,] += 1
@@ -265,21 +233,26 @@ class Metrics:
     def _command_refused(self, report: CommandRefused) -> None:
         command = report.command if report.command in _COMMANDS else "other"
         self._commands[report.client.role.value, command, _code(report.reply)] += 1
+        self._count_refusal(report.client, "command", report.reply)
 
     def _login_succeeded(self, report: LoginSucceeded) -> None:
         self._logins[report.client.role.value, _mechanism(report.mechanism), "ok"] += 1
 
     def _login_failed(self, report: LoginFailed) -> None:
         self._logins[report.client.role.value, _mechanism(report.mechanism), "failed"] += 1
+        self._login_failures[report.client.role.value, _login_reason(report.reason)] += 1
 
     def _sender_refused(self, report: SenderRefused) -> None:
         self._senders[report.client.role.value, _code(report.reply)] += 1
+        self._count_refusal(report.client, "sender", report.reply)
 
     def _recipient_refused(self, report: RecipientRefused) -> None:
         self._recipients[report.client.role.value, _code(report.reply)] += 1
+        self._count_refusal(report.client, "recipient", report.reply)
 
     def _message_refused(self, report: MessageRefused) -> None:
         self._messages_refused[report.client.role.value, _code(report.reply)] += 1
+        self._count_refusal(report.client, "content", report.reply)
 
     def _message_accepted(self, report: MessageAccepted) -> None:
         client = report.client
@@ -317,6 +290,35 @@ class Metrics:
     def _internal_error(self, _: InternalError) -> None:
         self._errors[()] += 1
 
+    def _locked_out(self, report: LockedOut) -> None:
+        self._lockouts[report.scope,] += 1
+
+    def _lockout_lifted(self, report: LockoutLifted) -> None:
+        self._lifted[report.scope,] += 1
+
+    def _abuse_seen(self, report: AbuseSeen) -> None:
+        kind = report.kind if report.kind in _ABUSE else "other"
+        self._abuse[report.client.role.value, kind] += 1
+
+    def _limit_near(self, report: LimitNear) -> None:
+        self._near[report.scope,] += 1
+
+    def _limit_reached(self, report: LimitReached) -> None:
+        self._reached[report.scope,] += 1
+
+    def _alert_raised(self, report: AlertRaised) -> None:
+        self._alerts[report.on, "failed" if report.trouble else "ok"] += 1
+
+    def _certificate_renewed(self, _: CertificateRenewed) -> None:
+        self._renewals["ok",] += 1
+
+    def _certificate_trouble(self, _: CertificateTrouble) -> None:
+        self._renewals["failed",] += 1
+
+    def _count_refusal(self, client: Client, at: str, reply: Reply) -> None:
+        status = reply.status[:3]
+        self._refusals[client.role.value, at, status if status in _STATUSES else "other"] += 1
+
 
 def _tls(client: Client) -> str:
     return "none" if client.tls is None else client.tls.version
@@ -329,3 +331,8 @@ def _code(reply: Reply) -> str:
 def _mechanism(name: str) -> str:
     """Peers choose the name: unknown ones share a label."""
     return name if name in _MECHANISMS else "other"
+
+
+def _login_reason(reason: str) -> str:
+    """The class of a reason that is written for people."""
+    return next((name for words, name in _LOGIN_REASONS if words in reason), "other")

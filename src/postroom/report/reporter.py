@@ -13,6 +13,10 @@ class Reporter:
     def __init__(self, listeners: Sequence[Listener] = ()) -> None:
         self._listeners = tuple(listeners)
 
+    def listen(self, listener: Listener) -> None:
+        """Tell one more, from now on."""
+        self._listeners = (*self._listeners, listener)
+
     def tell(self, report: Report) -> None:
         """Hand the report to every listener."""
         for listener in self._listeners:

@@ -160,6 +160,10 @@ def _of_session(report: _SessionReport) -> Told:
             return Told(DEBUG, "session_closed", _client(client) | fields)
         case SessionRefused():
             fields = {"address": report.address, "role": report.role, "reason": report.reason}
+            if report.count > 1:
+                fields["count"] = report.count
+            if report.detail:
+                fields["detail"] = cut(report.detail)
             return Told(WARNING, "session_refused", fields)
         case TlsFailed(client=client, reason=reason):
             return Told(WARNING, "tls_failed", _client(client) | {"reason": cut(reason)})
@@ -269,6 +273,8 @@ def _accepted(report: MessageAccepted) -> Fields:
     }
     if report.client is not None:
         fields |= _client(report.client)
+    if message.envelope.priority:  # RFC 6710 §4.1
+        fields["priority"] = message.envelope.priority
     _name(fields, "placed", report.placed)
     _name(fields, "queued", report.queued)
     fields["seconds"] = round(report.seconds, 4)
@@ -297,7 +303,7 @@ def _attempt(report: AttemptMade) -> Fields:
             fields["tls"] = peer.tls
     if isinstance(outcome, Deferred) and outcome.ambiguous:
         fields["ambiguous"] = True
-    if not isinstance(outcome, Delivered) and outcome.detail:
+    if outcome.detail:
         fields["detail"] = cut(outcome.detail)
     fields["attempts"] = report.attempts
     if report.next_attempt is not None:

@@ -9,8 +9,10 @@ from tests.fakes.reports import ATTEMPTS, CLIENT, REPORTS, STRANGER
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role
 from postroom.report.events import (
+    AbuseSeen,
     CommandRefused,
     LoginFailed,
+    SenderRefused,
     ServerDraining,
     SessionClosed,
     SessionOpened,
@@ -64,6 +66,20 @@ def fed() -> Metrics:
         ("postroom_mailbox_messages_total", {"action": "retrieved"}, 2),
         ("postroom_mailbox_messages_total", {"action": "removed"}, 1),
         ("postroom_internal_errors_total", {}, 1),
+        ("postroom_login_failures_total", {"role": "mx", "reason": "wrong_credentials"}, 1),
+        ("postroom_refusals_total", {"role": "mx", "at": "command", "status": "5.1"}, 1),
+        ("postroom_refusals_total", {"role": "mx", "at": "sender", "status": "5.1"}, 1),
+        ("postroom_refusals_total", {"role": "mx", "at": "recipient", "status": "5.1"}, 1),
+        ("postroom_refusals_total", {"role": "mx", "at": "content", "status": "4.3"}, 1),
+        ("postroom_lockouts_total", {"scope": "address"}, 1),
+        ("postroom_lockouts_lifted_total", {"scope": "account"}, 1),
+        ("postroom_abuse_total", {"role": "mx", "kind": "pregreet"}, 1),
+        ("postroom_limits_near_total", {"scope": "account_messages"}, 1),
+        ("postroom_limits_reached_total", {"scope": "address_messages"}, 1),
+        ("postroom_alerts_total", {"on": "lockout", "result": "ok"}, 1),
+        ("postroom_alerts_total", {"on": "lockout", "result": "failed"}, 1),
+        ("postroom_certificate_renewals_total", {"result": "ok"}, 1),
+        ("postroom_certificate_renewals_total", {"result": "failed"}, 1),
     ],
 )
 def test_counted(fed: Metrics, name: str, labels: dict[str, str], expected: float) -> None:
@@ -91,6 +107,34 @@ def test_queue_gauges() -> None:
     assert value(metrics, "postroom_queue_recipients", state="deferred") == 7
     assert value(metrics, "postroom_queue_recipients", state="queued") == 0
     assert value(metrics, "postroom_queue_oldest_seconds") == 60
+
+
+def test_guard_gauges() -> None:
+    metrics = Metrics()
+    metrics.set_banned(3)
+    metrics.set_certificates({"a.pem": 1.0, "b.pem": 2.0})
+    metrics.set_certificates({"b.pem": 5.0})
+    assert value(metrics, "postroom_banned") == 3
+    assert value(metrics, "postroom_certificate_expires_seconds", path="b.pem") == 5
+    assert value(metrics, "postroom_certificate_expires_seconds", path="a.pem") is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "counted"),
+    [
+        ("the address is banned: 10 failed logins", "banned"),
+        ("the account is locked for addresses that it does not know: 20 failed logins", "locked"),
+        ("no such account", "unknown_account"),
+        ("wrong password", "wrong_credentials"),
+        ("the account is disabled", "disabled"),
+        ("the token has expired", "bad_token"),
+        ("PLAIN has not three fields", "other"),
+    ],
+)
+def test_failed_logins_are_counted_by_a_few_reasons(reason: str, counted: str) -> None:
+    metrics = Metrics()
+    metrics.tell(LoginFailed(STRANGER, "PLAIN", "alice@example.org", reason, 1, 1))
+    assert value(metrics, "postroom_login_failures_total", role="mx", reason=counted) == 1
 
 
 def test_buckets_hold_their_bound_and_all_below() -> None:
@@ -130,12 +174,14 @@ def test_peers_cannot_invent_labels() -> None:
     metrics.tell(StoreTrouble("first"))
     for number in range(100):
         metrics.tell(CommandRefused(STRANGER, f"XX{number}", "x", Reply.of(500, "5.5.1", "?")))
-        metrics.tell(LoginFailed(STRANGER, f"M{number}", f"u{number}@x", "?", 1, 1))
+        metrics.tell(LoginFailed(STRANGER, f"M{number}", f"u{number}@x", f"reason {number}", 1, 1))
+        metrics.tell(AbuseSeen(STRANGER, f"kind {number}", "?"))
+        metrics.tell(SenderRefused(STRANGER, "", Reply.of(550, f"5.{number}.1", "?"), "?"))
         metrics.tell(SessionOpened(Client(number, Role.MX, f"192.0.2.{number}", number, f"h{number}")))
     samples = [s for family in metrics.registry.collect() for s in family.samples if not s.name.endswith("_created")]
     assert value(metrics, "postroom_commands_refused_total", role="mx", command="other", code="500") == 100
     assert value(metrics, "postroom_logins_total", role="mx", mechanism="other", result="failed") == 100
-    assert len(samples) < 60
+    assert len(samples) < 75
 
 
 def test_a_report_without_metric_is_ignored() -> None:
