@@ -723,3 +723,9 @@ class TestCounts:
         }
         assert counts.by_domain == (("x.example", 3), ("remote.example", 1), ("y.example", 1), ("z.example", 1))
         assert counts.oldest == NOON - 50
+
+    async def test_age_begins_with_the_release(self, queue: QueueStore) -> None:
+        await queue.take_in([asking(an_intake(1, at=NOON - 999), hold_until=NOON - 5)])
+        assert (await queue.counts()).oldest == NOON - 5
+        await queue.take_in([an_intake(2, at=NOON - 50)])
+        assert (await queue.counts()).oldest == NOON - 50

@@ -162,7 +162,10 @@ class QueueEntry:
 
 @value(frozen=True, slots=True)
 class QueueCounts:
-    """How full the queue is: recipients by state, and by recipient domain (the fullest first, bounded)."""
+    """How full the queue is: recipients by state, and by recipient domain (the fullest first, bounded).
+
+    ``oldest`` is when the delivery of the oldest began, in the future where it is still to begin.
+    """
 
     messages: int
     by_state: dict[RecipientState, int] = field(default_factory=dict)

@@ -56,7 +56,12 @@ SELECT json_group_array(json_array(domain, count)) FROM (
     GROUP BY domain ORDER BY count DESC, domain LIMIT {_TOP_DOMAINS})
 """
 _MESSAGES = "SELECT count(*) FROM (SELECT DISTINCT queue_id FROM recipient)"
-_OLDEST = "SELECT received_at FROM message WHERE queue_id = (SELECT min(queue_id) FROM recipient)"
+# Age begins with the release that the sender asked for. The first are looked at, not all: most have none.
+_OLDEST = """
+SELECT min(starts_at) FROM (
+    SELECT max(received_at, coalesce(options ->> '$.hold[0]', 0.0)) AS starts_at FROM message
+    WHERE queue_id IN (SELECT DISTINCT queue_id FROM recipient ORDER BY queue_id LIMIT 1000))
+"""
 
 
 class SqliteQueue:
