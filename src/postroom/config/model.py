@@ -113,6 +113,11 @@ class QueueSettings(Section):
     )
     dsn_lifetime: Duration = Field(86400, gt=0, description="Age at which a DSN of ours is given up.")
     delay_warning: Duration = Field(4 * 3600, description="Age at which the sender is told of a delay; 0 for never.")
+    tell_postmaster: bool = Field(
+        False,
+        description="Tell the postmaster of bounces that cannot be delivered either (RFC 3461 §5.2). Forged senders "
+        "can make many of them.",
+    )
     lease: Duration = Field(900, ge=60, description="How long a node may hold a recipient without renewing.")
     poll: Duration = Field(
         1.0, gt=0, description="How often the store is asked for mail that others queued or released."

@@ -62,6 +62,7 @@ class RecipientReport:
 class Notice:
     """Everything that one DSN tells. ``returned`` is the first part of prefix and content of ``message``, as much as is
     at hand; ``whole`` says that it is all. ``hostname`` reports, ``now`` is when (seconds since the Unix epoch).
+    ``postmaster`` is told where the message has the null sender.
     """
 
     queue_id: QueueId
@@ -71,6 +72,7 @@ class Notice:
     reports: tuple[RecipientReport, ...]
     returned: bytes = b""
     whole: bool = False
+    postmaster: Address | None = None
 
 
 @value(frozen=True, slots=True)
@@ -101,8 +103,11 @@ def wants_whole(message: Message, action: Action) -> bool:
 
 
 def compose(notice: Notice) -> Dsn:
-    """The DSN to the reverse-path of the message. ValueError for a message with the null sender (RFC 3461 §5.2)."""
-    sender = notice.message.envelope.reverse_path
+    """The DSN to the reverse-path of the message, and to nobody but the postmaster where that is null.
+
+    ValueError for a message with the null sender where no postmaster is named (RFC 3461 §5.2).
+    """
+    sender = notice.message.envelope.reverse_path or notice.postmaster
     if sender is None:
         raise ValueError("a message with the null sender never causes a DSN")
     action = gravest(notice.reports)
@@ -200,6 +205,8 @@ _HEADINGS = {
 def _text_part(notice: Notice, *, whole: bool) -> bytes:
     message = notice.message
     lines = [f"This is the mail system at {notice.hostname}.", ""]
+    if message.envelope.reverse_path is None:
+        lines += ["You are told as the postmaster: the message has the null sender, so nobody else can be.", ""]
     for kind in Action:
         reports = [report for report in notice.reports if report.action is kind]
         if reports:

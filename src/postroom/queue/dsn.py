@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from postroom.clock import Clock
-from postroom.directory.model import Resolution, Unknown
+from postroom.directory.model import Resolution, Resolved, Unknown
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient
 from postroom.mail.dsn import (
@@ -21,6 +21,9 @@ from postroom.queue.expansion import build, expand
 from postroom.queue.model import Draft, Intake
 from postroom.report.events import DsnMade, MessageAccepted
 from postroom.report.reporter import Reporter
+
+POSTMASTER = Address("postmaster", "")
+"""Whoever is postmaster of this server (RFC 5321 §4.5.1)."""
 
 Resolve = Callable[[Address], Awaitable[Resolution]]
 """The directory's answer to where an address leads."""
@@ -47,17 +50,27 @@ class DsnMaker:
         self._reporter = reporter
 
     async def make(
-        self, message: Message, reports: Sequence[RecipientReport], content: bytes | None, *, start: bytes = b""
+        self,
+        message: Message,
+        reports: Sequence[RecipientReport],
+        content: bytes | None,
+        *,
+        start: bytes = b"",
+        tell_postmaster: bool = False,
     ) -> Intake | None:
         """The DSN to the sender of ``message``, to be committed by the caller, who then calls ``tell``.
 
         None where there is nobody to tell: the null sender (RFC 5321 §6.1), or an address of ours that is no more.
-        ``start`` is the beginning of a content that is not in the store yet. Raises StoreUnavailable.
+        ``start`` is the beginning of a content that is not in the store yet. ``tell_postmaster``: instead of the null
+        sender. Raises StoreUnavailable.
         """
         sender = message.envelope.reverse_path
-        if sender is None or not reports:
+        if not reports or (sender is None and not tell_postmaster):
             return None
-        resolution = await self._resolve(sender)
+        resolution = await self._resolve(sender or POSTMASTER)
+        if sender is None:
+            # Placed here or nowhere: it can fail no more, so it never causes another (RFC 3461 §5.2)
+            resolution = Resolved(resolution.accounts) if resolution.accounts else Unknown()
         if isinstance(resolution, Unknown):
             return None
         returned, whole = await self._returned(message, tuple(reports), content, start)
@@ -72,6 +85,7 @@ class DsnMaker:
                 reports=tuple(reports),
                 returned=returned,
                 whole=whole,
+                postmaster=Address(POSTMASTER.local, self._hostname),
             )
         )
         return _intake(queue_id, dsn, resolution, now)

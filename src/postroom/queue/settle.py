@@ -13,12 +13,12 @@ from dataclasses import replace
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
 from postroom.mail.delivery import Outcome, QueuedRecipient, RecipientState, Site
-from postroom.mail.dsn import RecipientReport, gravest
+from postroom.mail.dsn import Action, RecipientReport, gravest
 from postroom.mail.message import Message, show_queue_id
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
 from postroom.queue.deadlines import in_time
-from postroom.queue.dsn import DsnMaker
+from postroom.queue.dsn import POSTMASTER, DsnMaker
 from postroom.queue.expansion import to_json
 from postroom.queue.model import Intake, Settlement
 from postroom.queue.outage import Outage
@@ -114,7 +114,7 @@ class Settler:
             history.append(history_row(message, stands, outcome, now, attempt.seconds))
         settlement = Settlement(message.queue_id, self._node, tuple(recipients), None, tuple(history))
         writing = _Writing(settlement, attempt.done, attempt, tuple(reports))
-        if reports and message.envelope.reverse_path is not None:
+        if self._owes_word(message, reports):
             self._to_notify.append(writing)
             if len(self._notifiers) < MAX_NOTICES:
                 task = asyncio.create_task(self._notify())
@@ -122,6 +122,12 @@ class Settler:
                 task.add_done_callback(self._notifiers.discard)
         else:
             self._write_soon(writing)
+
+    def _owes_word(self, message: Message, reports: list[RecipientReport]) -> bool:
+        """Whether somebody is told: the sender, or of failures the postmaster where there is none (RFC 3461 §5.2)."""
+        if message.envelope.reverse_path is not None:
+            return bool(reports)
+        return self._settings.tell_postmaster and any(report.action is Action.FAILED for report in reports)
 
     def give_back(
         self,
@@ -245,7 +251,12 @@ class Settler:
         assert attempt is not None  # noqa: S101 - only attempts owe DSNs
         while True:
             try:
-                dsn = await self._dsns.make(attempt.message, writing.reports, attempt.content)
+                dsn = await self._dsns.make(
+                    attempt.message,
+                    writing.reports,
+                    attempt.content,
+                    tell_postmaster=self._settings.tell_postmaster,
+                )
             except StoreUnavailable as error:
                 await self._clock.sleep(self._outage.failed("DSN", error))
                 continue
@@ -262,11 +273,10 @@ class Settler:
 
     def _dsn_row(self, message: Message, dsn: Intake | None, reports: tuple[RecipientReport, ...]) -> HistoryRow:
         """What the history of the message says of its DSN."""
-        sender = message.envelope.reverse_path
-        assert sender is not None  # noqa: S101 - the null sender owes no DSN
+        sender = message.envelope.reverse_path or POSTMASTER
         detail: dict[str, object] = {"action": gravest(reports).value}
         if dsn is None:
-            detail["trouble"] = "the sender's address does not exist"
+            detail["trouble"] = "the address does not exist"
         else:
             detail["queue_id"] = show_queue_id(dsn.message.queue_id)
         name = str(sender)

@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.carrier import ACCEPTED, DOWN, GREYLISTED, REFUSED
 from tests.fakes.house import CONTENT, House
 
+from postroom.directory.model import Resolved
 from postroom.mail.address import Address
 from postroom.mail.delivery import Deferred, Delivered, Failed, RecipientState, RouteKind, Site
 from postroom.mail.envelope import Notify, Recipient, Ret
@@ -107,6 +108,37 @@ async def test_mail_with_the_null_sender_never_bounces() -> None:
         kinds = house.store.kinds(message.queue_id)
         assert "failed" in kinds
         assert kinds[-1] == "expired"
+
+
+async def test_the_postmaster_may_be_told_of_bounces_that_bounce() -> None:
+    """RFC 3461 §5.2: in a way that causes no further DSN."""
+    house = House(tell_postmaster=True)
+    house.resolutions["postmaster@"] = house.resolutions["ben@home.example"]
+    house.carrier.by_domain = {"far.example": REFUSED}
+    async with house.running():
+        message = await house.send("bob@far.example", "carl@fine.example", sender=None)
+        await house.clock.pass_time(1)
+        (notice,) = house.inbox(2)
+        parsed = email.message_from_bytes(notice)
+        assert parsed["To"] == "<postmaster@mx.home.example>"
+        assert b"told as the postmaster" in notice
+        assert notice.count(b"Action: failed") == 1
+        assert [made.recipient for made in house.told(DsnMade)] == ["postmaster@mx.home.example"]
+        assert house.store.kinds(message.queue_id)[-1] == "dsn"
+        assert not house.store.messages
+
+
+async def test_a_postmaster_who_is_elsewhere_is_not_told() -> None:
+    """It might bounce again, and so on for ever."""
+    house = House(tell_postmaster=True)
+    house.resolutions["postmaster@"] = Resolved((), (Address.parse("boss@far.example"),))
+    house.carrier.by_domain = {"far.example": REFUSED}
+    async with house.running():
+        message = await house.send("bob@far.example", sender=None)
+        await house.clock.pass_time(1)
+        assert not house.told(DsnMade)
+        assert not house.store.messages
+        assert house.store.kinds(message.queue_id)[-1] == "dsn"  # which says that nobody could be told
 
 
 async def test_failures_of_one_attempt_share_a_dsn_that_returns_the_message() -> None:
