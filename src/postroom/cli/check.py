@@ -4,7 +4,7 @@ import asyncio
 
 import typer
 
-from postroom.admin.certificate import check_certificate
+from postroom.admin.acmeview import check_certificates
 from postroom.admin.dnscheck import check_dns
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports
@@ -42,7 +42,7 @@ def check(context: typer.Context, config: ConfigOption = None, json: JsonOption 
 
 def _check_all(house: House, settings: Settings) -> list[Finding]:
     findings = list(check_ports(settings))
-    findings += check_certificate(settings.tls, settings.hostname, house.now())
+    findings += check_certificates(settings, house.now())
     findings += asyncio.run(_check_inside(house, settings))
     return findings
 

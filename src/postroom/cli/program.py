@@ -5,7 +5,23 @@ from typing import Annotated
 import typer
 
 from postroom import __version__
-from postroom.cli import alias, bans, check, demo, domain, init, limits, queue, send, serve, stats, user, why
+from postroom.cli import (
+    alerts,
+    alias,
+    bans,
+    certificate,
+    check,
+    demo,
+    domain,
+    init,
+    limits,
+    queue,
+    send,
+    serve,
+    stats,
+    user,
+    why,
+)
 
 
 def make_program() -> typer.Typer:
@@ -28,6 +44,8 @@ def make_program() -> typer.Typer:
     program.add_typer(alias.commands(), name="alias")
     program.add_typer(limits.commands(), name="limits")
     program.add_typer(bans.commands(), name="bans")
+    program.add_typer(certificate.commands(), name="certificate")
+    program.add_typer(alerts.commands(), name="alerts")
     program.add_typer(queue.commands(), name="queue")
     program.command("why")(why.why)
     program.command("send")(send.send)

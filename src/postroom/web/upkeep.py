@@ -1,9 +1,10 @@
-"""The certificate's upkeep as one piece of a running server: challenges answered, the keeper at work."""
+"""The upkeep of the host's certificate as one piece of a running server: TLS opened with what there is, challenges
+answered, the keeper at work. Without [acme] it is the certificate of the settings, and nothing else.
+"""
 
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 from postroom.admin.acme import CertificateKeeper
@@ -13,59 +14,80 @@ from postroom.admin.acmeshelf import Shelf
 from postroom.clock import Clock
 from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.net.sockets import BindError
+from postroom.net.tls import ServerTls, server_tls
 from postroom.report.reporter import Reporter
 from postroom.web.challenge import ChallengeServer
 
 
 class CertificateUpkeep:
-    """Made while ``acme.enabled``. ``open`` binds, ``start`` begins, ``stop`` ends; an order under way is given up."""
+    """``open`` binds, ``start`` begins, ``stop`` ends; an order under way is given up then."""
 
-    def __init__(self, settings: AcmeSettings, hostname: str, data: Path) -> None:
-        self._settings = settings
+    def __init__(self, acme: AcmeSettings, tls: TlsSettings, hostname: str, data: Path) -> None:
+        self._acme = acme
+        self._tls_settings = tls
         self._hostname = hostname
         self._shelf = Shelf(data)
         self._answers = Answers()
-        self._server = ChallengeServer(self.answer, settings.address, settings.port) if settings.port else None
+        self._authority: AcmeAuthority | None = None
+        self._server: ChallengeServer | None = None
+        self._tls: ServerTls | None = None
         self._task: asyncio.Task[None] | None = None
+        self.shown: tuple[str, ...] = ()
+        """Where challenges are answered besides the web port, as ``acme address:port``."""
 
     def answer(self, token: str) -> str | None:
         """What to say to a challenge, or None for one that is not ours."""
         return self._answers.get(token)
 
-    def dress(self, tls: TlsSettings) -> TlsSettings:
-        """The TLS settings with the certificate at hand in them, as soon as there is one."""
-        return self._shelf.dress(tls)
-
-    def open(self) -> None:
-        """What may need root: the port, the folder, the files. Raises BindError and OSError."""
+    def open(self, now: float) -> ServerTls | None:
+        """What may need root: port, folder, files. Returns the server's TLS, where a self-signed certificate stands in
+        for one that is still to come. Raises BindError, OSError, CertificateError.
+        """
+        if not self._acme.enabled:
+            self._tls = server_tls(self._tls_settings)
+            return self._tls
         self._shelf.prepare()
-        self._authority = AcmeAuthority(self._settings, self._shelf, self._answers)
-        if self._server is None:
-            return
-        address, port = self._settings.address, self._settings.port
+        self._authority = AcmeAuthority(self._acme, self._shelf, self._answers)
+        if self._acme.port:
+            self._open_port()
+        self._tls = server_tls(self._shelf.dress(self._tls_settings), stand_in_for=self._hostname, now=now)
+        return self._tls
+
+    def _open_port(self) -> None:
+        address, port = self._acme.address, self._acme.port
+        self._server = ChallengeServer(self.answer, address, port)
         try:
-            self._server.open()
+            host, port = self._server.open()
         except OSError as error:
             raise BindError(
                 f"cannot listen on {address} port {port} for ACME challenges: {error.strerror}; stop what listens "
                 "there, or let it pass /.well-known/acme-challenge/ on to the web port and set [acme] port = 0"
             ) from error
+        self.shown = (f"acme [{host}]:{port}" if ":" in host else f"acme {host}:{port}",)
 
-    async def start(self, install: Callable[[], None], clock: Clock, reporter: Reporter) -> None:
-        """Begin to answer and to keep. ``install`` makes listeners show what ``dress`` gives now."""
+    async def start(self, clock: Clock, reporter: Reporter) -> None:
+        """Begin to answer and to keep."""
         if self._server is not None:
             await self._server.start()
+        if self._authority is None:
+            return
         keeper = CertificateKeeper(
-            settings=self._settings,
+            settings=self._acme,
             hostname=self._hostname,
             shelf=self._shelf,
             authority=self._authority,
-            install=install,
+            install=lambda: self.reload(self._tls_settings),
             clock=clock,
             reporter=reporter,
             chance=random.random,
         )
         self._task = asyncio.create_task(keeper.run(), name="certificate keeper")
+
+    def reload(self, tls: TlsSettings) -> None:
+        """Show what the settings and the authority give now, from the next session on. On an exception all stays."""
+        if self._tls is not None:
+            self._tls.reload(self._shelf.dress(tls) if self._acme.enabled else tls)
+            self._tls_settings = tls
 
     async def stop(self) -> None:
         """End. Harmless if it was never started."""
