@@ -18,6 +18,7 @@ from pathlib import Path
 import uvloop
 
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
+from postroom.admin.alerting import Alerts
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -37,7 +38,6 @@ from postroom.net.listener import Gate, Listener, Service
 from postroom.net.privileges import PrivilegeError, become, choose_user, hand_over
 from postroom.net.sockets import BindError, Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
-from postroom.net.tls import server_tls
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.route import MailRouter
 from postroom.queue.carrier import Carrier
@@ -54,6 +54,7 @@ from postroom.storage.sqlite.migrate import migrations
 from postroom.storage.sqlite.store import SqliteStore
 from postroom.web.app import Health, make_app
 from postroom.web.server import WebServer
+from postroom.web.upkeep import CertificateUpkeep
 
 REFRESH_SECONDS = 0.5
 """How often the directory asks whether it was changed, so that a command takes effect within a second."""
@@ -61,6 +62,9 @@ REFRESH_SECONDS = 0.5
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
+
+ALERT_GRACE = 5.0
+"""How long the end waits for alerts that are still to be sent."""
 
 
 COLLECTOR_THRESHOLDS = (20_000, 50, 100)
@@ -116,7 +120,9 @@ class Node:
         self._clock = clock or SystemClock()
         self._name = settings.node or settings.hostname
         self._metrics = Metrics()
-        self._reporter = Reporter([log.tell, self._metrics.tell])
+        self._alerts = Alerts(settings.alert, node=self._name, hostname=settings.hostname, clock=self._clock)
+        self._reporter = Reporter([log.tell, self._metrics.tell, self._alerts.tell])
+        self._upkeep = CertificateUpkeep(settings.acme, settings.tls, settings.hostname, settings.data)
         self._sweeper = Sweeper()
         self._gate = Gate(settings.connections)
         self._listeners: list[Listener] = []
@@ -129,7 +135,7 @@ class Node:
         _allow_files(settings)
         opened = open_listeners(settings.listener, inherited_sockets(os.environ, os.getpid()))
         web = self._open_web()
-        self._tls = server_tls(settings.tls)
+        self._tls = self._upkeep.open(self._clock.now())
         self._become_user()
         async with open_store(settings) as store:
             self._build(store)
@@ -260,7 +266,8 @@ class Node:
         settings = self._settings.web
         if not settings.enabled:
             return None
-        web = WebServer(make_app(self._health, self._metrics.render), settings)
+        challenge = self._upkeep.answer if self._settings.acme.enabled else None
+        web = WebServer(make_app(self._health, self._metrics.render, challenge), settings)
         try:
             self._web_address = web.open()
         except OSError as error:
@@ -302,6 +309,9 @@ class Node:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for listener in self._listeners:
             listener.start()
+        self._alerts.start(self._reporter.tell)
+        await self._upkeep.start(self._clock, self._reporter)
+        shown += self._upkeep.shown
         _calm_collector()
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
@@ -317,6 +327,8 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._upkeep.stop()
+        await self._alerts.stop(ALERT_GRACE)
         if web is not None:
             await web.stop()
         self._credentials.close()
@@ -355,8 +367,7 @@ class Node:
         """SIGHUP: certificates and log level at once; the rest of the settings is checked and waits for a restart."""
         try:
             settings = load(self._config_path)
-            if self._tls is not None:
-                self._tls.reload(settings.tls)
+            self._upkeep.reload(settings.tls)
         except (SettingsError, OSError, ValueError) as error:
             self._reporter.tell(SettingsReloaded(str(error)))
             return
