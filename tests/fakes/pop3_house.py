@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 from tests.fakes.clock import ManualClock
 from tests.fakes.directory_store import MemoryDirectoryStore
+from tests.fakes.login_house import FakeChecker, FakeGuard
 from tests.fakes.mailbox_store import MemoryMailboxStore
-from tests.fakes.stream import TLS_FACTS, MemoryStream
+from tests.fakes.stream import MemoryStream
 
 from postroom.access.pop3 import Pop3Service
 from postroom.config.model import DeliverySettings, Pop3Settings
-from postroom.directory.credentials import Credentials
 from postroom.directory.directory import Directory
+from postroom.directory.login import LoginDesk
 from postroom.directory.model import Account
-from postroom.directory.passwords import hash_password
 from postroom.mail.session import Client, Role
 from postroom.report.events import Report
 from postroom.report.reporter import Reporter
@@ -29,6 +29,7 @@ class Pop3House:
     offers_tls: bool = True
     max_errors: int = 20
     directory_store: MemoryDirectoryStore = field(default_factory=MemoryDirectoryStore)
+    guard: FakeGuard = field(default_factory=FakeGuard)
     mailboxes: MemoryMailboxStore = field(default_factory=MemoryMailboxStore)
     clock: ManualClock = field(default_factory=ManualClock)
     reports: list[Report] = field(default_factory=list)
@@ -36,18 +37,19 @@ class Pop3House:
     streams: list[MemoryStream] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.anna: Account = self.directory_store.add_account(NAME, password=hash_password(PASSWORD))
+        self.anna: Account = self.directory_store.add_account(NAME, password="set")
         directory = Directory(self.directory_store, DeliverySettings(), self.clock)
-        self.credentials = Credentials(directory, self.clock, threads=1)
+        self.checker = FakeChecker(directory, {NAME: PASSWORD})
+        reporter = Reporter([self.reports.append])
         self.service = Pop3Service(
             self.role,
             settings=Pop3Settings(max_errors=self.max_errors),
             tls_timeout=30,
             offers_tls=self.offers_tls,
-            credentials=self.credentials,
+            desk=LoginDesk(self.checker, self.guard, reporter),
             mailboxes=self.mailboxes,
             clock=self.clock,
-            reporter=Reporter([self.reports.append]),
+            reporter=reporter,
             node="here",
         )
 
@@ -59,7 +61,8 @@ class Pop3House:
         """A session that runs; the stream to talk to it."""
         stream = stream or MemoryStream()
         self.streams.append(stream)
-        tls = TLS_FACTS if self.role is Role.POP3S else None
+        tls = stream.tls_facts if self.role is Role.POP3S else None
+        stream.tls = tls is not None
         client = Client(len(self.tasks) + 1, self.role, stream.peer[0], stream.peer[1], tls=tls)
         self.tasks.append(asyncio.create_task(self.service.run(stream, client)))
         return stream
@@ -88,4 +91,3 @@ class Pop3House:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        self.credentials.close()

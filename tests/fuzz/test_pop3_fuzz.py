@@ -1,5 +1,7 @@
 """The POP3 engine under any input: any split gives the same events, no input raises, nothing in it grows."""
 
+from base64 import b64encode
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +11,8 @@ from postroom.protocol.pop3.capabilities import Pop3Options
 from postroom.protocol.pop3.content import Stuffer, TopCutter
 from postroom.protocol.pop3.events import (
     Answered,
+    Auth,
+    AuthResponse,
     Closed,
     Connected,
     Event,
@@ -20,6 +24,19 @@ from postroom.protocol.pop3.events import (
     Update,
 )
 from postroom.protocol.pop3.server import Pop3Server
+from postroom.protocol.pop3.surrogate import Surrogate
+from postroom.protocol.sasl.exchange import (
+    Around,
+    Challenge,
+    Credentials,
+    KeysWanted,
+    Malformed,
+    Password,
+    ScramKeys,
+    ServerMechanism,
+)
+from postroom.protocol.sasl.mechanisms import SERVER, begin_server
+from postroom.protocol.sasl.scram_client import ScramClient
 
 _FRAGMENTS = [
     b"USER anna\r\n",
@@ -31,6 +48,14 @@ _FRAGMENTS = [
     b"AGEAYg==\r\n",
     b"YQ==\r\n",
     b"*\r\n",
+    b"AUTH SCRAM-SHA-256 " + b64encode(b"n,,n=anna,r=abc") + b"\r\n",
+    b64encode(b"c=biws,r=abcnonce,p=AAAA") + b"\r\n",
+    b"AUTH OAUTHBEARER " + b64encode(b"n,,\x01auth=Bearer abc\x01\x01") + b"\r\n",
+    b"AUTH EXTERNAL =\r\n",
+    b"AUTH\r\n",
+    b"UTF8\r\n",
+    b"LANG de\r\n",
+    b"LANG\r\n",
     b"STLS\r\n",
     b"CAPA\r\n",
     b"STAT\r\n",
@@ -67,9 +92,10 @@ class Shell:
     """Answers every question at once; keeps the events and what would be sent."""
 
     def __init__(self, *, tls: bool) -> None:
-        self.engine = Pop3Server(Pop3Options(max_errors=8), tls=tls)
+        self.engine = Pop3Server(Pop3Options(max_errors=8, auth_mechanisms=tuple(SERVER)), tls=tls)
         self.events: list[Event] = []
         self.sent = b""
+        self.exchange: ServerMechanism | None = None
 
     def feed(self, data: bytes) -> None:
         self.engine.receive_data(data)
@@ -86,10 +112,15 @@ class Shell:
                 return engine.answer(ok())
             case StartTls():
                 return engine.answer(answers.TRY_LATER)
-            case Login(_, credentials):
-                if credentials.password.text == "wrong":
+            case Login(_, password):
+                if password.text == "wrong":
                     return engine.answer(answers.LOGIN_REFUSED)
                 return engine.open_maildrop((11, 12, 13), (100, 200, 300))
+            case Auth(mechanism, data):
+                self.exchange = begin_server(mechanism, Around("nonce"))
+                return self.go_on(data)
+            case AuthResponse(data):
+                return self.go_on(data)
             case Retrieve():
                 first = engine.answer(ok())
                 return first + engine.content(_MESSAGE) + engine.end_content()
@@ -97,6 +128,21 @@ class Shell:
                 return engine.answer(answers.BYE)
             case Closed():
                 return b""
+
+    def go_on(self, data: bytes | None) -> bytes:
+        """One step of an exchange."""
+        assert self.exchange is not None
+        match self.exchange.step(data):
+            case Challenge(challenge):
+                return self.engine.challenge(challenge)
+            case KeysWanted() as wanted:
+                return self.engine.challenge(wanted.with_keys(ScramKeys(b"salt", 4096, ())).data)
+            case Malformed():
+                return self.engine.answer(answers.AUTH_MALFORMED)
+            case Credentials():
+                return self.engine.open_maildrop((11, 12, 13), (100, 200, 300))
+            case _:
+                return self.engine.answer(answers.LOGIN_REFUSED)
 
 
 def pieces_of(stream: bytes, sizes: list[int]) -> list[bytes]:
@@ -170,3 +216,68 @@ def test_a_message_arrives_as_it_was(lines: list[bytes]) -> None:
         received.append(line.removeprefix(b".") if line.startswith(b".") else line)
     assert wire == b""
     assert b"".join([line + b"\r\n" for line in received]) == message
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(tuple(SERVER)), st.lists(st.none() | st.binary(max_size=60), min_size=1, max_size=4))
+def test_no_exchange_raises(mechanism: str, said: list[bytes | None]) -> None:
+    exchange = begin_server(mechanism, Around("nonce"))
+    assert exchange is not None
+    for data in said:
+        step = exchange.step(data)
+        if isinstance(step, KeysWanted):
+            step.with_keys(ScramKeys(b"salt", 4096, ()))
+
+
+_attributes = st.lists(st.sampled_from([b"r=abcdef", b"s=AAAA", b"i=4096", b"v=AAAA", b"e=x", b"m=x", b""]), max_size=5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_attributes.map(b",".join) | st.binary(max_size=20), max_size=3))
+def test_no_server_confuses_a_client(challenges: list[bytes]) -> None:
+    client = ScramClient("SHA-1", "anna", Password("secret"), "abc")
+    client.initial()
+    for challenge in challenges:
+        assert isinstance(client.respond(challenge), bytes | Malformed)
+    assert not client.is_satisfied
+
+
+_fields = st.lists(
+    st.sampled_from(
+        [
+            "Subject: ü\r\n",
+            "To: a@b.example,\r\n",
+            " ü <ü@b.example>\r\n",
+            "Content-Type: multipart/mixed; boundary=b\r\n",
+            "Content-Type: message/rfc822\r\n",
+            "X: ü\r\n",
+            "\r\n",
+            "\n",
+            "--b\r\n",
+            "--b--\r\n",
+            "--",
+            "-",
+            "ü",
+            "\r",
+        ]
+    ).map(str.encode),
+    max_size=30,
+).map(b"".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_fields | st.binary(max_size=60), _cuts)
+def test_any_split_has_the_same_surrogate(text: bytes, sizes: list[int]) -> None:
+    def made(pieces: list[bytes]) -> bytes:
+        surrogate = Surrogate()
+        return b"".join([surrogate.add(piece) for piece in pieces]) + surrogate.end()
+
+    whole = made([text])
+    assert made(pieces_of(text, sizes)) == whole
+    assert whole.split(b"\n\r\n")[0].isascii() or b"\n\n" in text or text.startswith((b"\r\n", b"\n"))
+
+
+@given(st.binary(max_size=200).filter(bytes.isascii), _cuts)
+def test_the_surrogate_of_a_message_in_ascii_is_itself(text: bytes, sizes: list[int]) -> None:
+    surrogate = Surrogate()
+    assert b"".join([surrogate.add(piece) for piece in pieces_of(text, sizes)]) + surrogate.end() == text

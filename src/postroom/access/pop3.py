@@ -3,7 +3,7 @@
 from postroom.access.session import Pop3Session, Pop3Setup
 from postroom.clock import Clock
 from postroom.config.model import Pop3Settings
-from postroom.directory.credentials import Credentials
+from postroom.directory.login import LoginDesk
 from postroom.mail.session import Role
 from postroom.mailbox.store import MailboxStore
 from postroom.net.service import SessionService
@@ -27,7 +27,7 @@ class Pop3Service(SessionService):
         settings: Pop3Settings,
         tls_timeout: float,
         offers_tls: bool,
-        credentials: Credentials,
+        desk: LoginDesk,
         mailboxes: MailboxStore,
         clock: Clock,
         reporter: Reporter,
@@ -39,7 +39,7 @@ class Pop3Service(SessionService):
             options=Pop3Options(stls=offers_tls and role is Role.POP3, max_errors=settings.max_errors),
             idle_timeout=settings.idle_timeout,
             tls_timeout=tls_timeout,
-            credentials=credentials,
+            desk=desk,
             mailboxes=mailboxes,
             clock=clock,
             reporter=reporter,

@@ -2,18 +2,20 @@
 
 import traceback
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import assert_never
 
 from postroom.clock import Clock
-from postroom.directory.credentials import Authenticated, Credentials, Refused, Unavailable
+from postroom.directory.login import Ask, Failure, LoggedIn, Login, LoginDesk, Outcome
 from postroom.directory.model import Account
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.store import MailboxStore
+from postroom.net.pause import Pause
 from postroom.net.stream import Stream
 from postroom.net.tls import TlsError
 from postroom.protocol.pop3 import answers
@@ -24,8 +26,6 @@ from postroom.protocol.pop3.server import Pop3Server
 from postroom.report.events import (
     CommandRefused,
     InternalError,
-    LoginFailed,
-    LoginSucceeded,
     MailboxClosed,
     MailboxOpened,
     SessionClosed,
@@ -40,7 +40,14 @@ _FLUSH = 32 * 1024
 _TOLD = 100
 """Refused commands of one session that are reported one by one; a peer does not choose how long the log gets."""
 
-_SHOWN_NAME = 100  # characters of the tried name that a report is given
+_REFUSALS: Mapping[Failure, Answer] = MappingProxyType(
+    {
+        Failure.MALFORMED: answers.AUTH_MALFORMED,
+        Failure.WRONG: answers.LOGIN_REFUSED,
+        Failure.LOCKED: answers.LOGIN_LOCKED,
+        Failure.UNAVAILABLE: answers.TRY_LATER,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +57,7 @@ class Pop3Setup:
     options: Pop3Options
     idle_timeout: float
     tls_timeout: float
-    credentials: Credentials
+    desk: LoginDesk
     mailboxes: MailboxStore
     clock: Clock
     reporter: Reporter
@@ -71,8 +78,10 @@ class Pop3Session:
         "_engine",
         "_idle",
         "_ids",
+        "_login",
         "_out",
         "_out_size",
+        "_pause",
         "_reason",
         "_removed",
         "_retrieved",
@@ -87,6 +96,8 @@ class Pop3Session:
         self._stream = stream
         self._client = client
         self._engine = Pop3Server(setup.options, tls=client.tls is not None)
+        self._login: Login | None = None  # the exchange that is under way
+        self._pause = Pause(setup.clock)
         self._account: Account | None = None  # whose mailbox is held
         self._ids: Sequence[int] = ()
         self._sizes: Sequence[int] = ()
@@ -98,6 +109,7 @@ class Pop3Session:
         self._retrieved = 0
         self._removed = 0
         self._reason = ""
+        self._offer_mechanisms()
 
     async def run(self) -> None:
         """Talk until either side ends it. Raises nothing but CancelledError."""
@@ -129,6 +141,7 @@ class Pop3Session:
     def drain(self) -> None:
         """End the session as soon as nothing is lost by it: no message is on its way, none is marked as deleted."""
         self._draining = True
+        self._pause.end()
         if self._idle and self._may_drain():
             self._reason = "drain"
             self._stream.close()
@@ -194,7 +207,7 @@ class Pop3Session:
             self._tell_refused(type(event).__name__.upper(), str(error), answer)
         if answer is not None:
             self._say(self._engine.answer(answer))
-            if isinstance(event, ask.Login) and self._engine.is_over:
+            if isinstance(event, ask.Login | ask.Auth | ask.AuthResponse) and self._engine.is_over:
                 self._reason = "errors"
 
     async def _answer_to(self, event: ask.Event) -> Answer | None:
@@ -206,8 +219,14 @@ class Pop3Session:
                 self._say(data)
             case ask.Retrieve():
                 return await self._retrieve(event)
-            case ask.Login():
-                return await self._log_in(event)
+            case ask.Login(name, password):
+                return await self._log_in(await self._begin("USER").with_password(name, password))
+            case ask.Auth(mechanism, data):
+                self._login = self._begin(mechanism)
+                return await self._log_in(await self._login.step(data))
+            case ask.AuthResponse(data):
+                assert self._login is not None  # noqa: S101 - the engine asks in order
+                return await self._log_in(await self._login.step(data))
             case ask.Update(deleted):
                 return await self._update(deleted)
             case ask.StartTls():
@@ -243,29 +262,33 @@ class Pop3Session:
             raise SessionEnded from error
         self._engine.tls_established()
         self._client = replace(self._client, tls=facts)
+        self._offer_mechanisms()
 
     # Login.
 
-    async def _log_in(self, login: ask.Login) -> Answer | None:
-        """Who it is, and then the mailbox. Unknown account and wrong password are answered alike (RFC 3206 §5)."""
-        claim = login.credentials
-        result = await self._setup.credentials.check(
-            claim.name, claim.password, self._client.address, authzid=claim.authzid
-        )
-        match result:
-            case Authenticated(account):
-                self._setup.reporter.tell(
-                    LoginSucceeded(replace(self._client, account=str(account.address)), login.mechanism)
-                )
-                return await self._open(account)
-            case Refused(reason, from_address, for_account):
-                self._tell_failed(login, reason, from_address, for_account)
-                return answers.LOGIN_REFUSED
-            case Unavailable(reason):
-                self._tell_failed(login, reason, 0, 0)
-                return answers.TRY_LATER
-            case _:
-                assert_never(result)
+    def _offer_mechanisms(self) -> None:
+        """What this session may use, which depends on its TLS."""
+        self._engine.offer_mechanisms(self._mechanisms())
+
+    def _mechanisms(self) -> tuple[str, ...]:
+        return self._setup.desk.mechanisms(self._client, self._stream.channel_binding)
+
+    def _begin(self, mechanism: str) -> Login:
+        return Login(self._setup.desk, self._client, mechanism, self._mechanisms(), self._stream.channel_binding)
+
+    async def _log_in(self, outcome: Outcome) -> Answer | None:
+        """What has come of it: a challenge, the mailbox, or a refusal."""
+        if isinstance(outcome, LoggedIn):
+            self._login = None
+            return await self._open(outcome.account)
+        if outcome.delay:
+            self._flush()
+            await self._pause.hold(outcome.delay)
+        if isinstance(outcome, Ask):
+            self._say(self._engine.challenge(outcome.data))
+            return None
+        self._login = None
+        return _REFUSALS[outcome.kind]
 
     async def _open(self, account: Account) -> Answer | None:
         """Take the mailbox for this session alone (RFC 1939 §4)."""
@@ -308,7 +331,7 @@ class Pop3Session:
         except KeyError:
             self._tell_refused("RETR", str(event.number), answers.GONE)
             return answers.GONE
-        self._say(self._engine.answer(ok(f"{self._sizes[event.number - 1]} octets")))
+        self._say(self._engine.answer(ok("{} octets", self._sizes[event.number - 1])))
         try:
             await self._send_content(piece, pieces)
         except (StoreUnavailable, KeyError) as error:
@@ -347,10 +370,6 @@ class Pop3Session:
         return self._account
 
     # Telling.
-
-    def _tell_failed(self, login: ask.Login, reason: str, from_address: int, for_account: int) -> None:
-        name = login.credentials.name[:_SHOWN_NAME]
-        self._setup.reporter.tell(LoginFailed(self._client, login.mechanism, name, reason, from_address, for_account))
 
     def _tell_refused(self, command: str, line: str, answer: Answer) -> None:
         self._told += 1

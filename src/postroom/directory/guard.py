@@ -39,3 +39,18 @@ class LoginGuard(Protocol):
     def succeeded(self, address: str, name: str) -> None:
         """A login succeeded: the address is known to the account from now on."""
         ...
+
+
+class Unguarded:
+    """Where nothing guards logins: in a house without lockout."""
+
+    def standing(self, address: str, name: str) -> LoginStanding:
+        """Whoever it is."""
+        return LoginStanding()
+
+    def failed(self, address: str, name: str) -> LoginFailure:
+        """It is not counted."""
+        return LoginFailure(0, 0, 0.0)
+
+    def succeeded(self, address: str, name: str) -> None:
+        """It makes no difference."""

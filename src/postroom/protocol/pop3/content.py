@@ -1,7 +1,9 @@
-"""A message on its way to the client: cut after some lines for TOP, then byte-stuffed (RFC 1939 §3, §7).
+"""A message on its way to the client: made conventional, cut after some lines for TOP, byte-stuffed (RFC 1939 §3, §7).
 
-Pieces come in any size; a few octets are kept between them, never a message.
+Pieces come in any size; a header field at most is kept between them, never a message.
 """
+
+from postroom.protocol.pop3.surrogate import Surrogate
 
 _BLANK = b"\n\r\n"  # the end of a line and an empty one: the header ends here (RFC 5322 §2.1)
 
@@ -63,3 +65,31 @@ class TopCutter:
         if not self._lines:
             return data[:body]
         return data[: len(data) - len(data[body:].split(b"\n", self._lines)[-1])]
+
+
+class Outflow:
+    """One message. ``lines``: of the body for TOP, None for RETR; ``utf8``: the client takes what there is."""
+
+    __slots__ = ("_cutter", "_stuffer", "_surrogate")
+
+    def __init__(self, lines: int | None, *, utf8: bool) -> None:
+        self._surrogate = None if utf8 else Surrogate()
+        self._cutter = None if lines is None else TopCutter(lines)  # lines of the surrogate (RFC 6858 §4)
+        self._stuffer = Stuffer()
+
+    def add(self, data: bytes) -> bytes:
+        """What goes on the wire for the next piece."""
+        return self._pass_on(data if self._surrogate is None else self._surrogate.add(data))
+
+    def end(self) -> bytes:
+        """The rest, and the termination octet."""
+        rest = b"" if self._surrogate is None or self.is_full else self._surrogate.end()
+        return self._pass_on(rest) + self._stuffer.end()
+
+    @property
+    def is_full(self) -> bool:
+        """TOP has had its lines."""
+        return self._cutter is not None and self._cutter.is_full
+
+    def _pass_on(self, data: bytes) -> bytes:
+        return self._stuffer.add(data if self._cutter is None else self._cutter.cut(data))

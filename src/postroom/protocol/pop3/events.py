@@ -1,14 +1,18 @@
 """What the POP3 engine tells its shell. A question waits for an answer; a notice does not."""
 
+from dataclasses import dataclass
+
 from postroom.mail.value import value
 from postroom.protocol.pop3.answers import Answer
-from postroom.protocol.sasl.exchange import Credentials
+from postroom.protocol.sasl.exchange import Password
 from postroom.protocol.smtp.events import NEED_DATA, PAUSED, Signal
 
 __all__ = [
     "NEED_DATA",
     "PAUSED",
     "Answered",
+    "Auth",
+    "AuthResponse",
     "Closed",
     "Connected",
     "Event",
@@ -35,13 +39,31 @@ class StartTls:
 
 @value(frozen=True, slots=True)
 class Login:
-    """The client says who it is, by ``USER`` (and PASS) or a SASL mechanism.
+    """USER and PASS: the client says who it is. Call ``open_maildrop``, or ``answer`` with -ERR."""
 
-    Call ``open_maildrop``, or ``answer`` with -ERR.
+    name: str
+    password: Password
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Auth:
+    """AUTH, with a mechanism that is offered, and the initial response, None if there is none (RFC 5034 §4).
+
+    Call ``challenge``, ``open_maildrop``, or ``answer`` with -ERR.
     """
 
     mechanism: str
-    credentials: Credentials
+    initial: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Auth({self.mechanism!r})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AuthResponse:
+    """The response to a challenge. Answer it as ``Auth``."""
+
+    data: bytes
 
 
 @value(frozen=True, slots=True)
@@ -91,4 +113,4 @@ class Closed:
     """The client closed the connection. Nothing is removed (RFC 1939 §6)."""
 
 
-Event = Connected | StartTls | Login | Retrieve | Update | Answered | Outgoing | Closed
+Event = Connected | StartTls | Login | Auth | AuthResponse | Retrieve | Update | Answered | Outgoing | Closed

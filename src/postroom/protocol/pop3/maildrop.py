@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from postroom.protocol.pop3.answers import Answer, ok
+
 _LINES_PER_PIECE = 1000  # some 20 KB: a listing of any length is sent in pieces like this
 
 
@@ -18,9 +20,9 @@ class Maildrop:
         self.octets = sum(sizes)
 
     @property
-    def summary(self) -> str:
-        """For people, after +OK."""
-        return f"{self.count} message{'' if self.count == 1 else 's'} ({self.octets} octets)"
+    def summary(self) -> Answer:
+        """+OK, with a text for people."""
+        return ok("{} message ({} octets)" if self.count == 1 else "{} messages ({} octets)", self.count, self.octets)
 
     def has(self, number: int) -> bool:
         """There is such a message, and it is not marked as deleted."""

@@ -1,9 +1,8 @@
-"""The POP3 server engine: bytes in, questions out, one at a time (RFC 1939, RFC 2449, RFC 2595, RFC 5034)."""
+"""The POP3 server engine: bytes in, questions out, one at a time (RFC 1939, RFC 2449, RFC 2595, RFC 5034, RFC 6856)."""
 
 from array import array
 from binascii import b2a_base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import assert_never
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from postroom.protocol.errors import LocalProtocolError
 from postroom.protocol.lines import BadLine, LineFault, LineReader
@@ -20,11 +19,13 @@ from postroom.protocol.pop3.commands import (
     read_numbers,
     show,
 )
-from postroom.protocol.pop3.content import Stuffer, TopCutter
+from postroom.protocol.pop3.content import Outflow
 from postroom.protocol.pop3.events import (
     NEED_DATA,
     PAUSED,
     Answered,
+    Auth,
+    AuthResponse,
     Closed,
     Connected,
     Event,
@@ -35,10 +36,11 @@ from postroom.protocol.pop3.events import (
     StartTls,
     Update,
 )
+from postroom.protocol.pop3.languages import ENGLISH, choose_language, listing, translated
 from postroom.protocol.pop3.maildrop import Maildrop
 from postroom.protocol.pop3.states import ORDER, State
-from postroom.protocol.sasl.exchange import Challenge, Credentials, Malformed, Password, ServerMechanism, read_text
-from postroom.protocol.sasl.mechanisms import begin_server
+from postroom.protocol.sasl.exchange import Malformed, Password, read_text
+from postroom.protocol.sasl.prepare import saslprep
 
 
 class Pop3Server:
@@ -46,20 +48,20 @@ class Pop3Server:
 
     __slots__ = (
         "_asked",
-        "_cutter",
         "_eof",
         "_errors",
-        "_exchange",
+        "_language",
         "_listing",
         "_logins",
         "_maildrop",
-        "_mechanism",
+        "_mechanisms",
         "_name",
         "_options",
+        "_outflow",
         "_reader",
         "_state",
-        "_stuffer",
         "_tls",
+        "_utf8",
     )
 
     def __init__(self, options: Pop3Options, *, tls: bool = False) -> None:
@@ -72,12 +74,16 @@ class Pop3Server:
         self._errors = 0
         self._logins = 0
         self._name = ""
-        self._mechanism = ""
-        self._exchange: ServerMechanism | None = None
+        self._mechanisms = options.auth_mechanisms
+        self._language = ENGLISH
+        self._utf8 = False
         self._maildrop = Maildrop((), ())
         self._listing: Iterator[bytes] | None = None
-        self._stuffer = Stuffer()
-        self._cutter: TopCutter | None = None
+        self._outflow = Outflow(None, utf8=True)
+
+    def offer_mechanisms(self, mechanisms: tuple[str, ...]) -> None:
+        """What AUTH knows in this session from now on: when it begins, and when TLS has come up."""
+        self._mechanisms = mechanisms
 
     def receive_data(self, data: bytes) -> None:
         """Take what came from the client; ``b""`` means that it closed. Never raises on any input."""
@@ -108,39 +114,49 @@ class Pop3Server:
                 self._end()
             case StartTls():
                 self._state = State.HANDSHAKE if answer.ok else State.AUTHORIZATION
-            case Login() if not answer.ok:
+            case Login() | Auth() | AuthResponse() if not answer.ok:
                 self._refuse_login()
             case Retrieve(_, lines):
                 self._begin_content(answer, lines)
             case _:
                 raise LocalProtocolError("there is no question that this would answer")
         self._asked = None
-        return answer.to_bytes()
+        return answer.to_bytes(self._language)
+
+    def challenge(self, data: bytes) -> bytes:
+        """Answer the open ``Auth`` or ``AuthResponse`` with a challenge; the client's response follows."""
+        if not isinstance(self._asked, Auth | AuthResponse):
+            raise LocalProtocolError("there is no exchange that this would go on")
+        self._asked = None
+        self._state = State.AUTH
+        return b"+ %s\r\n" % b2a_base64(data, newline=False)
 
     def open_maildrop(self, ids: Sequence[int], sizes: Sequence[int]) -> bytes:
-        """Answer the open ``Login`` with +OK: ids (unique for ever) and sizes (octets) of messages, oldest first."""
-        if not isinstance(self._asked, Login):
+        """Answer the open ``Login``, ``Auth`` or ``AuthResponse`` with +OK: ids (unique for ever) and sizes (octets) of
+        messages, oldest first.
+        """
+        if not isinstance(self._asked, Login | Auth | AuthResponse):
             raise LocalProtocolError("nobody logs in")
         self._asked = None
         self._state = State.TRANSACTION
         self._maildrop = Maildrop(array("Q", ids), array("Q", sizes))
-        return ok(self._maildrop.summary).to_bytes()
+        return self._maildrop.summary.to_bytes(self._language)
 
     def content(self, data: bytes) -> bytes:
         """A piece of the message that RETR or TOP asked for, in any size. Returns what to send, perhaps nothing."""
         self._need_content()
-        return self._stuffer.add(data if self._cutter is None else self._cutter.cut(data))
+        return self._outflow.add(data)
 
     def end_content(self) -> bytes:
         """The message is complete, or ``wants_content`` is false. Returns what to send."""
         self._need_content()
         self._state = State.TRANSACTION
-        return self._stuffer.end()
+        return self._outflow.end()
 
     @property
     def wants_content(self) -> bool:
         """A message is being sent, and TOP has not had its lines yet: reading on is not in vain."""
-        return self._state is State.CONTENT and not (self._cutter is not None and self._cutter.is_full)
+        return self._state is State.CONTENT and not self._outflow.is_full
 
     def tls_established(self) -> None:
         """The handshake is done: still before login, nothing buffered, nothing remembered (RFC 2595 §4)."""
@@ -148,6 +164,7 @@ class Pop3Server:
             raise LocalProtocolError("no handshake is under way")
         self._reader.clear()
         self._name = ""
+        self._language, self._utf8 = ENGLISH, False
         self._tls = True
         self._state = State.AUTHORIZATION
 
@@ -209,7 +226,11 @@ class Pop3Server:
         return question
 
     def _say(self, answer: Answer, command: CommandLine, more: bytes = b"") -> Answered:
-        return Answered(answer, answer.to_bytes() + more, command.keyword, command.shown)
+        return Answered(answer, answer.to_bytes(self._language) + more, command.keyword, command.shown)
+
+    def _say_lines(self, answer: Answer, command: CommandLine, lines: Iterable[str]) -> Answered:
+        """A multi-line answer that is short (RFC 1939 §3)."""
+        return self._say(answer, command, "\r\n".join([*lines, ".", ""]).encode())
 
     def _wrong(self, answer: Answer, command: CommandLine, line: str = "") -> Answered:
         """A command that has no place or no sense; too many of them and the session is over."""
@@ -217,7 +238,7 @@ class Pop3Server:
         if self._errors >= self._options.max_errors:
             self._end()
             answer = answers.TOO_MANY_ERRORS
-        return Answered(answer, answer.to_bytes(), command.keyword, line or command.shown)
+        return Answered(answer, answer.to_bytes(self._language), command.keyword, line or command.shown)
 
     def _end(self) -> None:
         self._state = State.OVER
@@ -234,8 +255,27 @@ class Pop3Server:
     def _capa(self, command: CommandLine) -> Event:
         if command.argument:
             return self._wrong(answers.WRONG_ARGUMENTS, command)
-        lines = capabilities(self._options, tls=self._tls, logged_in=self._state is State.TRANSACTION)
-        return self._say(ok("what there is"), command, "\r\n".join([*lines, ".", ""]).encode())
+        logged_in = self._state is State.TRANSACTION
+        lines = capabilities(self._options, self._mechanisms, tls=self._tls, logged_in=logged_in, utf8=self._utf8)
+        return self._say_lines(answers.CAPABILITIES, command, lines)
+
+    def _lang(self, command: CommandLine) -> Event:
+        """RFC 6856 §3."""
+        wanted = (command.argument or b"").strip()
+        if not wanted:
+            return self._say_lines(answers.LANGUAGES, command, listing())
+        tag = choose_language(wanted.decode("ascii", "replace"))
+        if tag is None:
+            return self._say(answers.NO_SUCH_LANGUAGE, command)
+        self._language = tag
+        return self._say(ok(f"{tag} {translated('language changed', tag)}"), command)
+
+    def _utf8_on(self, command: CommandLine) -> Event:
+        """RFC 6856 §2.1."""
+        if command.argument:
+            return self._wrong(answers.WRONG_ARGUMENTS, command)
+        self._utf8 = True
+        return self._say(answers.UTF8_ON, command)
 
     def _stls(self, command: CommandLine) -> Event:
         if command.argument:
@@ -244,14 +284,16 @@ class Pop3Server:
             return self._wrong(answers.TLS_IS_UP, command)
         if not self._options.stls:
             return self._wrong(answers.NO_TLS_HERE, command)
+        if self._utf8:
+            return self._wrong(answers.NO_TLS_AFTER_UTF8, command)  # RFC 6856 §2.1
         return self._ask(StartTls())
 
     def _user(self, command: CommandLine) -> Event:
         self._state = State.AUTHORIZATION
         if not (self._tls or self._options.auth_without_tls):
             return self._wrong(answers.TLS_FIRST, command)
-        name = read_text((command.argument or b"").strip(), "name")
-        if isinstance(name, Malformed):
+        name = _read_name((command.argument or b"").strip())
+        if not name:
             return self._wrong(answers.WRONG_ARGUMENTS, command)
         self._name = name
         self._state = State.NAMED
@@ -263,7 +305,7 @@ class Pop3Server:
         self._state = State.AUTHORIZATION
         if isinstance(password, Malformed):
             return self._wrong(answers.WRONG_ARGUMENTS, command)
-        return self._ask(Login("USER", Credentials(self._name, Password(password))))
+        return self._ask(Login(self._name, Password(password)))
 
     def _auth(self, command: CommandLine) -> Event:
         """RFC 5034 §4."""
@@ -272,43 +314,27 @@ class Pop3Server:
         name = mechanism.upper().decode("ascii", "replace")
         if not (self._tls or self._options.auth_without_tls):
             return self._wrong(answers.TLS_FIRST, command)
-        exchange = begin_server(name) if name in self._options.auth_mechanisms else None
-        if exchange is None:
+        if command.argument is None:  # no standard has it, but older clients ask so, and older servers answer
+            return self._say_lines(answers.CAPABILITIES, command, self._mechanisms)
+        if name not in self._mechanisms:
             return self._wrong(answers.NO_SUCH_MECHANISM, command)
         data = None
         if space:
             data = b"" if initial == b"=" else read_base64(initial)
-            if data is None:
+            if data is None or not initial:
                 return self._wrong(answers.BAD_BASE64, command)
-        self._mechanism = name
-        return self._step(exchange, data, command)
+        return self._ask(Auth(name, data))
 
     def _read_response(self, line: bytes) -> Event:
         """The client's response to a challenge."""
         command = CommandLine("AUTH", None)
-        exchange = self._exchange
-        assert exchange is not None  # noqa: S101 - that is what the state says
         self._state = State.AUTHORIZATION
         if line == b"*":
             return self._wrong(answers.AUTH_CANCELLED, command)
         data = read_base64(line)
         if data is None:
             return self._wrong(answers.BAD_BASE64, command)
-        return self._step(exchange, data, command)
-
-    def _step(self, exchange: ServerMechanism, data: bytes | None, command: CommandLine) -> Event:
-        self._exchange = None
-        match exchange.step(data):
-            case Challenge(challenge):
-                self._state = State.AUTH
-                self._exchange = exchange
-                return Outgoing(b"+ %s\r\n" % b2a_base64(challenge, newline=False))
-            case Credentials() as credentials:
-                return self._ask(Login(self._mechanism, credentials))
-            case Malformed():
-                return self._wrong(answers.AUTH_MALFORMED, command)
-            case _ as never:
-                assert_never(never)
+        return self._ask(AuthResponse(data))
 
     def _refuse_login(self) -> None:
         """Back to the start; a guesser has few tries in one session."""
@@ -342,7 +368,7 @@ class Pop3Server:
         """One line, or a line for each message, a bounded piece at a time."""
         if not (command.argument or b"").strip():
             self._listing = self._maildrop.lines(values)
-            return self._say(ok(self._maildrop.summary), command)
+            return self._say(self._maildrop.summary, command)
         numbers = self._message(command, 1)
         if isinstance(numbers, Answered):
             return numbers
@@ -361,7 +387,7 @@ class Pop3Server:
         if isinstance(numbers, Answered):
             return numbers
         self._maildrop.mark(numbers[0])  # a mark only: QUIT removes (RFC 1939 §5)
-        return self._say(ok("marked"), command)
+        return self._say(answers.MARKED, command)
 
     def _message(self, command: CommandLine, words: int) -> list[int] | Answered:
         """So many numbers, the first of which is a message; or the answer that says what is wrong."""
@@ -373,15 +399,23 @@ class Pop3Server:
     def _begin_content(self, answer: Answer, lines: int | None) -> None:
         if answer.ok:
             self._state = State.CONTENT
-            self._stuffer = Stuffer()
-            self._cutter = None if lines is None else TopCutter(lines)
+            self._outflow = Outflow(lines, utf8=self._utf8)
 
     def _noop(self, command: CommandLine) -> Event:
         return self._say(answers.NOTHING_DONE, command)
 
     def _rset(self, command: CommandLine) -> Event:
         self._maildrop.unmark_all()
-        return self._say(ok(self._maildrop.summary), command)
+        return self._say(self._maildrop.summary, command)
+
+
+def _read_name(argument: bytes) -> str:
+    """The name in USER, prepared (RFC 6856 §2.2); ``""`` if it is none."""
+    name = read_text(argument, "name")
+    try:
+        return "" if isinstance(name, Malformed) else saslprep(name)
+    except ValueError:
+        return ""
 
 
 _PAUSED = frozenset({State.CONTENT, State.HANDSHAKE, State.OVER})
@@ -394,6 +428,8 @@ _HANDLERS: Mapping[str, Callable[[Pop3Server, CommandLine], Event]] = {
     "AUTH": Pop3Server._auth,
     "USER": Pop3Server._user,
     "PASS": Pop3Server._pass,
+    "UTF8": Pop3Server._utf8_on,
+    "LANG": Pop3Server._lang,
     "STAT": Pop3Server._stat,
     "LIST": Pop3Server._list,
     "UIDL": Pop3Server._uidl,

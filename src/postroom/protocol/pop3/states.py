@@ -1,4 +1,4 @@
-"""The order of POP3 as a table: which command is due in which state (RFC 1939 §4 to §6, RFC 2449 §5)."""
+"""The order of POP3 as a table: which command is due in which state (RFC 1939 §4 to §6, RFC 2449 §5, RFC 6856)."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -33,6 +33,8 @@ ORDER: Mapping[str, frozenset[State]] = {
     "STLS": _BEFORE_LOGIN,  # RFC 2595 §4
     "AUTH": _BEFORE_LOGIN,  # RFC 5034 §4
     "USER": _BEFORE_LOGIN,
+    "UTF8": _BEFORE_LOGIN,  # RFC 6856 §2
+    "LANG": _BEFORE_LOGIN | _AFTER_LOGIN,  # RFC 6856 §3.1
     "PASS": frozenset({State.NAMED}),  # RFC 1939 §7
     "STAT": _AFTER_LOGIN,
     "LIST": _AFTER_LOGIN,

@@ -14,6 +14,8 @@ from postroom.protocol.pop3.events import (
     NEED_DATA,
     PAUSED,
     Answered,
+    Auth,
+    AuthResponse,
     Closed,
     Connected,
     Event,
@@ -24,9 +26,10 @@ from postroom.protocol.pop3.events import (
     StartTls,
     Update,
 )
+from postroom.protocol.pop3.languages import translated
 from postroom.protocol.pop3.server import Pop3Server
 from postroom.protocol.pop3.states import ORDER
-from postroom.protocol.sasl.exchange import Credentials, Password
+from postroom.protocol.sasl.exchange import Password
 
 IDS = (11, 12, 17)
 SIZES = (120, 200, 300)
@@ -119,6 +122,8 @@ class TestCapabilities:
             "RESP-CODES",
             "AUTH-RESP-CODE",
             "EXPIRE NEVER",
+            "UTF8 USER",
+            "LANG",
             "STLS",
             "IMPLEMENTATION Postroom",
             ".",
@@ -149,7 +154,7 @@ class TestUserPass:
         talk = Talk()
         assert talk.say("user anna@example.org").startswith("+OK")
         assert talk.say("PASS  two  spaces ") == ""
-        assert talk.asked() == Login("USER", Credentials("anna@example.org", Password(" two  spaces ")))
+        assert talk.asked() == Login("anna@example.org", Password(" two  spaces "))
         assert not talk.engine.is_logged_in
         assert talk.engine.open_maildrop(IDS, SIZES) == b"+OK 3 messages (620 octets)\r\n"
         assert talk.engine.is_logged_in
@@ -217,68 +222,95 @@ class TestUserPass:
 
 
 class TestAuth:
+    """RFC 5034 §4."""
+
     def test_initial_response(self) -> None:
         talk = Talk()
         assert talk.say("auth plain " + PLAIN) == ""
-        assert talk.asked() == Login("PLAIN", Credentials("anna@example.org", Password("secret")))
+        assert talk.asked() == Auth("PLAIN", b"\x00anna@example.org\x00secret")
         talk.engine.open_maildrop((), ())
         assert talk.say("STAT") == "+OK 0 0\r\n"
 
+    def test_an_empty_initial_response(self) -> None:
+        talk = Talk()
+        talk.say("AUTH PLAIN =")
+        assert talk.asked() == Auth("PLAIN", b"")
+
     def test_challenge(self) -> None:
         talk = Talk()
-        assert talk.say("AUTH PLAIN") == "+ \r\n"  # RFC 5034 §4: the space stands
+        talk.say("AUTH PLAIN")
+        assert talk.asked() == Auth("PLAIN", None)
+        assert talk.engine.challenge(b"") == b"+ \r\n"  # the space stands
         talk.say(PLAIN)
-        assert talk.asked() == Login("PLAIN", Credentials("anna@example.org", Password("secret")))
-
-    def test_login(self) -> None:
-        talk = Talk()
-        assert talk.say("AUTH LOGIN") == "+ VXNlcm5hbWU6\r\n"
-        assert talk.say(b64encode(b"anna").decode()) == "+ UGFzc3dvcmQ6\r\n"
-        assert talk.say(b64encode(b"secret").decode()) == ""
-        assert talk.asked() == Login("LOGIN", Credentials("anna", Password("secret")))
+        assert talk.asked() == AuthResponse(b"\x00anna@example.org\x00secret")
+        assert talk.engine.challenge(b"and now?") == b"+ YW5kIG5vdz8=\r\n"
+        talk.say("")
+        assert talk.asked() == AuthResponse(b"")
+        assert talk.engine.open_maildrop(IDS, SIZES).startswith(b"+OK")
 
     def test_a_response_may_be_long(self) -> None:
         talk = Talk()
-        long = b64encode(b"\x00" + b"n" * 1000 + b"\x00" + b"p" * 1000).decode()
-        talk.say("AUTH PLAIN " + long)
-        assert isinstance(talk.asked(), Login)
-        talk.engine.answer(answers.LOGIN_REFUSED)
-        talk.say("AUTH PLAIN", long)
-        assert isinstance(talk.asked(), Login)
+        long = b64encode(b"n" * 6000)
+        talk.heard(b"AUTH PLAIN " + long + b"\r\n")
+        assert talk.asked() == Auth("PLAIN", b"n" * 6000)
+        talk.engine.challenge(b"")
+        talk.heard(long + b"\r\n")
+        assert talk.asked() == AuthResponse(b"n" * 6000)
 
     def test_refused(self) -> None:
+        for answer in (answers.LOGIN_REFUSED, answers.LOGIN_LOCKED, answers.AUTH_MALFORMED):
+            talk = Talk()
+            talk.say("AUTH PLAIN " + PLAIN)
+            assert talk.engine.answer(answer).startswith(b"-ERR ")
+            talk.questions.clear()
+            talk.log_in()
+
+    def test_what_a_session_offers(self) -> None:
         talk = Talk()
-        talk.say("AUTH PLAIN " + PLAIN)
-        assert talk.engine.answer(answers.LOGIN_REFUSED).startswith(b"-ERR [AUTH] ")
-        talk.questions.clear()
-        talk.log_in()
+        talk.engine.offer_mechanisms(("SCRAM-SHA-256-PLUS", "EXTERNAL"))
+        assert "SASL SCRAM-SHA-256-PLUS EXTERNAL\r\n" in talk.say("CAPA")
+        assert talk.say("AUTH PLAIN") == "-ERR no such mechanism\r\n"
+        assert talk.say("AUTH") == "+OK what there is\r\nSCRAM-SHA-256-PLUS\r\nEXTERNAL\r\n.\r\n"
 
     @pytest.mark.parametrize(
-        "lines",
+        "line",
         [
-            ["AUTH"],
-            ["AUTH "],
-            ["AUTH CRAM-MD5"],
-            ["AUTH \u00fc"],
-            ["AUTH PLAIN ="],
-            ["AUTH PLAIN !!!!"],
-            ["AUTH PLAIN =AAA"],
-            ["AUTH PLAIN AAA=BBB"],
-            ["AUTH PLAIN AAA"],
-            ["AUTH PLAIN " + b64encode(b"anna secret").decode()],
-            ["AUTH PLAIN", "*"],
-            ["AUTH PLAIN", ""],
-            ["AUTH PLAIN", "QUIT"],
-            ["AUTH PLAIN", "AA AA"],
-            ["AUTH PLAIN", "A" * 20000],
-            ["AUTH LOGIN", "AAAA"],
+            "AUTH ",
+            "AUTH CRAM-MD5",
+            "AUTH \u00fc",
+            "AUTH PLAIN ",
+            "AUTH PLAIN !!!!",
+            "AUTH PLAIN =AAA",
+            "AUTH PLAIN AAA=BBB",
+            "AUTH PLAIN AAA",
         ],
     )
-    def test_malformed(self, lines: list[str]) -> None:
+    def test_malformed(self, line: str) -> None:
         talk = Talk()
-        assert talk.say(*lines).splitlines()[-1].startswith("-ERR")
+        assert talk.say(line).startswith("-ERR")
         assert not talk.questions
         talk.log_in()
+
+    @pytest.mark.parametrize("line", ["*", "QUIT!", "AA AA", "A" * 20000])
+    def test_malformed_response(self, line: str) -> None:
+        talk = Talk()
+        talk.say("AUTH PLAIN")
+        talk.asked()
+        talk.engine.challenge(b"")
+        assert talk.say(line).startswith("-ERR")
+        assert not talk.questions
+        talk.log_in()
+
+    def test_a_challenge_belongs_to_an_exchange(self) -> None:
+        talk = Talk()
+        with pytest.raises(LocalProtocolError):
+            talk.engine.challenge(b"")
+        talk.say("USER anna", "PASS secret")
+        with pytest.raises(LocalProtocolError):
+            talk.engine.challenge(b"")
+
+    def test_questions_do_not_show_what_they_hold(self) -> None:
+        assert "secret" not in repr([Auth("PLAIN", b"secret"), AuthResponse(b"secret")])
 
     def test_nothing_of_it_is_shown(self) -> None:
         talk = Talk(tls=False)
@@ -286,7 +318,11 @@ class TestAuth:
         talk.say("AUTH PLAIN " + PLAIN, PLAIN, "PASS topsecret", "AUTH PLAIN " + "A" * 13000)
         talk = Talk()
         talk.say("USER anna", "topsecret", "PASSX topsecret", "PASS " + "topsecret" * 100)
-        talk.say("AUTH PLAIN", "A" * 13000, "AUTH PLAIN", "!topsecret")
+        for response in ("A" * 13000, "!topsecret"):
+            talk.say("AUTH PLAIN")
+            talk.asked()
+            talk.engine.challenge(b"")
+            talk.say(response)
         shown = repr(talk.notices) + repr(talk.questions)
         assert "topsecret" not in shown
         assert secret not in shown
@@ -325,6 +361,112 @@ class TestStls:
 
     def test_has_no_arguments(self) -> None:
         assert Talk(tls=False).say("STLS now").startswith("-ERR")
+
+
+class TestUtf8:
+    """RFC 6856 §2."""
+
+    def test_has_no_parameters_and_comes_before_login(self) -> None:
+        assert Talk().say("UTF8") == "+OK UTF-8 from now on\r\n"
+        assert Talk().say("UTF8 x").startswith("-ERR")
+        assert logged_in().say("UTF8") == "-ERR not now\r\n"
+
+    def test_no_tls_after_it(self) -> None:
+        talk = Talk(tls=False)
+        talk.say("UTF8")
+        assert "STLS" not in talk.say("CAPA")
+        assert talk.say("STLS") == "-ERR no TLS after UTF8\r\n"
+        assert not talk.questions
+
+    def test_names_may_be_utf_8_and_are_prepared(self) -> None:
+        # RFC 6856 §2.2
+        talk = Talk()
+        assert talk.heard("USER Ju\u0308rgen\r\n".encode()).startswith("+OK")
+        talk.heard("PASS pa\u00df\r\n".encode())
+        assert talk.asked() == Login("J\u00fcrgen", Password("pa\u00df"))
+        for name in (b"\xff", "\u200e".encode(), "\ue000x".encode(), b"\x07"):
+            assert Talk().heard(b"USER " + name + b"\r\n") == "-ERR wrong arguments\r\n", name
+
+    MESSAGE = "Subject: \u00fc\r\n\r\n\u00fc\r\n".encode()
+
+    def retrieved(self, talk: Talk) -> bytes:
+        talk.log_in()
+        talk.say("RETR 1")
+        talk.engine.answer(ok())
+        return talk.engine.content(self.MESSAGE) + talk.engine.end_content()
+
+    def test_messages_go_as_they_are(self) -> None:
+        talk = Talk()
+        talk.say("UTF8")
+        assert self.retrieved(talk) == self.MESSAGE + b".\r\n"
+
+    def test_without_it_header_fields_are_made_conventional(self) -> None:
+        assert self.retrieved(Talk()) == "Subject: =?utf-8?B?w7w=?=\r\n\r\n\u00fc\r\n.\r\n".encode()
+
+    def test_top_counts_the_lines_of_the_surrogate(self) -> None:
+        # RFC 6858 §4
+        talk = logged_in()
+        talk.say("TOP 1 1")
+        talk.engine.answer(ok())
+        message = "From: \u00fc@b.example\r\n\r\none\r\ntwo\r\n".encode()
+        sent = talk.engine.content(message) + talk.engine.end_content()
+        assert sent.isascii()
+        assert sent.endswith(b".invalid>\r\n\r\none\r\n.\r\n")
+
+    def test_tls_begins_anew(self) -> None:
+        talk = Talk(tls=False, auth_without_tls=True)
+        talk.say("LANG de", "STLS")
+        talk.engine.answer(answers.BEGIN_TLS)
+        talk.engine.tls_established()
+        assert talk.say("XYZZY") == "-ERR unknown command\r\n"
+
+
+class TestLang:
+    """RFC 6856 §3."""
+
+    def test_the_languages(self) -> None:
+        assert Talk().say("LANG") == "+OK languages\r\nen English\r\nde Deutsch\r\n.\r\n"
+
+    def test_all_that_follows_is_in_it(self) -> None:
+        talk = Talk()
+        assert talk.say("LANG de") == "+OK de Sprache gewechselt\r\n"
+        assert talk.say("XYZZY") == "-ERR unbekannter Befehl\r\n"
+        talk.say("USER a", "PASS b")
+        assert (
+            talk.engine.answer(answers.LOGIN_REFUSED).decode() == "-ERR [AUTH] falscher Name oder falsches Passwort\r\n"
+        )
+        talk.questions.clear()
+        talk.say("USER a", "PASS b")
+        talk.asked()
+        assert talk.engine.open_maildrop((1,), (5,)) == b"+OK 1 Nachricht (5 Oktette)\r\n"
+        assert talk.say("STAT") == "+OK 1 5\r\n"
+        talk.say("RETR 1")
+        assert talk.engine.answer(ok("{} octets", 5)) == b"+OK 5 Oktette\r\n"
+        talk.engine.end_content()
+        assert talk.say("LANG *") == "+OK en language changed\r\n"
+        assert talk.say("RSET") == "+OK 1 message (5 octets)\r\n"
+
+    def test_reports_stay_in_english(self) -> None:
+        talk = Talk()
+        talk.say("LANG de", "XYZZY")
+        assert str(talk.notices[-1].answer) == "-ERR unknown command"
+
+    @pytest.mark.parametrize("wanted", ["DE", "de-AT", "de-Latn-CH"])
+    def test_ranges(self, wanted: str) -> None:
+        # RFC 4647 §3.4
+        assert Talk().say(f"LANG {wanted}") == "+OK de Sprache gewechselt\r\n"
+
+    @pytest.mark.parametrize("wanted", ["MUL", "deu", "d", "-", "\u00fc", "de fr"])
+    def test_a_language_that_we_have_not(self, wanted: str) -> None:
+        talk = Talk()
+        assert talk.say("LANG de").startswith("+OK")
+        assert talk.say(f"LANG {wanted}") == "-ERR diese Sprache gibt es nicht\r\n"
+
+    def test_every_text_is_translated(self) -> None:
+        for answer in vars(answers).values():
+            if isinstance(answer, Answer) and answer.text:
+                assert translated(answer.text, "de") != answer.text, answer
+        assert translated(answers.GREETING_TEXT, "de") != answers.GREETING_TEXT
 
 
 class TestListings:
@@ -432,7 +574,7 @@ class TestRetrieval:
         assert talk.engine.answer(ok("200 octets")) == b"+OK 200 octets\r\n"
         assert talk.wants_content()
         assert talk.engine.next_event() is PAUSED
-        assert talk.engine.content(b"a\r\n") == b"a\r\n"
+        assert talk.engine.content(b"\r\na\r\n") == b"\r\na\r\n"
         assert talk.engine.content(b".b\r\n") == b"..b\r\n"
         assert talk.wants_content()
         assert talk.engine.end_content() == b".\r\n"
@@ -477,9 +619,9 @@ class TestOrder:
         if keyword == "STLS":
             named = before
         legal = {
-            "before": {"CAPA", "QUIT", "STLS", "AUTH", "USER"},
-            "named": {"CAPA", "QUIT", "STLS", "AUTH", "USER", "PASS"},
-            "after": {"CAPA", "QUIT", "STAT", "LIST", "UIDL", "RETR", "TOP", "DELE", "NOOP", "RSET"},
+            "before": {"CAPA", "QUIT", "STLS", "AUTH", "USER", "UTF8", "LANG"},
+            "named": {"CAPA", "QUIT", "STLS", "AUTH", "USER", "PASS", "UTF8", "LANG"},
+            "after": {"CAPA", "LANG", "QUIT", "STAT", "LIST", "UIDL", "RETR", "TOP", "DELE", "NOOP", "RSET"},
         }
         for state, talk in (("before", before), ("named", named), ("after", after)):
             refused = talk.say(line).startswith("-ERR not now")
@@ -595,6 +737,7 @@ class TestAnswer:
 
     def test_never_longer_than_512_octets(self) -> None:
         assert len(error("x" * 1000).to_bytes()) == 512
+        assert error("\u00fc" * 1000).to_bytes().decode().endswith("\u00fc\r\n")  # no half character
 
 
 def test_a_command_line_does_not_show_itself() -> None:
