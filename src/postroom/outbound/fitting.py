@@ -22,16 +22,26 @@ from postroom.protocol.smtp.commands import SayMail
 
 @value(frozen=True, slots=True)
 class Host:
-    """The other side as far as a message has to fit: what it announced, and whether it delivers by LMTP."""
+    """The other side as far as a message has to fit: what it announced, and whether it delivers by LMTP.
+
+    ``is_plain``: most messages need no look at what it announced.
+    """
 
     peer: Peer
     announced: Announced
     is_lmtp: bool
+    is_plain: bool
+
+    @classmethod
+    def of(cls, peer: Peer, announced: Announced, *, is_lmtp: bool) -> "Host":
+        """The host that announced this."""
+        limited = announced.rcpt_max or announced.rcpt_domain_max
+        return cls(peer, announced, is_lmtp, is_plain=announced.smtputf8 and not limited)
 
 
 @value(frozen=True, slots=True)
 class Fit:
-    """How a message goes to a host.
+    """How a message goes to a host; made for every message.
 
     ``edits`` change the content on the way, ``chunks`` says that it goes by BDAT, ``keeps_time`` that the host is told
     by when to deliver (RFC 2852 §4.1.4), ``note`` what was done that nobody asked for.
@@ -60,6 +70,15 @@ class _Unfit(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(str(outcome.reply))
         self.outcome = outcome
+
+
+def fit_at_once(job: Job, host: Host) -> Fit | None:
+    """How the message goes there in the usual case, in which there is nothing to look at; None in all others."""
+    announced, message = host.announced, job.message
+    if not host.is_plain or message.envelope.deliver_by is not None or 0 < announced.max_size < message.size:
+        return None
+    body = _as_it_is(job, announced)
+    return None if body is None else _make(job, host, job.recipients, _Form(body), None)
 
 
 async def fit(job: Job, host: Host, now: float, outcomes: dict[int, Outcome]) -> Fit | None:
@@ -93,25 +112,19 @@ async def _fit(job: Job, host: Host, now: float, outcomes: dict[int, Outcome]) -
         recipients = _first_of(recipients, host, outcomes)
     if not recipients:
         return None
-    form = _as_it_is(job, announced)
-    if form is None:
-        form = await _convert(job, host)
-    return _make(job, host, recipients, form, now)
+    body = _as_it_is(job, announced)
+    form = await _convert(job, host) if body is None else _Form(body)
+    return _make_timed(job, host, recipients, form, now)
 
 
-def _make(job: Job, host: Host, recipients: Sequence[QueuedRecipient], form: _Form, now: float) -> Fit:
-    message, announced = job.message, host.announced
+def _make(
+    job: Job, host: Host, recipients: Sequence[QueuedRecipient], form: _Form, deliver_by: DeliverBy | None
+) -> Fit:
+    message = job.message
     envelope = message.envelope
     smtputf8 = envelope.smtputf8
-    if announced.smtputf8 and not smtputf8:
+    if host.announced.smtputf8 and not smtputf8:
         smtputf8 = any(recipient.recipient.address.needs_smtputf8 for recipient in recipients)
-    deliver_by = envelope.deliver_by
-    keeps_time = deliver_by is not None and announced.min_deliver_by is not None
-    if deliver_by is not None:
-        left = deliver_by.remaining(message.received_at, now)
-        if not keeps_time and left > 0 and announced.dsn:
-            recipients = tuple(_notify_without_deadline(recipient) for recipient in recipients)
-        deliver_by = replace(deliver_by, seconds=left)
     mail = SayMail(
         envelope.reverse_path,
         None if form.edits else message.size,  # nobody knows the size before the conversion, and SIZE may be left out
@@ -123,8 +136,22 @@ def _make(job: Job, host: Host, recipients: Sequence[QueuedRecipient], form: _Fo
         envelope.priority,
         job.secured,
     )
-    note = "; ".join([part for part in (job.note, form.note) if part])
-    return Fit(recipients, mail, form.edits, form.body is Body.BINARY, keeps_time, note)
+    note = f"{job.note}; {form.note}" if job.note and form.note else job.note or form.note
+    return Fit(recipients, mail, form.edits, form.body is Body.BINARY, note=note)
+
+
+def _make_timed(job: Job, host: Host, recipients: Sequence[QueuedRecipient], form: _Form, now: float) -> Fit:
+    """The same with the time that is left."""
+    message, announced = job.message, host.announced
+    deliver_by = message.envelope.deliver_by
+    if deliver_by is None:
+        return _make(job, host, recipients, form, None)
+    left = deliver_by.remaining(message.received_at, now)
+    keeps_time = announced.min_deliver_by is not None
+    if not keeps_time and left > 0 and announced.dsn:
+        recipients = tuple(_notify_without_deadline(recipient) for recipient in recipients)
+    fitted = _make(job, host, recipients, form, replace(deliver_by, seconds=left))
+    return replace(fitted, keeps_time=keeps_time)
 
 
 def _settle(recipients: Sequence[QueuedRecipient], outcomes: dict[int, Outcome], outcome: Outcome) -> None:
@@ -224,19 +251,19 @@ async def _starts_ascii(job: Job) -> bool:
 # The content.
 
 
-def _as_it_is(job: Job, announced: Announced) -> _Form | None:
-    """The form of a content that need not be changed, None if it is to be looked at."""
+def _as_it_is(job: Job, announced: Announced) -> Body | None:
+    """What a content is declared as that need not be changed, None if it is to be looked at."""
     body = job.message.envelope.body
     if body is Body.BINARY:
-        return _Form(body) if announced.binary else None
+        return body if announced.binary else None
     at_hand = job.content
     if announced.eight_bit:
         # RFC 6152 §3: also where the client did not say so
-        return _Form(Body.EIGHT_BIT if at_hand is not None and not at_hand.isascii() else body)
+        return Body.EIGHT_BIT if at_hand is not None and not at_hand.isascii() else body
     if body is Body.SEVEN_BIT:
         # Whoever says that it is 7-bit is taken at the word; if it is not, it goes on as it came.
-        return _Form(body)
-    return _Form(Body.SEVEN_BIT) if at_hand is not None and at_hand.isascii() else None
+        return body
+    return Body.SEVEN_BIT if at_hand is not None and at_hand.isascii() else None
 
 
 async def _convert(job: Job, host: Host) -> _Form:

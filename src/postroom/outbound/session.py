@@ -15,7 +15,7 @@ from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
 from postroom.net.stream import Stream
 from postroom.outbound import trouble
-from postroom.outbound.fitting import Fit, Host, fit
+from postroom.outbound.fitting import Fit, Host, fit, fit_at_once
 from postroom.outbound.job import ONE_WRITE, Job, check_size, pieces_of
 from postroom.outbound.trouble import AttemptEnded, Scope, Step, Trouble
 from postroom.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -76,11 +76,11 @@ class Session:
         self._clock = clock
         self.is_lmtp = lmtp
         self._dirty = False  # a transaction is open that will not be finished
-        self._host = Host(peer, NOTHING_ANNOUNCED, is_lmtp=lmtp)
+        self._host = Host.of(peer, NOTHING_ANNOUNCED, is_lmtp=lmtp)
 
     def opened(self) -> None:
         """Greeting, EHLO, TLS and AUTH are done: note what the host can."""
-        self._host = Host(self.peer, read_announced(self.engine.capabilities), is_lmtp=self.is_lmtp)
+        self._host = Host.of(self.peer, read_announced(self.engine.capabilities), is_lmtp=self.is_lmtp)
 
     @property
     def announced(self) -> Announced:
@@ -133,9 +133,11 @@ class Session:
         """
         self.messages += 1
         outcomes: dict[int, Outcome] = {}
-        fitted = await fit(job, self._host, self._clock.now(), outcomes)
+        fitted = fit_at_once(job, self._host)
         if fitted is None:
-            return outcomes
+            fitted = await fit(job, self._host, self._clock.now(), outcomes)
+            if fitted is None:
+                return outcomes
         if self.engine.can_pipeline:
             answers = await self._ask_at_once(fitted)
         else:
@@ -260,8 +262,9 @@ class Session:
 
     def _final(self, reply: Reply, fitted: Fit) -> Outcome:
         # Where the host announced DSN the engine passed NOTIFY on (RFC 3461 §5.2.1).
+        notifies = self._host.announced.dsn
         return trouble.final_outcome(
-            reply, self.peer, notifies=self.announced.dsn, keeps_time=fitted.keeps_time, note=fitted.note
+            reply, self.peer, notifies=notifies, keeps_time=fitted.keeps_time, note=fitted.note
         )
 
     async def _send_content(self, job: Job, fitted: Fit) -> None:

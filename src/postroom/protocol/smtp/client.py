@@ -75,7 +75,9 @@ class SmtpClient:
         server did not announce PIPELINING, or after a command that must be last in a group (RFC 2920 §3.1).
         """
         kind = type(command)
-        self._check_order(kind, CLIENT_ORDER[kind])
+        states = CLIENT_ORDER[kind]
+        if not self._may_send(states):
+            raise self._out_of_order(kind, states)
         data = write_command(command, self._capabilities, lmtp=self._lmtp)
         ordinal = None
         match command:
@@ -116,7 +118,8 @@ class SmtpClient:
         All replies to RCPT must be in. LocalProtocolError if it is out of order: also if the server did not announce
         CHUNKING, if nobody was accepted, or after a chunk that was refused.
         """
-        self._check_order(SayChunk, CHUNK_ORDER)
+        if not self._may_send(CHUNK_ORDER):
+            raise self._out_of_order(SayChunk, CHUNK_ORDER)
         if "CHUNKING" not in self._capabilities:
             raise LocalProtocolError("the server did not announce CHUNKING")
         if not self._accepted or any(isinstance(command, SayMail | SayRcpt) for command, _ in self._outstanding):
@@ -128,16 +131,21 @@ class SmtpClient:
             self._state = ClientState.CHUNKS
         return b"BDAT %d%b\r\n%b" % (len(data), b" LAST" if last else b"", data)
 
-    def _check_order(self, kind: type[Command], states: frozenset[ClientState]) -> None:
-        """LocalProtocolError if the command must not be sent now."""
+    def _may_send(self, states: frozenset[ClientState]) -> bool:
+        """Whether something may be sent now that may be sent in these states."""
         if self._state not in states:
-            raise LocalProtocolError(f"{kind.__name__} is out of order: the state is {self._state.name}")
-        if self._outstanding:
-            last = type(self._outstanding[-1][0])
-            if not self.can_pipeline:
-                raise LocalProtocolError(f"{kind.__name__} must wait: the server did not announce PIPELINING")
-            if last in LAST_IN_GROUP:
-                raise LocalProtocolError(f"{kind.__name__} must wait for the reply to {last.__name__}")
+            return False
+        outstanding = self._outstanding
+        return not outstanding or (self.can_pipeline and type(outstanding[-1][0]) not in LAST_IN_GROUP)
+
+    def _out_of_order(self, kind: type[Command], states: frozenset[ClientState]) -> LocalProtocolError:
+        """Why it may not."""
+        if self._state not in states:
+            return LocalProtocolError(f"{kind.__name__} is out of order: the state is {self._state.name}")
+        if not self.can_pipeline:
+            return LocalProtocolError(f"{kind.__name__} must wait: the server did not announce PIPELINING")
+        last = type(self._outstanding[-1][0])
+        return LocalProtocolError(f"{kind.__name__} must wait for the reply to {last.__name__}")
 
     def _expect_end(self) -> None:
         """The content is complete: what replies will come."""
