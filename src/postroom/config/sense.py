@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from postroom.config.finding import Finding
+from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.model import (
     UNPRIVILEGED_PORTS,
@@ -17,7 +18,7 @@ from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
 _BUILT_IN_ROUTES = ("mx", "discard")
-_LOGIN_ROLES = frozenset(Role) - {Role.MX}
+_LOGIN_ROLES = frozenset(Role) - {Role.MX, Role.LMTP}
 _NO_CERTIFICATE = "run postroom init to make a self-signed certificate, or name one in [tls] (certificate and key)"
 
 
@@ -29,6 +30,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from _check_smarthosts(settings.smarthost)
     yield from _check_routes(settings)
     yield from _check_queue(settings.queue)
+    yield from _check_lockout(settings.lockout)
     yield from _check_outbound(settings.outbound)
     yield from _check_resolvers(settings)
     yield from check_acme(settings)
@@ -96,6 +98,9 @@ def _check_listeners(settings: Settings) -> Iterator[Finding]:
                 what = f"{address} port {listener.port} is taken by {taken[where]} already"
                 yield Finding((*path, "port"), what, "choose another port or address")
             taken.setdefault(where, f"listener[{number + 1}] ({listener.role.value})")
+            if listener.role is Role.LMTP and _is_public(address):
+                what = f"lmtp on {address}: whoever reaches it delivers to the mailboxes unchecked"
+                yield Finding((*path, "addresses"), what, "offer lmtp on a loopback or private address", is_error=False)
 
 
 def _check_networks(settings: Settings) -> Iterator[Finding]:
@@ -110,6 +115,10 @@ def _check_networks(settings: Settings) -> Iterator[Finding]:
         elif network.prefixlen < 8 and not network.is_private:
             what = f"{network} is {network.num_addresses} addresses that may relay without AUTH"
             yield Finding(path, what, "name only networks whose machines you control", is_error=False)
+    for number, network in enumerate(settings.smtp.xclient_networks):
+        if network.prefixlen == 0:
+            what = f"{network} is everyone: anybody could say that it speaks for anybody"
+            yield Finding(("smtp", "xclient_networks", number), what, "name only your own proxies and filters")
 
 
 def _check_smarthosts(smarthosts: tuple[SmarthostSettings, ...]) -> Iterator[Finding]:
@@ -196,3 +205,14 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_public(text: str) -> bool:
+    return _is_address(text) and (ip_address(text).is_unspecified or not ip_address(text).is_private)
+
+
+def _check_lockout(lockout: LockoutSettings) -> Iterator[Finding]:
+    for shorter, longer in (("ban", "longest_ban"), ("delay", "longest_delay")):
+        if getattr(lockout, shorter) > getattr(lockout, longer):
+            what = f"{longer} is shorter than {shorter}, which it bounds"
+            yield Finding(("lockout", longer), what, f"make it at least as long as {shorter}")

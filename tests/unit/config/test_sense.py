@@ -60,6 +60,7 @@ servers = ["192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53", "[2001:db8::53]
         ('[[listener]]\nrole="mx"\naddresses=["127.0.0.1"]\nport=8025\n', "listener[1].port", "the web port"),
         ('[smtp]\ntrusted_networks=["10.0.0.0/8","0.0.0.0/0"]\n', "smtp.trusted_networks[2]", "open relay"),
         ('[smtp]\ntrusted_networks=["::/0"]\n', "smtp.trusted_networks[1]", "open relay"),
+        ('[smtp]\nxclient_networks=["0.0.0.0/0"]\n', "smtp.xclient_networks[1]", "everyone"),
         ('[[smarthost]]\nname="mx"\nhost="h"\n', "smarthost[1].name", "meaning of its own"),
         ('[[smarthost]]\nname="a"\nhost="h"\nuser="u"\n', "smarthost[1].user", "without a password"),
         (
@@ -94,10 +95,21 @@ def test_errors(text: str, path: str, words: str) -> None:
     [
         ('[smtp]\ntrusted_networks=["64.0.0.0/4"]\n', "smtp.trusted_networks[1]"),
         ('[queue]\ndelay_warning="6d"\n', "queue.delay_warning"),
+        ('[[listener]]\nrole="lmtp"\naddresses=["0.0.0.0"]\nport=24\n', "listener[1].addresses"),
+        ('[[listener]]\nrole="lmtp"\naddresses=["127.0.0.1","198.41.0.4"]\nport=24\n', "listener[1].addresses"),
     ],
 )
 def test_warnings(text: str, path: str) -> None:
     assert shown(findings(text)) == [(path, False)]
+
+
+def test_lmtp_needs_no_certificate() -> None:
+    assert (
+        findings(
+            '[[listener]]\nrole="lmtp"\naddresses=["127.0.0.1","::1","10.0.0.1"]\nport=24\n', "hostname='a.example'\n"
+        )
+        == []
+    )
 
 
 def test_short_hostname_is_a_warning() -> None:
