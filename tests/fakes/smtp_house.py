@@ -5,14 +5,14 @@ from typing import TypeVar
 
 from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.hand_clock import HandClock
+from tests.fakes.login_house import FakeChecker, FakeGuard
 from tests.fakes.queue_store import MemoryQueueStore
 
+from postroom.config.guard import FloodSettings
 from postroom.config.model import DeliverySettings, SmtpSettings
-from postroom.directory.credentials import Authenticated, LoginResult, Refused
 from postroom.directory.directory import Directory
 from postroom.inbound.service import House
 from postroom.mail.message import Message, QueueIds
-from postroom.protocol.sasl.exchange import Password
 from postroom.queue.model import Draft
 from postroom.report.events import Report
 from postroom.report.reporter import Reporter
@@ -37,25 +37,6 @@ class KeepingDoor:
         return Message(draft.queue_id, draft.received_at, draft.envelope, draft.prefix, draft.content_size)
 
 
-@dataclass
-class PasswordList:
-    """Checks against ``passwords`` by account name; ``result`` is given instead, if it is set."""
-
-    directory: Directory
-    passwords: dict[str, str] = field(default_factory=dict)
-    result: LoginResult | None = None
-    failures: int = 0
-
-    async def check(self, name: str, password: Password, client_address: str, *, authzid: str = "") -> LoginResult:
-        if self.result is not None:
-            return self.result
-        account = await self.directory.account(name)
-        if account is None or self.passwords.get(name) != password.text or authzid not in {"", name}:
-            self.failures += 1
-            return Refused("wrong password", self.failures, self.failures)
-        return Authenticated(account)
-
-
 class SmtpHouse:
     """Everything that a session asks, with handles for the test."""
 
@@ -63,6 +44,7 @@ class SmtpHouse:
         self,
         settings: SmtpSettings | None = None,
         *,
+        flood: FloodSettings | None = None,
         hostname: str = "mx.example.org",
         offers_tls: bool = True,
         tls_timeout: float = 30,
@@ -71,16 +53,19 @@ class SmtpHouse:
         self.reports: list[Report] = []
         self.people = MemoryDirectoryStore()
         self.directory = Directory(self.people, DeliverySettings(), self.clock)
-        self.checker = PasswordList(self.directory)
+        self.checker = FakeChecker(self.directory)
+        self.guard = FakeGuard()
         self.door = KeepingDoor()
         self.store = MemoryQueueStore()
         self.house = House(
             hostname=hostname,
             settings=settings or SmtpSettings(),
+            flood=flood or FloodSettings(pregreet=False, tarpit=0),
             tls_timeout=tls_timeout,
             offers_tls=offers_tls,
             directory=self.directory,
             checker=self.checker,
+            guard=self.guard,
             door=self.door,
             store=self.store,
             queue_ids=QueueIds(self.clock.now),

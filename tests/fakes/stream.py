@@ -54,6 +54,11 @@ class MemoryStream:
 
     # The session's side: the port of net.stream.
 
+    @property
+    def held(self) -> int:
+        """Octets that were fed and not received."""
+        return sum(map(len, self._incoming))
+
     async def receive(self) -> bytes:
         """What the client sent next; ``b""`` after its end."""
         while not self._incoming:

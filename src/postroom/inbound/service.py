@@ -1,9 +1,14 @@
 """The SMTP service of one role: what it announces, which policy it asks, and the sessions it has open."""
 
 from postroom.clock import Clock
+from postroom.config.guard import FloodSettings
 from postroom.config.model import SmtpSettings
+from postroom.directory.checker import Checker
 from postroom.directory.directory import Directory
-from postroom.inbound.login import Checker
+from postroom.directory.guard import LoginGuard, Unguarded
+from postroom.directory.login import LoginDesk
+from postroom.inbound.conduct import manners
+from postroom.inbound.originator import Originator
 from postroom.inbound.session import SessionSetup, SmtpSession
 from postroom.inbound.trace import Tracer
 from postroom.inbound.transaction import Door, Rooms
@@ -15,16 +20,19 @@ from postroom.net.service import SessionService
 from postroom.policy.chain import Chain
 from postroom.policy.limiting import Limiter
 from postroom.policy.lockout import Lockout
+from postroom.policy.networks import member_of
 from postroom.policy.recipients import recipients_stage
 from postroom.policy.relaying import relaying_stage
 from postroom.policy.sender import sender_stage
 from postroom.policy.stage import Stage
-from postroom.protocol.sasl.mechanisms import SERVER
 from postroom.protocol.smtp.options import ServerOptions
 from postroom.queue.store import QueueStore
 from postroom.report.reporter import Reporter
 
-SMTP_ROLES = (Role.MX, Role.SUBMISSION, Role.SUBMISSIONS)
+SMTP_ROLES = (Role.MX, Role.SUBMISSION, Role.SUBMISSIONS, Role.LMTP)
+SUBMISSION_ROLES = frozenset({Role.SUBMISSION, Role.SUBMISSIONS})
+
+_LONGEST_HOLD = 999_999_999  # seconds, RFC 4865 §3
 
 
 @value(frozen=True, slots=True, kw_only=True)
@@ -42,8 +50,11 @@ class House:
     queue_ids: QueueIds
     clock: Clock
     reporter: Reporter
+    flood: FloodSettings
     limits: Limiter | None = None
     lockout: Lockout | None = None
+    guard: LoginGuard | None = None
+    """Guards logins in place of ``lockout``."""
 
 
 class SmtpService(SessionService):
@@ -57,24 +68,31 @@ class SmtpService(SessionService):
         super().__init__(role, busy.to_bytes(), lambda stream, client: SmtpSession(self._setup, stream, client))
 
 
-def server_options(role: Role, hostname: str, settings: SmtpSettings, *, offers_tls: bool) -> ServerOptions:
+def server_options(role: Role, house: House) -> ServerOptions:
     """What a role announces and enforces.
 
     mx: no AUTH, STARTTLS where there is a certificate. submission: AUTH, and both it and MAIL only after STARTTLS
-    (RFC 6409 §4.3, RFC 8314 §3.3). submissions: the same with TLS from the start.
+    (RFC 6409 §4.3, RFC 8314 §3.3). submissions: the same with TLS from the start. lmtp: as mx, for a mail system that
+    has done the rest already (RFC 2033 §1).
     """
-    submission = role is not Role.MX
+    submission = role in SUBMISSION_ROLES
+    settings = house.settings
     return ServerOptions(
-        hostname=hostname,
+        hostname=house.hostname,
         max_size=settings.max_size,
         max_recipients=settings.max_recipients,
         max_line=settings.max_line,
-        starttls=offers_tls and role is not Role.SUBMISSIONS,
-        auth_mechanisms=tuple(SERVER) if submission else (),
+        starttls=house.offers_tls and role is not Role.SUBMISSIONS,
+        auth_mechanisms=house.checker.mechanisms if submission else (),
         require_tls=submission,
         require_auth=submission,
         normalise_newlines=settings.normalise_newlines,
+        lmtp=role is Role.LMTP,
         max_errors=settings.max_errors,
+        max_transactions=settings.max_transactions,
+        min_deliver_by=int(settings.min_deliver_by),
+        max_hold=min(int(settings.max_hold), _LONGEST_HOLD) if submission else 0,  # RFC 4865 §4.2 (2)
+        now=house.clock.now,
     )
 
 
@@ -86,11 +104,18 @@ def stages_of(role: Role, house: House) -> tuple[Stage, ...]:
     last = () if limits is None else (limits,)  # so that only what all others take is counted
     if role is Role.MX:
         return relaying_stage(house.settings.trusted_networks), recipients, *last
+    if role is Role.LMTP:  # a mail system that asks for an unknown recipient does not guess
+        return relaying_stage(()), recipients_stage(house.directory), *last
     return sender_stage(house.directory), relaying_stage(()), recipients, *last
 
 
+def _desk(house: House) -> LoginDesk:
+    return LoginDesk(house.checker, house.guard or house.lockout or Unguarded(), house.reporter)
+
+
 def _setup(role: Role, house: House) -> SessionSetup:
-    hostname = house.hostname
+    hostname, settings = house.hostname, house.settings
+    submission = role in SUBMISSION_ROLES
     rooms = Rooms(
         chain=Chain(stages_of(role, house)),
         resolver=house.directory,
@@ -100,14 +125,23 @@ def _setup(role: Role, house: House) -> SessionSetup:
         tracer=Tracer(hostname),
         clock=house.clock,
         reporter=house.reporter,
-        settings=house.settings,
-        completes=role is not Role.MX,
+        settings=settings,
+        originator=Originator(house.directory, settings.fix_sender) if submission else None,
+        may_hurry=member_of(settings.trusted_networks),
     )
     return SessionSetup(
-        options=server_options(role, hostname, house.settings, offers_tls=house.offers_tls),
+        options=server_options(role, house),
         rooms=rooms,
-        checker=None if role is Role.MX else house.checker,
-        greeting=Reply(220, "", (f"{hostname} ESMTP Postroom",)),
+        desk=_desk(house) if submission else None,
+        greeting=Reply(220, "", (f"{hostname} {'LMTP' if role is Role.LMTP else 'ESMTP'} Postroom",)),
         hello=Reply(250, "", (hostname,)),
         tls_timeout=house.tls_timeout,
+        manners=manners(
+            house.flood,
+            watch_greeting=role is Role.MX,
+            abuse=None if house.lockout is None else house.lockout.abuse,
+            reporter=house.reporter,
+            clock=house.clock,
+        ),
+        may_introduce=member_of(settings.xclient_networks),
     )

@@ -4,22 +4,24 @@ import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from postroom.directory.login import LoginDesk
 from postroom.inbound import replies
-from postroom.inbound.login import Checker, Login
+from postroom.inbound.conduct import Conduct, Manners
+from postroom.inbound.peer import Peer, TlsEnded
 from postroom.inbound.transaction import Rooms, Transaction, accepted
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.trouble import ResolverUnavailable, StoreUnavailable
 from postroom.mail.value import value
+from postroom.net.pause import Pause
 from postroom.net.stream import Stream
-from postroom.net.tls import TlsError
 from postroom.policy.limits import SessionLimits
 from postroom.policy.verdict import Accept, Defer, Refuse
 from postroom.protocol.smtp import events as ask
 from postroom.protocol.smtp.options import ServerOptions
 from postroom.protocol.smtp.server import SmtpServer
-from postroom.report.events import CommandRefused, InternalError, SessionClosed, SessionOpened, TlsFailed
+from postroom.report.events import CommandRefused, InternalError, SessionClosed, SessionOpened
 
 _FLUSH = 16 * 1024
 """Octets of replies to pipelined commands that are gathered for one write."""
@@ -30,33 +32,35 @@ _TOLD = 100
 
 @value(frozen=True, slots=True, kw_only=True)
 class SessionSetup:
-    """What the sessions of one role have in common. ``greeting`` is the 220; timeouts are seconds."""
+    """What the sessions of one role have in common. ``greeting`` is the 220; timeouts are seconds.
+
+    ``may_introduce`` says whether a client's address is that of a proxy that may use XCLIENT.
+    """
 
     options: ServerOptions
     rooms: Rooms
-    checker: Checker | None
+    desk: LoginDesk | None
     greeting: Reply
     hello: Reply
     tls_timeout: float
-
-
-class _TlsEnded(Exception):
-    """The handshake failed and was reported; the session is over."""
+    manners: Manners
+    may_introduce: Callable[[str], bool]
 
 
 class SmtpSession:
     """One connection, from greeting to end."""
 
     __slots__ = (
-        "_client",
+        "_conduct",
         "_draining",
         "_engine",
         "_idle",
         "_in_content",
         "_limits",
-        "_login",
         "_out",
         "_out_size",
+        "_pause",
+        "_peer",
         "_reason",
         "_setup",
         "_stream",
@@ -69,11 +73,14 @@ class SmtpSession:
         settings = setup.rooms.settings
         self._setup = setup
         self._stream = stream
-        self._client = client
-        self._engine = SmtpServer(setup.options, tls=client.tls is not None)
+        self._engine = SmtpServer(
+            setup.options, tls=client.tls is not None, xclient=setup.may_introduce(client.address)
+        )
         self._limits = SessionLimits(settings.max_errors, settings.max_transactions)
         self._transaction: Transaction | None = None
-        self._login: Login | None = None
+        self._pause = Pause(setup.rooms.clock)
+        self._conduct = Conduct(setup.manners, self._pause)
+        self._peer = Peer(client, stream, setup.desk, self._pause, setup.rooms.reporter)
         self._out: list[bytes] = []  # replies that have not been sent
         self._out_size = 0
         self._in_content = False
@@ -82,17 +89,19 @@ class SmtpSession:
         self._told = 0
         self._why_dropped = ""
         self._reason = "closed"
+        if setup.desk is not None:
+            self._engine.offer_mechanisms(self._peer.mechanisms)
 
     async def run(self) -> None:
         """Talk until either side ends it. Raises nothing but CancelledError."""
         rooms = self._setup.rooms
-        rooms.reporter.tell(SessionOpened(self._client))
+        rooms.reporter.tell(SessionOpened(self._peer.client))
         opened_at = rooms.clock.monotonic()
         try:
             await self._talk()
         except TimeoutError:
             self._end("timeout", replies.TOO_SLOW)
-        except (OSError, _TlsEnded):
+        except (OSError, TlsEnded):
             pass  # the connection is lost, as peers do it, and ``_reason`` says how
         except Exception as error:  # noqa: BLE001 - a bug must cost one session, not the server
             self._complain(error)
@@ -101,11 +110,12 @@ class SmtpSession:
             self._stream.close()
             await self._abandon()
             duration = rooms.clock.monotonic() - opened_at
-            rooms.reporter.tell(SessionClosed(self._client, self._reason, duration, self._limits.messages))
+            rooms.reporter.tell(SessionClosed(self._peer.client, self._reason, duration, self._limits.messages))
 
     def drain(self) -> None:
         """End the session now if the client owes a command outside a transaction, else as soon as that is so."""
         self._draining = True
+        self._pause.end()
         if self._idle and self._engine.between_transactions:
             self._end("drain", replies.DRAINING)
             self._stream.close()
@@ -130,6 +140,8 @@ class SmtpSession:
                 self._idle = True
                 data = await stream.receive()
                 self._idle = False
+                if self._in_content:
+                    self._check_pace(len(data))
                 engine.receive_data(data)
                 continue
             progress = True
@@ -172,7 +184,7 @@ class SmtpSession:
             await self._refuse(event, replies.STORE_FULL if error.full else replies.TROUBLE, str(error))
         except ResolverUnavailable as error:
             await self._refuse(event, replies.NO_ANSWER, str(error))
-        except _TlsEnded:
+        except TlsEnded:
             raise
         except Exception as error:  # noqa: BLE001 - a bug of ours is never answered with 5yz
             self._complain(error)
@@ -183,26 +195,35 @@ class SmtpSession:
 
     async def _rset(self, _: ask.Reset) -> Reply:
         await self._abandon()
-        return replies.OK
+        return self._idles() or replies.OK
 
     async def _quit(self, _: ask.Quit) -> Reply:
         self._reason = "quit"
         return replies.BYE
 
     async def _connected(self, _: ask.Connected) -> Reply:
+        if not self._draining:
+            early = await self._conduct.greets_first(self._stream, self._peer.client)
+            if early is not None:
+                self._reason = "errors"
+                return early
+        return await self._welcome()
+
+    async def _welcome(self) -> Reply:
+        """The greeting, or why there is none for this client."""
         if self._draining:
             self._reason = "drain"
             return replies.DRAINING
-        verdict = await self._setup.rooms.chain.on_connect(self._client)
+        verdict = await self._setup.rooms.chain.on_connect(self._peer.client)
         return self._setup.greeting if isinstance(verdict, Accept) else self._object("CONNECT", verdict)
 
     async def _hello(self, event: ask.Hello) -> Reply:
         await self._abandon()  # RFC 5321 §4.1.4: as RSET does
-        was = self._client
-        self._client = Client(
-            was.session_id, was.role, was.address, was.port, event.domain, event.esmtp, was.tls, was.account
-        )
-        verdict = await self._setup.rooms.chain.on_hello(self._client)
+        self._peer.say_hello(event)
+        last_words = self._idles()
+        if last_words is not None:
+            return last_words
+        verdict = await self._setup.rooms.chain.on_hello(self._peer.client)
         return self._setup.hello if isinstance(verdict, Accept) else self._object("EHLO", verdict)
 
     async def _mail(self, event: ask.Mail) -> Reply:
@@ -210,22 +231,22 @@ class SmtpSession:
         if last_words is not None:
             self._reason = "drain" if self._draining else "errors"
             return last_words
-        transaction = Transaction(self._setup.rooms, self._client, event)
-        refusal = await transaction.open()
-        if refusal is not None:
-            return refusal
-        self._transaction = transaction
-        return replies.SENDER_OK
+        transaction = Transaction(self._setup.rooms, self._peer.client, event)
+        reply = await transaction.open()
+        if reply.is_positive:
+            self._transaction = transaction
+        return reply
 
     async def _rcpt(self, event: ask.Rcpt) -> Reply:
         refusal = await self._under_way().add(event.recipient)
         if refusal is None:
             return replies.RECIPIENT_OK
-        return self._count_failure(refusal) if refusal.is_permanent else refusal
+        return await self._count_failure(refusal, "guessing") if refusal.is_permanent else refusal
 
     async def _data(self, _: ask.Data) -> Reply:
         self._under_way().begin_content()
         self._in_content = True
+        self._conduct.content_begins()
         return replies.GO_AHEAD
 
     async def _content_end(self, _: ask.ContentEnd) -> Reply:
@@ -234,6 +255,7 @@ class SmtpSession:
         self._transaction = None
         if isinstance(outcome, Message):
             self._limits.count_message()
+            self._conduct.delivered()
             return accepted(outcome)
         return outcome
 
@@ -242,6 +264,9 @@ class SmtpSession:
             await self._transaction.take(piece)
 
     async def _verify(self, event: ask.Verify) -> Reply:
+        last_words = self._idles()
+        if last_words is not None:
+            return last_words
         if event.command == "VRFY":
             return replies.CANNOT_VERIFY  # RFC 5321 §3.5.3
         self._tell_refused(event.command, event.argument, replies.NO_EXPANSION)
@@ -255,12 +280,18 @@ class SmtpSession:
 
     async def _answered(self, event: ask.Answered) -> None:
         """The engine answered by itself."""
-        self._say(event.data)
         reply = event.reply
         if reply.is_positive:
+            self._say(event.data)
+            if event.command in ("NOOP", "HELP"):
+                self._end_if(self._idles())
             return
         if self._engine.is_over:
             self._reason = "errors"
+            self._conduct.ended_for_errors(self._peer.client, "garbage")
+        else:
+            await self._conduct.refused()
+        self._say(event.data)
         if self._why_dropped and self._transaction is not None:
             self._transaction.report_refusal(reply, self._why_dropped)
             await self._abandon()
@@ -274,42 +305,25 @@ class SmtpSession:
         self._say(self._engine.answer(replies.READY_FOR_TLS))
         self._flush()
         self._stream.set_timeout(self._setup.tls_timeout)
-        try:
-            facts = await self._stream.start_tls()
-        except (TlsError, TimeoutError) as error:
-            self._reason = "tls"
-            self._setup.rooms.reporter.tell(TlsFailed(self._client, str(error) or "the peer took too long"))
-            raise _TlsEnded from error
+        self._reason = "tls"
+        await self._peer.secure()
+        self._reason = "closed"
         self._engine.tls_established()
-        was = self._client
-        self._client = Client(was.session_id, was.role, was.address, was.port, tls=facts)
-        self._login = None
+        self._engine.offer_mechanisms(self._peer.mechanisms)
 
-    async def _auth(self, event: ask.Auth) -> Reply:
-        checker = self._setup.checker
-        if checker is None:
-            return replies.NO_AUTH  # the engine does not ask where no mechanism is announced
-        self._login = Login(checker, self._setup.rooms.reporter, self._client, event.mechanism)
-        return await self._auth_step(event.initial)
-
-    async def _auth_response(self, event: ask.AuthResponse) -> Reply:
-        return await self._auth_step(event.data)
-
-    async def _auth_step(self, data: bytes | None) -> Reply:
-        login = self._login
-        assert login is not None  # noqa: S101 - the engine asks in order
-        reply = await login.step(data)
-        if reply.code == 334:
-            return reply
-        self._login = None
-        if login.account:
-            was = self._client
-            self._client = Client(
-                was.session_id, was.role, was.address, was.port, was.helo, was.esmtp, was.tls, login.account
-            )
+    async def _auth(self, event: ask.Auth | ask.AuthResponse) -> Reply:
+        reply = await self._peer.log_in(event)
+        if reply.code == 235:
             self._engine.authenticated()
-            return reply
-        return self._count_failure(reply) if reply.is_permanent else reply
+        return await self._count_failure(reply, "guessing") if reply.is_permanent else reply
+
+    async def _introduce(self, event: ask.XClient) -> None:
+        """The session begins anew, for the client behind the proxy."""
+        self._peer.introduce(event)
+        reply = await self._welcome()
+        self._say(self._engine.answer(reply))
+        if reply.is_positive and self._peer.client.account:
+            self._engine.authenticated()
 
     # What goes wrong.
 
@@ -318,13 +332,31 @@ class SmtpSession:
         assert self._transaction is not None  # noqa: S101
         return self._transaction
 
-    def _count_failure(self, refusal: Reply) -> Reply:
+    async def _count_failure(self, refusal: Reply, kind: str) -> Reply:
         """The refusal, or the last words to a client that guesses."""
         last_words = self._limits.count_failure()
         if last_words is None:
+            await self._conduct.refused()
             return refusal
         self._reason = "errors"
+        self._conduct.ended_for_errors(self._peer.client, kind)
         return last_words
+
+    def _idles(self) -> Reply | None:
+        """A command brought no mail forward; the last words if that is too many, or the session is too long."""
+        client = self._peer.client
+        last_words = self._conduct.idles(client) or self._conduct.overstays(client)
+        if last_words is not None:
+            self._reason = "errors"
+        return last_words
+
+    def _check_pace(self, octets: int) -> None:
+        self._end_if(self._conduct.keeps_pace(octets, self._peer.client))
+
+    def _end_if(self, last_words: Reply | None) -> None:
+        """End the session with these words, if there are any."""
+        if last_words is not None:
+            self._end("errors", last_words)
 
     def _object(self, command: str, objection: Refuse | Defer) -> Reply:
         """The reply to a command that policy objects to."""
@@ -366,10 +398,10 @@ class SmtpSession:
     def _tell_refused(self, command: str, line: str, reply: Reply) -> None:
         self._told += 1
         if self._told <= _TOLD:
-            self._setup.rooms.reporter.tell(CommandRefused(self._client, command, line, reply))
+            self._setup.rooms.reporter.tell(CommandRefused(self._peer.client, command, line, reply))
 
     def _complain(self, error: Exception) -> None:
-        where = f"smtp session {self._client.session_id} ({self._client.role.value})"
+        where = f"smtp session {self._peer.client.session_id} ({self._peer.client.role.value})"
         self._setup.rooms.reporter.tell(InternalError(where, repr(error), traceback.format_exc()))
 
 
@@ -387,7 +419,8 @@ _HANDLERS: Mapping[type[ask.ServerEvent], Callable[[SmtpSession, Any], Coroutine
     ask.Verify: SmtpSession._verify,
     ask.StartTls: SmtpSession._start_tls,
     ask.Auth: SmtpSession._auth,
-    ask.AuthResponse: SmtpSession._auth_response,
+    ask.AuthResponse: SmtpSession._auth,
+    ask.XClient: SmtpSession._introduce,
     ask.Answered: SmtpSession._answered,
     ask.Quit: SmtpSession._quit,
 }

@@ -27,6 +27,11 @@ class Stream(Protocol):
         """Address as text (an IPv4-mapped one as IPv4) and port."""
         ...
 
+    @property
+    def held(self) -> int:
+        """Octets that have come and wait to be received."""
+        ...
+
     async def receive(self) -> bytes:
         """What has come, at least one octet; ``b""`` once the peer has closed or is lost.
 
@@ -119,6 +124,11 @@ class SocketStream(asyncio.Protocol):
         return self._peer
 
     @property
+    def held(self) -> int:
+        """Octets that wait to be received."""
+        return self._held
+
+    @property
     def tls(self) -> TlsFacts | None:
         """What the handshake agreed on, or None in the clear."""
         return None if self._tls is None else self._tls.facts
@@ -172,6 +182,10 @@ class SocketStream(asyncio.Protocol):
         early = b"".join(self._chunks)
         self._forget_received()
         return await self._shake_hands(self._server_channel(), early)
+
+    def speak_for(self, address: str, port: int) -> None:
+        """The peer is a balancer; from now on ``peer`` is the client that it announced."""
+        self._peer = (address, port)
 
     def put_back(self, data: bytes) -> None:
         """What was received and belongs to whoever receives next."""

@@ -6,40 +6,64 @@ from tests.fakes.smtp_house import SmtpHouse
 from postroom.config.model import SmtpSettings
 from postroom.inbound.service import SmtpService, server_options, stages_of
 from postroom.mail.session import Role
+from postroom.protocol.smtp.options import ServerOptions
+
+
+def options(role: Role, settings: SmtpSettings | None = None, *, offers_tls: bool = True) -> ServerOptions:
+    return server_options(role, SmtpHouse(settings, offers_tls=offers_tls).house)
 
 
 def test_mx_has_no_auth() -> None:
-    options = server_options(Role.MX, "mx.example", SmtpSettings(), offers_tls=True)
-    assert (options.auth_mechanisms, options.starttls, options.require_tls, options.require_auth) == (
-        (),
-        True,
-        False,
-        False,
-    )
+    mx = options(Role.MX)
+    assert (mx.auth_mechanisms, mx.starttls, mx.require_tls, mx.require_auth) == ((), True, False, False)
 
 
 @pytest.mark.parametrize(("role", "starttls"), [(Role.SUBMISSION, True), (Role.SUBMISSIONS, False)])
 def test_submission_wants_tls_and_auth(role: Role, starttls: bool) -> None:
-    options = server_options(role, "mx.example", SmtpSettings(), offers_tls=True)
-    assert options.auth_mechanisms == ("PLAIN", "LOGIN")
-    assert (options.starttls, options.require_tls, options.require_auth) == (starttls, True, True)
-    assert not options.auth_without_tls
+    found = options(role)
+    assert {"PLAIN", "LOGIN"} <= set(found.auth_mechanisms)
+    assert (found.starttls, found.require_tls, found.require_auth) == (starttls, True, True)
+    assert not found.auth_without_tls
+
+
+def test_lmtp_is_for_those_who_deliver() -> None:
+    found = options(Role.LMTP)
+    assert found.lmtp
+    assert (found.auth_mechanisms, found.require_tls, found.require_auth) == ((), False, False)
+
+
+@pytest.mark.parametrize("role", [Role.MX, Role.LMTP])
+def test_only_submission_holds_mail_for_later(role: Role) -> None:
+    """RFC 4865 §4.2 (2)."""
+    assert options(role).max_hold == 0
+    assert options(Role.SUBMISSION).max_hold == 30 * 86400
+    assert options(Role.SUBMISSIONS, SmtpSettings(max_hold=0)).max_hold == 0
+    assert options(Role.SUBMISSION, SmtpSettings(max_hold=1e12)).max_hold == 999_999_999
 
 
 def test_starttls_needs_a_certificate() -> None:
-    assert not server_options(Role.MX, "mx.example", SmtpSettings(), offers_tls=False).starttls
+    assert not options(Role.MX, offers_tls=False).starttls
 
 
 def test_settings_reach_the_engine() -> None:
-    settings = SmtpSettings(max_size=70_000, max_recipients=123, max_line=2000, max_errors=4, normalise_newlines=True)
-    options = server_options(Role.MX, "mx.example", settings, offers_tls=False)
-    assert (options.max_size, options.max_recipients, options.max_line, options.max_errors) == (70_000, 123, 2000, 4)
-    assert options.normalise_newlines
+    settings = SmtpSettings(
+        max_size=70_000,
+        max_recipients=123,
+        max_line=2000,
+        max_errors=4,
+        normalise_newlines=True,
+        max_transactions=7,
+        min_deliver_by=60,
+    )
+    found = options(Role.MX, settings)
+    assert (found.max_size, found.max_recipients, found.max_line, found.max_errors) == (70_000, 123, 2000, 4)
+    assert (found.normalise_newlines, found.max_transactions, found.min_deliver_by) == (True, 7, 60)
 
 
 def test_the_policy_of_each_role() -> None:
     house = SmtpHouse().house
     assert [stage.name for stage in stages_of(Role.MX, house)] == ["relaying", "recipients"]
+    assert [stage.name for stage in stages_of(Role.LMTP, house)] == ["relaying", "recipients"]
     assert [stage.name for stage in stages_of(Role.SUBMISSION, house)] == ["sender", "relaying", "recipients"]
 
 

@@ -8,6 +8,7 @@ from tests.fakes.smtp_house import SmtpHouse
 from tests.fakes.stream import MemoryStream
 from tests.unit.inbound.conftest import Starter
 
+from postroom.config.guard import FloodSettings
 from postroom.config.model import SmtpSettings
 from postroom.directory.credentials import Unavailable
 from postroom.mail.reply import Reply
@@ -98,7 +99,7 @@ async def test_a_command_that_dribbles_in_does_not_restart_the_clock(start: Star
 
 async def test_a_client_that_never_reads_is_let_go(start: Starter) -> None:
     stream = MemoryStream(window=64 * 1024, stuck=True)
-    talk = start(stream=stream)
+    talk = start(stream=stream, house=SmtpHouse(flood=FloodSettings(pregreet=False, max_idle_commands=1_000_000)))
     for _ in range(100):
         stream.feed(b"NOOP\r\n" * 2000)
     await talk.task
