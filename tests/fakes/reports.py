@@ -84,6 +84,7 @@ REPORTS: tuple[Report, ...] = (
     events.DsnMade(QUEUE_ID, QueueId(5), "failed", str(BOB)),
     events.QueueActed("hold", 5, "domain example.net"),
     events.StoreTrouble("disk full"),
+    events.SourceTrouble("file", "passwords:3: it is not address:hash"),
     events.StoreTrouble("disk full", recovered=True),
     events.MailboxOpened(CLIENT, 3, 3000),
     events.MailboxClosed(CLIENT, 2, 1),

@@ -212,7 +212,9 @@ def _is_public(text: str) -> bool:
 
 
 def _check_lockout(lockout: LockoutSettings) -> Iterator[Finding]:
-    for shorter, longer in (("ban", "longest_ban"), ("delay", "longest_delay")):
-        if getattr(lockout, shorter) > getattr(lockout, longer):
-            what = f"{longer} is shorter than {shorter}, which it bounds"
-            yield Finding(("lockout", longer), what, f"make it at least as long as {shorter}")
+    if lockout.longest_ban < lockout.ban:
+        what = "longest_ban is shorter than ban"
+        yield Finding(("lockout", "longest_ban"), what, "make it at least as long as ban")
+    if lockout.longest_delay < lockout.delay:
+        what = "longest_delay is shorter than delay"
+        yield Finding(("lockout", "longest_delay"), what, "make it at least as long as delay")

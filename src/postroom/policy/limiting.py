@@ -12,13 +12,12 @@ from math import ceil
 from postroom.clock import Clock
 from postroom.config.guard import LimitSettings
 from postroom.config.section import Rate
-from postroom.directory.failures import network_of
 from postroom.directory.model import NotLocal
 from postroom.mail.address import Address
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role
 from postroom.mail.status import NOT_AUTHORISED
-from postroom.policy.networks import member_of
+from postroom.policy.networks import member_of, network_of
 from postroom.policy.scope import NoRoom, Scope, say_rate
 from postroom.policy.stage import AtMail, AtRcpt, Stage
 from postroom.policy.store import AccountLimits, GuardRecord, Standing

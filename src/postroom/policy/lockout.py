@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 from postroom.clock import Clock
 from postroom.config.guard import LockoutSettings
-from postroom.directory.failures import network_of
 from postroom.directory.guard import LoginFailure, LoginStanding
 from postroom.mail.address import Address
 from postroom.policy.acquaintance import Acquaintances
 from postroom.policy.bans import ACCOUNT, ADDRESS, BanTable
 from postroom.policy.failures import FailureCounts
-from postroom.policy.networks import member_of
+from postroom.policy.networks import member_of, network_of
 from postroom.policy.store import Ban, GuardRecord
 from postroom.report.events import LockedOut, LockoutLifted
 from postroom.report.reporter import Reporter
@@ -169,4 +168,5 @@ def account_key(name: str) -> str:
     try:
         return Address.parse(name).key
     except ValueError:
-        return name[:_LONGEST_NAME].casefold()
+        # What no database takes as a text (lone surrogates) is kept from it here.
+        return name[:_LONGEST_NAME].casefold().encode("utf-8", "replace").decode()

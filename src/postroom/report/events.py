@@ -163,7 +163,7 @@ class LimitNear:
 
 @value(frozen=True, slots=True)
 class LimitReached:
-    """A rate limit refused something; told once until ``until``, when there is room again."""
+    """A rate limit refused something; there is room again at ``until``. Told once a window."""
 
     scope: str
     subject: str
@@ -311,6 +311,14 @@ class StoreTrouble:
 
 
 @value(frozen=True, slots=True)
+class SourceTrouble:
+    """Something is wrong with a source of credentials (``auth.sources``), for one account or for all."""
+
+    source: str
+    trouble: str
+
+
+@value(frozen=True, slots=True)
 class MailboxOpened:
     """A POP3 session took a mailbox."""
 
@@ -370,6 +378,7 @@ Report = (
     | DsnMade
     | QueueActed
     | StoreTrouble
+    | SourceTrouble
     | MailboxOpened
     | MailboxClosed
     | InternalError

@@ -43,6 +43,7 @@ from postroom.report.events import (
     SessionOpened,
     SessionRefused,
     SettingsReloaded,
+    SourceTrouble,
     StoreTrouble,
     TlsFailed,
 )
@@ -96,7 +97,7 @@ def tell(report: Report) -> Told:
             return _of_session(report)
         case LockedOut() | LockoutLifted() | AbuseSeen() | LimitNear() | LimitReached():
             return _of_guard(report)
-        case CertificateExpiring() | CertificateRenewed() | CertificateTrouble() | AlertRaised():
+        case CertificateExpiring() | CertificateRenewed() | CertificateTrouble() | AlertRaised() | SourceTrouble():
             return _of_upkeep(report)
         case CommandRefused() | SenderRefused() | RecipientRefused() | MessageRefused():
             return _of_refusal(report)
@@ -112,7 +113,7 @@ def cut(text: str, longest: int = LONGEST) -> str:
 _ServerReport = ServerReady | ServerDraining | SettingsReloaded | ListenerPaused | StoreTrouble | InternalError
 _SessionReport = SessionOpened | SessionClosed | SessionRefused | TlsFailed | LoginSucceeded | LoginFailed
 _GuardReport = LockedOut | LockoutLifted | AbuseSeen | LimitNear | LimitReached
-_UpkeepReport = CertificateExpiring | CertificateRenewed | CertificateTrouble | AlertRaised
+_UpkeepReport = CertificateExpiring | CertificateRenewed | CertificateTrouble | AlertRaised | SourceTrouble
 _Refusal = CommandRefused | SenderRefused | RecipientRefused | MessageRefused
 
 
@@ -220,6 +221,8 @@ def _of_upkeep(report: _UpkeepReport) -> Told:
             if report.trouble:
                 return Told(ERROR, "alert_failed", fields | {"trouble": cut(report.trouble)})
             return Told(INFO, "alert_raised", fields)
+        case SourceTrouble(source=source, trouble=trouble):
+            return Told(ERROR, "source_trouble", {"source": source, "trouble": cut(trouble)})
         case _:
             assert_never(report)
 

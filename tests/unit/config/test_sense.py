@@ -76,6 +76,8 @@ servers = ["192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53", "[2001:db8::53]
         ('[[route]]\ndomains=["*"]\nvia="nowhere"\n', "route[1].via", "no smarthost 'nowhere'"),
         ("[[route]]\ndomains=[]\n", "route[1].domains", "never matches"),
         ("[queue]\nfirst_retry=600\nlongest_retry=60\n", "queue.longest_retry", "shorter"),
+        ("[lockout]\nban=600\nlongest_ban=60\n", "lockout.longest_ban", "shorter"),
+        ("[lockout]\ndelay=20\n", "lockout.longest_delay", "shorter"),
         ('[queue]\nfirst_retry="1d"\nlongest_retry="1d"\nlifetime="1d"\n', "queue.lifetime", "expire before"),
         ('[outbound]\nsource_addresses=["eth0"]\n', "outbound.source_addresses[1]", "not an IP"),
         ('[outbound]\nsource_addresses=["192.0.2.1","192.0.2.2"]\n', "outbound.source_addresses[2]", "second IPv4"),

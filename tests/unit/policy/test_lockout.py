@@ -308,6 +308,7 @@ def test_a_tried_name_is_bounded() -> None:
     assert account_key("ALICE@Example.Org") == ALICE
     assert len(account_key("x" * 100_000)) == 254
     assert account_key("Alice") == "alice"
+    assert account_key("a\udc80") == "a?"
 
 
 def test_clients_that_are_no_internet_address_are_let_be(guarded: Guarded) -> None:

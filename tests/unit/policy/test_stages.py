@@ -126,6 +126,21 @@ async def test_a_recipient_that_is_not_here(directory: Directory) -> None:
     assert verdict.reason not in verdict.reply.text
 
 
+@pytest.mark.parametrize(
+    ("address", "account", "counts"),
+    [("192.0.2.1", "", True), ("192.0.2.1", "bob@local.example", False), ("198.51.100.7", "", False)],
+)
+async def test_guessing_recipients_is_abuse_but_for_those_who_may_relay(
+    directory: Directory, address: str, account: str, counts: bool
+) -> None:
+    counted: list[tuple[str, int, str]] = []
+    trusted = (IPv4Network("198.51.100.0/24"),)
+    stage = recipients_stage(directory, lambda *points: counted.append(points), trusted)
+    for resolution in (Unknown(), NotLocal(), Resolved((), (BOB,))):
+        await at_rcpt(stage, AtRcpt(client(address, account), None, None, Recipient(BOB), resolution))
+    assert counted == ([(address, 1, "an unknown recipient")] if counts else [])
+
+
 async def test_only_when_every_mailbox_is_full_is_the_recipient_refused(
     people: MemoryDirectoryStore, directory: Directory
 ) -> None:

@@ -18,6 +18,7 @@ from postroom.policy.store import (
 )
 from postroom.storage.batch import BatchWriter, Kind
 from postroom.storage.sqlite.reader import Reader
+from postroom.storage.sqlite.statements import as_json
 
 _MOST = 100_000
 """Rows of one kind that are read at the start; those that count longest. The tables in memory hold no more."""
@@ -36,12 +37,22 @@ _LOAD_ACQUAINTANCES = """
 SELECT account, network, seen_at FROM guard_acquaintance WHERE seen_at > ? ORDER BY seen_at DESC LIMIT ?
 """
 
-_SAVE_STANDING = "INSERT OR REPLACE INTO guard_standing (scope, subject, rate, tat) VALUES (?, ?, ?, ?)"
-_SAVE_FAILURES = """
-INSERT OR REPLACE INTO guard_failure (scope, subject, began, now, before, ends) VALUES (?, ?, ?, ?, ?, ?)
-"""
 _SAVE_BAN = f"INSERT OR REPLACE INTO guard_ban ({_BAN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_SAVE_ACQUAINTANCE = "INSERT OR REPLACE INTO guard_acquaintance (account, network, seen_at) VALUES (?, ?, ?)"
+
+# In bulk: under attack there are thousands of them twice a second, and the mail path waits for the same thread.
+_SAVE_STANDINGS = """
+INSERT OR REPLACE INTO guard_standing (scope, subject, rate, tat)
+SELECT value ->> 0, value ->> 1, value ->> 2, CAST(value ->> 3 AS REAL) FROM json_each(?)
+"""
+_SAVE_FAILURES = """
+INSERT OR REPLACE INTO guard_failure (scope, subject, began, now, before, ends)
+SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS REAL), value ->> 3, value ->> 4, CAST(value ->> 5 AS REAL)
+FROM json_each(?)
+"""
+_SAVE_ACQUAINTANCES = """
+INSERT OR REPLACE INTO guard_acquaintance (account, network, seen_at)
+SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS REAL) FROM json_each(?)
+"""
 
 _FORGET = (
     ("DELETE FROM guard_standing WHERE tat <= ?", 0.0),
@@ -133,17 +144,17 @@ def _load(connection: apsw.Connection, now: float) -> GuardRecord:
 
 def _save(connection: apsw.Connection, calls: Sequence[GuardRecord]) -> Sequence[None]:
     for record in calls:
-        connection.executemany(
-            _SAVE_STANDING, [(one.scope, one.subject, one.rate, one.tat) for one in record.standings]
-        )
-        connection.executemany(
-            _SAVE_FAILURES,
-            [(one.scope, one.subject, one.began, one.now, one.before, one.ends) for one in record.failures],
-        )
+        standings = [(one.scope, one.subject, one.rate, one.tat) for one in record.standings]
+        failures = [(one.scope, one.subject, one.began, one.now, one.before, one.ends) for one in record.failures]
+        acquaintances = [(one.account, one.network, one.seen_at) for one in record.acquaintances]
+        for sql, rows in (
+            (_SAVE_STANDINGS, standings),
+            (_SAVE_FAILURES, failures),
+            (_SAVE_ACQUAINTANCES, acquaintances),
+        ):
+            if rows:
+                connection.execute(sql, (as_json(rows),))
         connection.executemany(_SAVE_BAN, [_ban_row(one) for one in record.bans])
-        connection.executemany(
-            _SAVE_ACQUAINTANCE, [(one.account, one.network, one.seen_at) for one in record.acquaintances]
-        )
     return [None] * len(calls)
 
 
