@@ -1,80 +1,53 @@
-"""AUTH: runs one SASL exchange and asks who it was; the replies tell nothing that helps guessing (RFC 4954)."""
+"""AUTH: one login, in the words of SMTP; the replies tell nothing that helps guessing (RFC 4954)."""
 
 import base64
-from dataclasses import replace
-from typing import Protocol, assert_never
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from postroom.directory.credentials import Authenticated, LoginResult, Refused, Unavailable
+from postroom.directory.login import Ask, Failure, LoggedIn, Login, LoginDesk
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
-from postroom.protocol.sasl.exchange import Challenge, Credentials, Malformed, Password
-from postroom.protocol.sasl.mechanisms import begin_server
-from postroom.report.events import LoginFailed, LoginSucceeded
-from postroom.report.reporter import Reporter
+from postroom.net.pause import Pause
+from postroom.protocol.sasl.exchange import Binding, no_binding
 
 _SUCCEEDED = Reply.of(235, "2.7.0", "Authentication successful")
-_WRONG = Reply.of(535, "5.7.8", "Authentication credentials invalid")
-_UNAVAILABLE = Reply.of(454, "4.7.0", "Temporary authentication failure")
-_MALFORMED = Reply.of(501, "5.5.2", "Malformed authentication exchange")
 _UNKNOWN_MECHANISM = Reply.of(504, "5.5.4", "Unknown authentication mechanism")
-_SHOWN_NAME = 100  # characters of the tried name that a report is given
+_REFUSALS: Mapping[Failure, Reply] = MappingProxyType(
+    {
+        Failure.MALFORMED: Reply.of(501, "5.5.2", "Malformed authentication exchange"),
+        Failure.WRONG: Reply.of(535, "5.7.8", "Authentication credentials invalid"),
+        Failure.LOCKED: Reply.of(454, "4.7.0", "Too many failed logins, try again later"),
+        Failure.UNAVAILABLE: Reply.of(454, "4.7.0", "Temporary authentication failure"),
+    }
+)
 
 
-class Checker(Protocol):
-    """Knows whether a name and a password belong together: ``directory.credentials``."""
+class SmtpLogin:
+    """One exchange of one session. ``account`` is the account that logged in, ``""`` until then.
 
-    async def check(self, name: str, password: Password, client_address: str, *, authzid: str = "") -> LoginResult:
-        """Whether they do, and the account may log in, as itself."""
-        ...
+    ``pause`` is where answers to failures are held back.
+    """
 
+    __slots__ = ("_announced", "_login", "_mechanism", "_pause", "account")
 
-class Login:
-    """One exchange of one session. ``account`` is the account that logged in, ``""`` until then."""
-
-    __slots__ = ("_checker", "_client", "_exchange", "_mechanism", "_reporter", "account")
-
-    def __init__(self, checker: Checker, reporter: Reporter, client: Client, mechanism: str) -> None:
-        self._checker = checker
-        self._reporter = reporter
-        self._client = client
+    def __init__(
+        self, desk: LoginDesk, client: Client, mechanism: str, pause: Pause, binding: Binding = no_binding
+    ) -> None:
         self._mechanism = mechanism
-        self._exchange = begin_server(mechanism)
+        self._announced = desk.mechanisms(client, binding)
+        self._login = Login(desk, client, mechanism, self._announced, binding)
+        self._pause = pause
         self.account = ""
 
     async def step(self, data: bytes | None) -> Reply:
         """What the client sent (None: no initial response); the reply is a 334 while the exchange goes on."""
-        if self._exchange is None:
+        if self._mechanism not in self._announced:
             return _UNKNOWN_MECHANISM
-        step = self._exchange.step(data)
-        match step:
-            case Challenge(challenge):
-                return Reply(334, "", (base64.b64encode(challenge).decode("ascii"),))
-            case Malformed(reason):
-                self._fail("", reason, 0, 0)
-                return _MALFORMED
-            case Credentials():
-                return await self._check(step)
-            case _:
-                assert_never(step)
-
-    async def _check(self, claim: Credentials) -> Reply:
-        """Whether it is who it says. Unknown account and wrong password are answered alike (535 5.7.8)."""
-        outcome = await self._checker.check(claim.name, claim.password, self._client.address, authzid=claim.authzid)
-        match outcome:
-            case Authenticated(account):
-                self.account = str(account.address)
-                self._reporter.tell(LoginSucceeded(replace(self._client, account=self.account), self._mechanism))
-                return _SUCCEEDED
-            case Refused(reason, from_address, for_account):
-                self._fail(claim.name, reason, from_address, for_account)
-                return _WRONG
-            case Unavailable(reason):
-                self._fail(claim.name, reason, 0, 0)
-                return _UNAVAILABLE
-            case _:
-                assert_never(outcome)
-
-    def _fail(self, name: str, reason: str, from_address: int, for_account: int) -> None:
-        self._reporter.tell(
-            LoginFailed(self._client, self._mechanism, name[:_SHOWN_NAME], reason, from_address, for_account)
-        )
+        outcome = await self._login.step(data)
+        if isinstance(outcome, LoggedIn):
+            self.account = str(outcome.account.address)
+            return _SUCCEEDED
+        await self._pause.hold(outcome.delay)
+        if isinstance(outcome, Ask):
+            return Reply(334, "", (base64.b64encode(outcome.data).decode("ascii"),))
+        return _REFUSALS[outcome.kind]
