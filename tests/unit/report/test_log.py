@@ -86,6 +86,7 @@ def test_event_names_are_stable() -> None:
         "certificate_trouble",
         "alert_raised",
         "alert_failed",
+        "source_trouble",
         "recipient_refused",
         "sender_refused",
         "message_refused",
