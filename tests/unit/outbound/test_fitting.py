@@ -279,6 +279,13 @@ async def test_structure_in_doubt_is_no_reason_to_fail_where_nothing_is_converte
     assert (await deliver(ScriptedPeer(("8BITMIME",)), request))[0].reply.status == "5.6.9"
 
 
+async def test_our_own_fields_in_utf8_need_it_too() -> None:
+    request = make_request(content=EIGHT, body=Body.EIGHT_BIT, smtputf8=True)
+    request = replace(request, message=replace(request.message, prefix="Received: from grüße\r\n".encode()))
+    for extensions in (SEVEN_HOST, ("8BITMIME",)):
+        assert (await deliver(ScriptedPeer(extensions), request))[0].reply.status == "5.6.9"
+
+
 # Limits.
 
 

@@ -165,6 +165,7 @@ def test_a_password_file_that_is_missing_is_told_at_once(tmp_path: Path) -> None
         (WITH_AUTH, {"AUTH": "250 odd"}),
         ((*ALL_EXTENSIONS, "AUTH LOGIN"), {"c2VjcmV0": "334 bW9yZQ=="}),
         ((*ALL_EXTENSIONS, "AUTH GSSAPI"), {}),
+        ((*ALL_EXTENSIONS, "AUTH SCRAM-SHA-256"), {}),  # RFC 5802 §3: a server that proves nothing is not believed
         (ALL_EXTENSIONS, {}),
     ],
 )

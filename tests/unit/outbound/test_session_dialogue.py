@@ -174,6 +174,8 @@ async def test_addresses_that_need_smtputf8_fail_without_it() -> None:
     assert isinstance(outcomes[0], Failed)
     assert outcomes[0].reply.status == "5.6.7"
     assert isinstance(outcomes[1], Delivered)
+    outcomes = await deliver(ScriptedPeer(NO_UTF8), make_request("grüße@example.org"))
+    assert outcomes[0].reply.status == "5.6.7"
     outcomes = await deliver(ScriptedPeer(NO_UTF8), make_request(sender="grüße@example.net"))
     assert outcomes[0].reply.status == "5.6.7"
 
