@@ -2,21 +2,23 @@
 
 import asyncio
 import errno
-import itertools
 import socket
 import traceback
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from postroom.config.model import ConnectionSettings
 from postroom.mail.session import Client, Role
+from postroom.net.channel import TlsError
+from postroom.net.gate import Gate, Refusal, is_within
+from postroom.net.proxy import Announced, ProxyError, read_header
 from postroom.net.stream import SocketStream, plain_address
 from postroom.net.sweeper import Sweeper
-from postroom.net.tls import ServerTls, TlsError
-from postroom.report.events import InternalError, ListenerPaused, SessionRefused, TlsFailed
+from postroom.net.tls import ServerTls
+from postroom.net.turnaway import Farewells, Refusals, busy_line
+from postroom.report.events import InternalError, ListenerPaused, TlsFailed
 from postroom.report.reporter import Reporter
 
 BATCH = 64
@@ -50,51 +52,6 @@ class Service(Protocol):
         ...
 
 
-class Gate:
-    """Counts what clients hold open, over all listeners, and numbers the sessions."""
-
-    def __init__(self, settings: ConnectionSettings) -> None:
-        self._settings = settings
-        self._open = 0
-        self._of: dict[str | bytes, int] = {}
-        self._ids = itertools.count(1)
-
-    @property
-    def open(self) -> int:
-        """Sessions now."""
-        return self._open
-
-    def admit(self, address: str) -> str:
-        """Count a session of ``address``; where it is one too many, only return which ceiling it is: total, address."""
-        if self._open >= self._settings.total:
-            return "total"
-        key = _key(address)
-        held = self._of.get(key, 0)
-        if held >= self._settings.per_address and not self._unlimited(address):
-            return "address"
-        self._of[key] = held + 1
-        self._open += 1
-        return ""
-
-    def release(self, address: str) -> None:
-        """The session is over."""
-        key = _key(address)
-        self._open -= 1
-        held = self._of[key] - 1
-        if held:
-            self._of[key] = held
-        else:
-            del self._of[key]
-
-    def next_id(self) -> int:
-        """A number for a new session, unique in this process."""
-        return next(self._ids)
-
-    def _unlimited(self, address: str) -> bool:
-        parsed = ip_address(address)
-        return any(parsed in network for network in self._settings.unlimited_networks)
-
-
 class Listener:
     """The sockets of one role, and the sessions that came through them."""
 
@@ -108,6 +65,7 @@ class Listener:
         sweeper: Sweeper,
         reporter: Reporter,
         server_tls: ServerTls | None = None,
+        proxy_networks: tuple[IPv4Network | IPv6Network, ...] = (),
     ) -> None:
         self._sockets = list(sockets)
         self._loop = asyncio.get_running_loop()
@@ -117,6 +75,9 @@ class Listener:
         self._sweeper = sweeper
         self._reporter = reporter
         self._server_tls = server_tls
+        self._proxy_networks = proxy_networks
+        self._farewells = Farewells(self._loop)
+        self._refusals = Refusals(service.role.value, reporter, self._loop)
         self._implicit_tls = service.role in (Role.SUBMISSIONS, Role.POP3S)
         self._tasks: set[asyncio.Task[None]] = set()
         self._resume: asyncio.TimerHandle | None = None
@@ -135,6 +96,11 @@ class Listener:
     def sessions(self) -> int:
         """Open sessions that came through here."""
         return len(self._tasks)
+
+    @property
+    def lingering(self) -> int:
+        """Clients who were turned away and have a moment to read why."""
+        return len(self._farewells)
 
     def start(self) -> None:
         """Accept from now on."""
@@ -163,6 +129,8 @@ class Listener:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        self._farewells.stop()
+        self._refusals.stop()
         return len(left)
 
     def _accept(self, listening: socket.socket) -> None:
@@ -178,35 +146,85 @@ class Listener:
             self._take(connection, plain_address(name[0]), name[1])
 
     def _take(self, connection: socket.socket, address: str, port: int) -> None:
-        refusal = self._gate.admit(address)
-        if refusal:
-            self._turn_away(connection, address, refusal)
+        proxied = is_within(address, self._proxy_networks)
+        refusal = self._gate.hold() if proxied else self._gate.admit(address)
+        if refusal is not None:
+            self._farewells.say(connection, self._refuse(address, refusal))
             return
-        task = self._loop.create_task(self._serve(connection, address, port))
+        serve = self._serve_proxied if proxied else self._serve
+        task = self._loop.create_task(serve(connection, address, port))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _turn_away(self, connection: socket.socket, address: str, reason: str) -> None:
-        with connection, suppress(OSError):
-            connection.setblocking(False)
-            if not self._implicit_tls:
-                connection.send(self._service.busy_line)
-        self._reporter.tell(SessionRefused(self.role.value, address, reason))
+    def _refuse(self, address: str, refusal: Refusal) -> bytes:
+        """Tell of it, and give what is to be said: nothing where TLS would have to come first."""
+        self._refusals.tell(address, refusal.reason)
+        return b"" if self._implicit_tls else busy_line(self._service.busy_line, refusal)
 
     async def _serve(self, connection: socket.socket, address: str, port: int) -> None:
         """One connection's life."""
         client = Client(self._gate.next_id(), self._service.role, address, port)
         stream = SocketStream((address, port), self._sweeper, self._server_tls)
+        connected = False
+        try:
+            connected = await self._connect(stream, connection)
+        finally:
+            if not connected:
+                self._gate.release(address)
+        if connected:
+            await self._hold_session(stream, client)
+
+    async def _serve_proxied(self, connection: socket.socket, balancer: str, port: int) -> None:
+        """The same for a client whom a load balancer announces, before TLS and all else."""
+        stream = SocketStream((balancer, port), self._sweeper, self._server_tls)
+        announced = None
+        try:
+            if await self._connect(stream, connection):
+                stream.set_timeout(self._settings.tls_timeout)
+                announced = await _read_announcement(stream)
+        except (ProxyError, TimeoutError) as error:
+            self._refusals.tell(balancer, "proxy", str(error))
+        finally:
+            self._gate.let_go()
+            if announced is None:
+                stream.abort()
+        if announced is None:
+            return
+        client = Client(self._gate.next_id(), self._service.role, balancer, port, proxy=balancer)
+        if announced.address:
+            client = replace(client, address=plain_address(announced.address), port=announced.port)
+        stream.speak_for(client.address, client.port)
+        refusal = self._gate.admit(client.address)
+        if refusal is None:
+            await self._hold_session(stream, client)
+        else:
+            stream.send(self._refuse(client.address, refusal))
+            stream.close()
+
+    async def _connect(self, stream: SocketStream, connection: socket.socket) -> bool:
+        """Give the connection to the loop; False if it was gone before anything could be said."""
         try:
             await self._loop.connect_accepted_socket(lambda: stream, connection)
+        except OSError:
+            connection.close()
+            return False
+        except BaseException:
+            stream.abort()
+            raise
+        return True
+
+    async def _hold_session(self, stream: SocketStream, client: Client) -> None:
+        """From TLS, where it comes first, to the end."""
+        address = client.address
+        try:
+            stream.set_timeout(self._settings.tls_timeout if self._implicit_tls else 0)
             if self._implicit_tls:
-                stream.set_timeout(self._settings.tls_timeout)
                 client = replace(client, tls=await stream.begin_tls())
             await self._service.run(stream, client)
         except (TlsError, TimeoutError) as error:
             self._reporter.tell(TlsFailed(client, str(error)))
         except OSError:
-            connection.close()  # it was gone before anything could be said
+            pass  # it was gone before anything could be said
         except asyncio.CancelledError:
             stream.abort()
             raise
@@ -233,6 +251,20 @@ class Listener:
             loop.remove_reader(each.fileno())
 
 
-def _key(address: str) -> str | bytes:
-    """What counts as one client: an IPv4 address, or the /64 of an IPv6 address."""
-    return socket.inet_pton(socket.AF_INET6, address)[:8] if ":" in address else address
+async def _read_announcement(stream: SocketStream) -> Announced | None:
+    """What the PROXY header says; what follows it stays in the stream. Raises ProxyError or TimeoutError.
+
+    None where the connection ended before it: a balancer looks now and then whether we are here.
+    """
+    data = b""
+    while True:
+        piece = await stream.receive()
+        if not piece:
+            if data:
+                raise ProxyError("the connection ended within the PROXY header")
+            return None
+        data += piece
+        announced = read_header(data)
+        if announced is not None:
+            stream.put_back(data[announced.size :])
+            return announced

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -12,13 +13,17 @@ import pytest
 from tests.fakes.clock import settle
 
 from postroom.config.certificates import TlsSettings
+from postroom.config.guard import FloodSettings
 from postroom.config.model import ConnectionSettings, ListenerSettings
+from postroom.config.section import read_rate
 from postroom.mail.session import Client, Role
-from postroom.net.listener import Gate, Listener
+from postroom.net.gate import Gate
+from postroom.net.listener import Listener
 from postroom.net.sockets import open_listeners
 from postroom.net.stream import SocketStream, connect
 from postroom.net.sweeper import Sweeper
 from postroom.net.tls import ServerTls
+from postroom.net.turnaway import LINGERING
 from postroom.report.events import InternalError, ListenerPaused, Report, SessionRefused, TlsFailed
 from postroom.report.reporter import Reporter
 
@@ -74,11 +79,17 @@ class Builder:
         self.benches: list[Bench] = []
 
     def __call__(
-        self, service: Echo, settings: ConnectionSettings = ONE_ADDRESS, tls: ServerTls | None = None
+        self,
+        service: Echo,
+        settings: ConnectionSettings = ONE_ADDRESS,
+        tls: ServerTls | None = None,
+        *,
+        flood: FloodSettings | None = None,
+        proxied: bool = False,
     ) -> Bench:
         (opened,) = open_listeners([ListenerSettings(role=service.role, addresses=("127.0.0.1",), port=0)])
         reports: list[Report] = []
-        gate, sweeper = Gate(settings), Sweeper(0.05)
+        gate, sweeper = Gate(settings, flood), Sweeper(0.05)
         listener = Listener(
             opened.sockets,
             service,
@@ -87,6 +98,7 @@ class Builder:
             sweeper=sweeper,
             reporter=Reporter([reports.append]),
             server_tls=tls,
+            proxy_networks=(IPv4Network("127.0.0.0/8"),) if proxied else (),
         )
         listener.start()
         self.benches.append(Bench(listener, gate, sweeper, reports))
@@ -135,22 +147,6 @@ async def test_one_address_too_many_is_told_so(build: Builder) -> None:
     while bench.gate.open == 2:
         await asyncio.sleep(0)
     assert await (await bench.dial()).receive() == b"220\r\n"
-
-
-def test_the_gate_counts_by_address_by_prefix_and_in_total() -> None:
-    gate = Gate(ConnectionSettings(total=4, per_address=1, unlimited_networks=(IPv4Network("192.0.2.0/24"),)))
-    assert gate.admit("2001:db8::1") == ""
-    assert gate.admit("2001:db8::ffff:2") == "address"
-    assert gate.admit("2001:db8:0:1::1") == ""
-    assert gate.admit("192.0.2.1") == gate.admit("192.0.2.1") == ""
-    assert gate.admit("198.51.100.1") == "total"
-    gate.release("2001:db8::1")
-    assert gate.admit("198.51.100.1") == ""
-    gate.release("198.51.100.1")
-    assert gate.admit("2001:db8::ffff:2") == ""
-    for address in ("2001:db8::ffff:2", "2001:db8:0:1::1", "192.0.2.1", "192.0.2.1"):
-        gate.release(address)
-    assert gate.open == 0
 
 
 async def test_implicit_tls_shakes_hands_before_the_session(
@@ -212,6 +208,182 @@ async def test_a_drain_cuts_off_who_does_not_end(build: Builder) -> None:
     await stream.receive()
     assert await bench.listener.drain(0.01) == 1
     assert await stream.receive() == b""
+
+
+# Floods.
+
+NO_EXEMPTIONS = FloodSettings(connection_rate=(read_rate("3/1h"),), exempt_networks=())
+
+
+async def test_too_many_in_a_time_are_told_when_to_come_back(build: Builder) -> None:
+    bench = build(Echo(), ConnectionSettings(), flood=NO_EXEMPTIONS)
+    for _ in range(3):
+        assert await (await bench.dial()).receive() == b"220\r\n"
+    refused = await bench.dial()
+    assert await refused.receive() == b"421 4.7.0 busy, in 20 minutes\r\n"
+    assert await refused.receive() == b""
+    assert bench.reports == [SessionRefused("mx", "127.0.0.1", "rate")]
+
+
+async def test_the_line_reaches_a_client_that_spoke_first(build: Builder) -> None:
+    """A socket closed with something unread would be reset, and the line be lost."""
+    bench = build(Echo(), ConnectionSettings(total=1))
+    await (await bench.dial()).receive()
+    with socket.create_connection(bench.listener.addresses[0]) as eager:
+        eager.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(eager, b"EHLO eager.example\r\n" * 100)
+        assert await loop.sock_recv(eager, 100) == b"421 4.7.0 busy\r\n"
+        await loop.sock_sendall(eager, b"QUIT\r\n")
+        assert await loop.sock_recv(eager, 100) == b""
+
+
+async def test_the_banned_are_turned_away(build: Builder) -> None:
+    bench = build(Echo())
+    bench.gate.banned = lambda address: time.time() + 100 if address == "127.0.0.1" else None
+    refused = await bench.dial()
+    assert (await refused.receive()).startswith(b"421 4.7.0 busy, in 100 seconds")
+    assert bench.reports == [SessionRefused("mx", "127.0.0.1", "banned")]
+
+
+async def test_a_flood_makes_few_reports_and_costs_nobody_else(build: Builder) -> None:
+    bench = build(Echo(), ConnectionSettings(), flood=NO_EXEMPTIONS)
+    served = await bench.dial()
+    await served.receive()
+    flood = []
+    for _ in range(300):
+        flood.append(socket.create_connection(bench.listener.addresses[0]))
+        await asyncio.sleep(0)
+    served.send(b"still here?")
+    assert await served.receive() == b"still here?"
+    assert bench.listener.lingering <= LINGERING
+    for each in flood:
+        each.close()
+    await bench.listener.drain(0)
+    refused = [each for each in bench.reports if isinstance(each, SessionRefused)]
+    assert len(refused) < 10
+    assert sum(each.count for each in refused) == 298
+
+
+# Load balancers.
+
+
+async def received(stream: SocketStream, expected: bytes) -> bool:
+    """Whether that comes next, in whatever pieces."""
+    data = b""
+    while len(data) < len(expected) and (piece := await stream.receive()):
+        data += piece
+    return data == expected
+
+
+ANNOUNCEMENT = b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 25\r\n"
+
+
+async def test_a_balancer_announces_its_client(build: Builder) -> None:
+    service = Echo()
+    bench = build(service, proxied=True)
+    stream = await bench.dial()
+    stream.send(ANNOUNCEMENT[:20])
+    await settle(20)
+    assert not service.clients
+    stream.send(ANNOUNCEMENT[20:] + b"early")
+    assert await received(stream, b"220\r\nearly")
+    (client,) = service.clients
+    assert (client.address, client.port, client.proxy) == ("192.0.2.7", 4711, "127.0.0.1")
+    assert service.streams[0].peer == ("192.0.2.7", 4711)
+
+
+async def test_an_announced_address_is_shown_as_ipv4_where_it_is_one(build: Builder) -> None:
+    service = Echo()
+    bench = build(service, proxied=True)
+    stream = await bench.dial()
+    stream.send(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 4711 25\r\n")
+    await stream.receive()
+    assert service.clients[0].address == "192.0.2.7"
+
+
+async def test_a_balancer_may_speak_for_itself(build: Builder) -> None:
+    service = Echo()
+    bench = build(service, proxied=True)
+    stream = await bench.dial()
+    stream.send(b"PROXY UNKNOWN\r\n")
+    assert await stream.receive() == b"220\r\n"
+    assert (service.clients[0].address, service.clients[0].proxy) == ("127.0.0.1", "127.0.0.1")
+
+
+async def test_ceilings_count_the_announced_address(build: Builder) -> None:
+    bench = build(Echo(), proxied=True)
+    for address in (b"192.0.2.7", b"192.0.2.7", b"192.0.2.8"):
+        stream = await bench.dial()
+        stream.send(ANNOUNCEMENT.replace(b"192.0.2.7", address))
+        assert await stream.receive() == b"220\r\n"
+    third = await bench.dial()
+    third.send(ANNOUNCEMENT)
+    assert await third.receive() == b"421 4.7.0 busy\r\n"
+    assert await third.receive() == b""
+    assert bench.reports == [SessionRefused("mx", "192.0.2.7", "address")]
+
+
+async def test_connections_without_an_announcement_count_too(build: Builder) -> None:
+    bench = build(Echo(), ConnectionSettings(total=1, tls_timeout=5), proxied=True)
+    await bench.dial()
+    second = await bench.dial()
+    assert await second.receive() == b"421 4.7.0 busy\r\n"
+    assert bench.reports == [SessionRefused("mx", "127.0.0.1", "total")]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"EHLO plain.example\r\n", "does not begin with a PROXY header"),
+        (b"PROXY TCP4 nonsense\r\n", "malformed"),
+        (b"PROXY TCP4 192", "took too long"),
+        (b"", "took too long"),
+    ],
+)
+async def test_from_a_balancer_the_header_is_required(build: Builder, said: bytes, why: str) -> None:
+    service = Echo()
+    bench = build(service, proxied=True)
+    stream = await bench.dial()
+    stream.send(said)
+    assert await stream.receive() == b""
+    (refused,) = bench.reports
+    assert isinstance(refused, SessionRefused)
+    assert (refused.address, refused.reason) == ("127.0.0.1", "proxy")
+    assert why in refused.detail
+    assert not service.clients
+
+
+@pytest.mark.parametrize(("said", "told"), [(b"", 0), (b"PROXY TCP4", 1)])
+async def test_a_balancer_that_looks_and_leaves_is_no_trouble(build: Builder, said: bytes, told: int) -> None:
+    bench = build(Echo(), proxied=True)
+    with socket.create_connection(bench.listener.addresses[0]) as look:
+        look.sendall(said)
+    while bench.listener.sessions == 0 and not bench.reports:
+        await asyncio.sleep(0)
+    while bench.listener.sessions:
+        await asyncio.sleep(0)
+    assert len(bench.reports) == told
+
+
+async def test_from_others_the_header_is_only_text(build: Builder) -> None:
+    service = Echo()
+    bench = build(service)
+    stream = await bench.dial()
+    stream.send(ANNOUNCEMENT)
+    assert await received(stream, b"220\r\n" + ANNOUNCEMENT)
+    assert (service.clients[0].address, service.clients[0].proxy) == ("127.0.0.1", "")
+
+
+async def test_the_header_comes_before_tls(build: Builder, tls_settings: TlsSettings, trusting: ssl.SSLContext) -> None:
+    service = Echo(role=Role.SUBMISSIONS)
+    bench = build(service, tls=ServerTls(tls_settings), proxied=True)
+    stream = await bench.dial()
+    stream.send(ANNOUNCEMENT)
+    await stream.start_tls(trusting, "mx.example.org")
+    assert await stream.receive() == b"220\r\n"
+    assert service.clients[0].tls == stream.tls
+    assert service.clients[0].address == "192.0.2.7"
 
 
 class Exhausted(socket.socket):
