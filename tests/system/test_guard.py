@@ -37,9 +37,10 @@ def send(program: Program, times: int = 1) -> tuple[int, bytes] | None:
 
 
 def fail_login(program: Program) -> None:
-    with program.smtp("submissions") as client, pytest.raises(smtplib.SMTPAuthenticationError):
+    with program.smtp("submissions") as client:
         client.user, client.password = ALICE, "not the password"
-        client.auth("PLAIN", client.auth_plain)  # login() would try each mechanism
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.auth("PLAIN", client.auth_plain)  # login() would try each mechanism
 
 
 def is_turned_away(program: Program) -> bool:
