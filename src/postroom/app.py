@@ -19,12 +19,14 @@ import uvloop
 
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
+from postroom.admin.guardroom import Guardroom
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
 from postroom.config.problems import SettingsError
 from postroom.directory.credentials import Credentials
 from postroom.directory.directory import Directory
+from postroom.directory.login import LoginDesk
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.dns.resolver import Resolver
@@ -34,7 +36,9 @@ from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.carrier import MailboxCarrier
-from postroom.net.listener import Gate, Listener, Service
+from postroom.net.certificatewatch import CertificateWatch
+from postroom.net.gate import Gate
+from postroom.net.listener import Listener, Service
 from postroom.net.privileges import PrivilegeError, become, choose_user, hand_over
 from postroom.net.sockets import BindError, Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
@@ -58,6 +62,9 @@ from postroom.web.upkeep import CertificateUpkeep
 
 REFRESH_SECONDS = 0.5
 """How often the directory asks whether it was changed, so that a command takes effect within a second."""
+
+GUARD_SECONDS = 0.5
+"""How often what guards the door is written behind, and commands that change it are heard."""
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -124,7 +131,7 @@ class Node:
         self._reporter = Reporter([log.tell, self._metrics.tell, self._alerts.tell])
         self._upkeep = CertificateUpkeep(settings.acme, settings.tls, settings.hostname, settings.data)
         self._sweeper = Sweeper()
-        self._gate = Gate(settings.connections)
+        self._gate = Gate(settings.connections, settings.flood, self._clock)
         self._listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -162,8 +169,11 @@ class Node:
         self._credentials = Credentials(self._directory, self._clock)
         self._ids = QueueIds(self._clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
+        self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
+        self._gate.banned = self._guard.lockout.banned
         self._build_outbound(resolver)
         self._build_queue()
+        self._notices = self._guard.notices(self._door, self._directory.is_local, self._ids.next)
         self._build_services()
 
     def _build_outbound(self, resolver: Resolver) -> None:
@@ -238,6 +248,7 @@ class Node:
         house = House(
             hostname=settings.hostname,
             settings=settings.smtp,
+            flood=settings.flood,
             tls_timeout=settings.connections.tls_timeout,
             offers_tls=self._tls is not None,
             directory=self._directory,
@@ -247,6 +258,8 @@ class Node:
             queue_ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
+            limits=self._guard.limiter,
+            lockout=self._guard.lockout,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:
@@ -256,7 +269,7 @@ class Node:
                 tls_timeout=settings.connections.tls_timeout,
                 node=self._name,
                 offers_tls=self._tls is not None,
-                credentials=self._credentials,
+                desk=LoginDesk(self._credentials, self._guard.lockout, self._reporter),
                 mailboxes=self._store.mailbox,
                 clock=self._clock,
                 reporter=self._reporter,
@@ -282,6 +295,7 @@ class Node:
     async def _start(self, opened: Sequence[Opened], web: WebServer | None) -> None:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
+        await self._guard.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -289,6 +303,7 @@ class Node:
                     self._services[each.settings.role],
                     gate=self._gate,
                     server_tls=self._tls,
+                    proxy_networks=each.settings.proxy_networks,
                     settings=self._settings.connections,
                     sweeper=self._sweeper,
                     reporter=self._reporter,
@@ -300,9 +315,18 @@ class Node:
             shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
         self._tasks.append(asyncio.create_task(self._scheduler.run(), name="scheduler"))
         self._repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
+        self._repeat(0, self._notices.write, "notices")
         self._repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._repeat(EXPIRY_SECONDS, self._forget, "history expiry")
-        self._repeat(CERTIFICATE_SECONDS, self._look_at_certificate, "certificate watch")
+        watch = CertificateWatch(
+            self._tls,
+            self._settings.tls.warn_before,
+            clock=self._clock,
+            reporter=self._reporter,
+            show=self._metrics.set_certificates,
+        )
+        self._repeat(CERTIFICATE_SECONDS, watch.look, "certificate watch")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -327,6 +351,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._guard.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         if web is not None:
@@ -352,16 +377,13 @@ class Node:
 
     async def _measure(self) -> None:
         counts = await self._store.queue.counts()
-        age = 0.0 if counts.oldest is None else self._clock.now() - counts.oldest
+        age = 0.0 if counts.oldest is None else max(self._clock.now() - counts.oldest, 0.0)
         by_state = {state.value: count for state, count in counts.by_state.items()}
         self._metrics.set_queue(messages=counts.messages, by_state=by_state, oldest_seconds=age)
+        self._metrics.set_banned(self._guard.lockout.holding())
 
     async def _forget(self) -> None:
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
-
-    async def _look_at_certificate(self) -> None:
-        if self._tls is not None and self._tls.reload_if_changed():
-            self._reporter.tell(SettingsReloaded())
 
     def _reload(self) -> None:
         """SIGHUP: certificates and log level at once; the rest of the settings is checked and waits for a restart."""
