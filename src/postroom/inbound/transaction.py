@@ -1,16 +1,20 @@
 """One transaction: turns well-formed questions into replies by asking policy, directory and intake (RFC 5321 §3.3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, assert_never
 
 from postroom.clock import Clock
 from postroom.config.model import SmtpSettings
-from postroom.directory.model import Resolution
+from postroom.directory.model import Resolution, Resolved
+from postroom.inbound import replies
 from postroom.inbound.content import ContentSpool
+from postroom.inbound.fitting import FittingSpool
+from postroom.inbound.originator import Originator
+from postroom.inbound.submitted import Spool, SubmittedSpool
 from postroom.inbound.trace import Tracer
 from postroom.mail.address import Address
-from postroom.mail.envelope import Envelope, Recipient
-from postroom.mail.headers import glance
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Recipient
+from postroom.mail.headers import Glance, glance
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
@@ -26,6 +30,9 @@ from postroom.report.reporter import Reporter
 
 _LOOP = Refuse(
     Reply.of(554, "5.4.6", "The message goes in circles: too many Received fields"), "more hops than smtp.max_hops"
+)
+_LATE = Refuse(
+    Reply.of(554, "5.4.7", "The time for delivery ran out while the message came in"), "BY was over before the content"
 )
 
 
@@ -47,7 +54,11 @@ class Door(Protocol):
 
 @value(frozen=True, slots=True, kw_only=True)
 class Rooms:
-    """Whom the transactions of one role ask. ``completes`` says that a missing Date or Message-ID is added."""
+    """Whom the transactions of one role ask.
+
+    ``originator`` is there for submission, where what a message lacks is added (RFC 6409 §8). ``may_hurry`` says
+    whether a client's address may ask for a higher priority without a login (RFC 6710 §4.1).
+    """
 
     chain: Chain
     resolver: Resolver
@@ -58,13 +69,26 @@ class Rooms:
     clock: Clock
     reporter: Reporter
     settings: SmtpSettings
-    completes: bool
+    originator: Originator | None
+    may_hurry: Callable[[str], bool]
 
 
 class Transaction:
     """From MAIL to the end of content. Any method may raise StoreUnavailable; the session answers that."""
 
-    __slots__ = ("_client", "_mail", "_recipients", "_resolutions", "_rooms", "_spool")
+    __slots__ = (
+        "_asked_at",
+        "_client",
+        "_fitting",
+        "_is_open",
+        "_mail",
+        "_priority",
+        "_recipients",
+        "_resolutions",
+        "_rooms",
+        "_spool",
+        "_submitted",
+    )
 
     def __init__(self, rooms: Rooms, client: Client, mail: Mail) -> None:
         self._rooms = rooms
@@ -72,16 +96,27 @@ class Transaction:
         self._mail = mail
         self._recipients: list[Recipient] = []
         self._resolutions: list[Resolution] = []
-        self._spool: ContentSpool | None = None
+        self._spool: Spool | None = None
+        self._submitted: SubmittedSpool | None = None  # the same, where a message is submitted
+        self._fitting: FittingSpool | None = None  # what stands in front of the store, where content is binary
+        self._priority = mail.priority
+        self._asked_at = 0.0  # when MAIL came, where it asks for something by time
+        self._is_open = False  # until policy has been told of the end
 
-    async def open(self) -> Reply | None:
-        """Whether the sender may begin; None for yes."""
-        mail = self._mail
-        verdict = await self._rooms.chain.on_mail(AtMail(self._client, mail.reverse_path, mail.size))
-        if isinstance(verdict, Accept):
-            return None
-        self._rooms.reporter.tell(SenderRefused(self._client, self._sender, verdict.reply, verdict.reason))
-        return verdict.reply
+    async def open(self) -> Reply:
+        """Whether the sender may begin."""
+        rooms, mail, client = self._rooms, self._mail, self._client
+        verdict = await rooms.chain.on_mail(AtMail(client, mail.reverse_path, mail.size))
+        if not isinstance(verdict, Accept):
+            rooms.reporter.tell(SenderRefused(client, self._sender, verdict.reply, verdict.reason))
+            return verdict.reply
+        self._is_open = True
+        if mail.deliver_by is not None or mail.hold_for is not None:
+            self._asked_at = rooms.clock.now()
+        if mail.priority > 0 and not client.account and not rooms.may_hurry(client.address):
+            self._priority = 0  # RFC 6710 §4.1: whoever is not trusted may only go back
+            return replies.PRIORITY_LOWERED
+        return replies.SENDER_OK
 
     async def add(self, recipient: Recipient) -> Reply | None:
         """Whether the recipient is taken; None for yes. It is resolved once, and the answer kept for the intake."""
@@ -100,7 +135,16 @@ class Transaction:
 
     def begin_content(self) -> None:
         """DATA or BDAT was accepted."""
-        self._spool = ContentSpool(self._rooms.store, self._rooms.next_id)
+        rooms = self._rooms
+        if self._mail.body is Body.BINARY and _has_mailbox(self._resolutions):
+            self._spool = self._fitting = FittingSpool(rooms.store, self._new_spool)
+        else:
+            self._spool = self._new_spool()
+        if rooms.originator is not None:
+            self._spool = self._submitted = SubmittedSpool(self._spool)
+
+    def _new_spool(self) -> ContentSpool:
+        return ContentSpool(self._rooms.store, self._rooms.next_id)
 
     async def take(self, piece: bytes) -> None:
         """A piece of content; waits while the store is behind."""
@@ -109,17 +153,13 @@ class Transaction:
 
     async def finish(self) -> Reply | Message:
         """The content is complete: the message, safe, or the reply that refuses it."""
-        rooms, mail, spool = self._rooms, self._mail, self._spool
+        rooms, spool = self._rooms, self._spool
         assert spool is not None  # noqa: S101 - the engine asks in order
         now = rooms.clock.now()
         content = await spool.finish()
         seen = glance(spool.start)
-        envelope = Envelope(mail.reverse_path, tuple(self._recipients), mail.body, mail.smtputf8, mail.ret, mail.envid)
-        verdict: Verdict
-        if seen.received > rooms.settings.max_hops:
-            verdict = _LOOP  # RFC 5321 §6.3
-        else:
-            verdict = await rooms.chain.on_message(AtMessage(self._client, envelope, spool.size, spool.start, seen))
+        envelope = self._envelope(now)
+        verdict, fields = await self._judge(envelope, spool, seen)
         match verdict:
             case Accept():
                 pass
@@ -131,9 +171,9 @@ class Transaction:
                 assert_never(verdict)
         queue_id, message_id = spool.queue_id, seen.message_id
         prefix = rooms.tracer.received(self._client, queue_id, envelope, now)
-        if rooms.completes:
-            fields, message_id = rooms.tracer.completed(seen, spool.start, queue_id, now)
-            prefix += fields
+        if rooms.originator is not None:
+            added, message_id = rooms.tracer.completed(seen, spool.start, queue_id, now)
+            prefix += added + fields
         message = await rooms.door.accept(
             Draft(
                 queue_id,
@@ -150,8 +190,46 @@ class Transaction:
             )
         )
         self._spool = None  # its chunks are the message's now
-        rooms.chain.on_end(self._client, accepted=True)
+        self._end(accepted=True)
         return message
+
+    async def _judge(self, envelope: Envelope, spool: Spool, seen: Glance) -> tuple[Verdict, bytes]:
+        """Whether the message is taken, and the fields that its submission adds."""
+        rooms, fields = self._rooms, b""
+        if seen.received > rooms.settings.max_hops:
+            return _LOOP, b""  # RFC 5321 §6.3
+        by = envelope.deliver_by
+        if by is not None and by.mode is ByMode.RETURN and by.seconds <= 0:
+            return _LATE, b""
+        if self._fitting is not None and self._fitting.trouble:
+            return _unfit(self._fitting.trouble), b""
+        if self._submitted is not None and rooms.originator is not None:
+            settled = await rooms.originator.settle(self._submitted, self._client.account, envelope)
+            if isinstance(settled, Refuse):
+                return settled, b""
+            fields = settled
+        return await rooms.chain.on_message(AtMessage(self._client, envelope, spool.size, spool.start, seen)), fields
+
+    def _envelope(self, now: float) -> Envelope:
+        mail, by, hold_until = self._mail, self._mail.deliver_by, self._mail.hold_until
+        if by is not None:  # RFC 2852 §4 counts from MAIL, an envelope from when the message is complete
+            by = DeliverBy(by.remaining(self._asked_at, now), by.mode, by.trace)
+        if mail.hold_for is not None:
+            hold_until = self._asked_at + mail.hold_for
+        return Envelope(
+            mail.reverse_path,
+            tuple(self._recipients),
+            # RFC 3030 §3: what a mailbox is given has been made text of eight bits
+            mail.body if self._fitting is None else Body.EIGHT_BIT,
+            mail.smtputf8,
+            mail.ret,
+            mail.envid,
+            by,
+            hold_until,
+            self._priority,
+            mail.require_tls,
+            "" if mail.hold_for is None else f"for;{mail.hold_for}",  # RFC 4865 §5.1.2
+        )
 
     def report_refusal(self, reply: Reply, reason: str) -> None:
         """Tell that the content was refused."""
@@ -162,15 +240,30 @@ class Transaction:
 
     async def abandon(self) -> None:
         """No message comes of it: what was stored of its content goes."""
-        self._rooms.chain.on_end(self._client, accepted=False)
+        self._end(accepted=False)
         if self._spool is not None:
             spool, self._spool = self._spool, None
             await spool.drop()
+
+    def _end(self, *, accepted: bool) -> None:
+        """Tell policy, once."""
+        if self._is_open:
+            self._is_open = False
+            self._rooms.chain.on_end(self._client, accepted=accepted)
 
     @property
     def _sender(self) -> str:
         path = self._mail.reverse_path
         return "" if path is None else str(path)
+
+
+def _has_mailbox(resolutions: Iterable[Resolution]) -> bool:
+    return any(isinstance(one, Resolved) and one.accounts for one in resolutions)
+
+
+def _unfit(trouble: str) -> Refuse:
+    # X.6.3, RFC 3463 §3.7: a conversion is needed and cannot be made
+    return Refuse(Reply.of(554, "5.6.3", "The content is binary in a way that a mailbox cannot take"), trouble)
 
 
 def accepted(message: Message) -> Reply:

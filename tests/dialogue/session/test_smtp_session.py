@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.dialogue.auth import BINDINGS
 from tests.dialogue.transcript import Player, Transcript, read_transcript
 from tests.fakes.clock import settle
 from tests.fakes.smtp_house import SmtpHouse
@@ -15,7 +16,7 @@ from postroom.inbound.service import SmtpService
 from postroom.mail.session import Client, Role, TlsFacts
 
 TRANSCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
-OURS = {"role", "accounts", "aliases", "full", "certificate"}
+OURS = {"role", "accounts", "aliases", "full", "certificate", "binding", "token", "peer_names", "locked", "delay"}
 
 
 class SessionPeer:
@@ -24,8 +25,9 @@ class SessionPeer:
     def __init__(self, transcript: Transcript, size: int) -> None:
         settings = transcript.settings
         smtp = {name: value for name, value in settings.items() if name not in OURS}
-        if "trusted_networks" in smtp:
-            smtp["trusted_networks"] = smtp["trusted_networks"].split()  # type: ignore[assignment] # pydantic reads it
+        for name in ("trusted_networks", "xclient_networks"):
+            if name in smtp:
+                smtp[name] = smtp[name].split()  # type: ignore[assignment] # pydantic reads it
         house = SmtpHouse(
             SmtpSettings.model_validate(smtp), hostname="mx.local.example", offers_tls="certificate" in settings
         )
@@ -38,10 +40,17 @@ class SessionPeer:
             house.people.add_alias(address, target)
         if "full" in settings:
             house.people.usages = dict.fromkeys(range(1, 10), Usage(1000, 1))
+        token, _, owner = settings.get("token", "").partition("=")
+        house.checker.tokens[token] = owner
+        house.guard.locked.update(settings.get("locked", "").split())
+        house.guard.delay = float(settings.get("delay", "0"))
         role = Role(settings.get("role", "mx"))
-        tls = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384") if role is Role.SUBMISSIONS else None
+        peer_names = tuple(settings.get("peer_names", "").split())
+        facts = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", peer_names=peer_names)
+        tls = facts if role is Role.SUBMISSIONS else None
         self.house = house
-        self.stream = MemoryStream()
+        self.stream = MemoryStream(tls_facts=facts, bindings=BINDINGS if "binding" in settings else {})
+        self.stream.tls = tls is not None
         self._size = size
         self._taken = 0
         client = Client(1, role, "192.0.2.1", 4711, tls=tls)
