@@ -156,6 +156,11 @@ class PeerStream:
         self.aborted = False
         self.timeouts: list[float] = []
 
+    @property
+    def held(self) -> int:
+        """Octets that wait to be received."""
+        return len(self._talk.output)
+
     async def receive(self) -> bytes:
         """What the peer said."""
         if self._script.gate is not None:
