@@ -8,6 +8,11 @@
     ! max_errors 3              a setting of the server
     ! in_use                    another session has the mailbox
     ! unavailable read remove   after login these methods of the store fail
+    ! binding                   the TLS session has a channel binding
+    ! peer_names a@b c@d        addresses in the client's certificate
+    ! token abc                 anna's OAuth token
+    ! locked 192.0.2.1          an address or a name that may not log in
+    ! delay 3                   seconds that answers to failed logins are held back
     C: STAT                     a line of the client, CRLF added; lines in a row go out in one piece
     C* 1000                     a line of so many octets
     S: +OK ...                  a line of the server; ... stands for anything
@@ -15,6 +20,9 @@
     -- close                    the client closes
     -- closed                   the server has closed, and has said no more
     -- left 1                   so many messages are in the mailbox
+    -- wait 3                   so many seconds pass
+    -- silence                  the server has said nothing more
+    -- auth MECHANISM NAME SECRET   the client logs in; see ``auth.py``
 """
 
 import asyncio
@@ -23,10 +31,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.fakes.pop3_house import Pop3House
+from tests.dialogue.auth import BINDINGS, begin, client_of, go_on
+from tests.fakes.clock import settle
+from tests.fakes.pop3_house import NAME, Pop3House
 from tests.fakes.stream import MemoryStream
 
-from postroom.mail.session import Role
+from postroom.mail.session import Role, TlsFacts
+from postroom.protocol.sasl.exchange import ClientMechanism
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "pop3").glob("*.txt"))
 LONGEST = 10.0  # seconds of one dialogue; none takes a tenth of it
@@ -40,6 +51,11 @@ class Scene:
     max_errors: int = 20
     login: bool = False
     in_use: bool = False
+    binding: bool = False
+    peer_names: tuple[str, ...] = ()
+    token: str = ""
+    locked: set[str] = field(default_factory=set)
+    delay: float = 0.0
     messages: list[bytes] = field(default_factory=list)
     unavailable: set[str] = field(default_factory=set)
     steps: list[tuple[int, str, str]] = field(default_factory=list)
@@ -70,6 +86,16 @@ def arrange(scene: Scene, word: str, value: str) -> None:
             scene.max_errors = int(value)
         case "in_use":
             scene.in_use = True
+        case "binding":
+            scene.binding = True
+        case "peer_names":
+            scene.peer_names = tuple(value.split())
+        case "token":
+            scene.token = value
+        case "locked":
+            scene.locked = set(value.split())
+        case "delay":
+            scene.delay = float(value)
         case "unavailable":
             scene.unavailable = set(value.split())
         case _:
@@ -81,12 +107,16 @@ class Play:
 
     def __init__(self, scene: Scene, house: Pop3House, size: int) -> None:
         self.scene, self.house, self.size = scene, house, size
-        self.stream = MemoryStream()
+        facts = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", peer_names=scene.peer_names)
+        self.stream = MemoryStream(tls_facts=facts, bindings=BINDINGS if scene.binding else {})
         self.to_send = b""
+        self.answer = ""  # to AUTH, not looked at yet
 
     async def run(self) -> None:
         house, scene = self.house, self.scene
         house.add(*scene.messages)
+        house.guard.locked, house.guard.delay = scene.locked, scene.delay
+        house.checker.tokens = {scene.token: NAME}
         if scene.in_use:
             await house.mailboxes.claim(house.anna.account_id, "another")
         if scene.login:
@@ -108,13 +138,32 @@ class Play:
         data, self.to_send = self.to_send, b""
         self.stream.feed(*[data[at : at + self.size] for at in range(0, len(data), self.size)])
 
+    async def log_in(self, client: ClientMechanism) -> None:
+        self.to_send = begin(client)
+        while True:
+            self.flush()
+            line = (await self.stream.read_line()).decode().removesuffix("\r\n")
+            if not line.startswith("+ "):
+                self.answer = line
+                return
+            self.to_send = go_on(client, line[2:])
+
     async def check(self, kind: str, text: str, where: str) -> None:
-        if kind == "S:":
-            said = (await self.stream.read_line()).decode().removesuffix("\r\n")
+        client = client_of(text) if kind == "--" else None
+        if client is not None:
+            await self.log_in(client)
+        elif kind == "S:":
+            said = self.answer or (await self.stream.read_line()).decode().removesuffix("\r\n")
+            self.answer = ""
             assert re.fullmatch(re.escape(text).replace(r"\.\.\.", ".*"), said), f"{where}\nbut it said {said!r}"
         elif text == "handshake":
             # What stands before the next answer is said inside TLS; the rest of it waits its turn.
             assert self.stream.tls, where
+        elif text == "silence":
+            await settle()
+            assert not self.stream.unread, where
+        elif text.startswith("wait "):
+            await self.house.clock.pass_time(float(text.removeprefix("wait ")))
         elif text == "close":
             self.stream.feed_eof()
         elif text == "closed":

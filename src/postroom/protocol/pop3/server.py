@@ -330,7 +330,8 @@ class Pop3Server:
         command = CommandLine("AUTH", None)
         self._state = State.AUTHORIZATION
         if line == b"*":
-            return self._wrong(answers.AUTH_CANCELLED, command)
+            self._refuse_login()  # who has seen that a guess was wrong may not ask for it to be forgotten
+            return self._say(answers.AUTH_CANCELLED, command)
         data = read_base64(line)
         if data is None:
             return self._wrong(answers.BAD_BASE64, command)

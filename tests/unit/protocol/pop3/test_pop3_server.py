@@ -184,6 +184,15 @@ class TestUserPass:
         assert talk.over()
         assert talk.say("USER a") == ""
 
+    def test_breaking_off_is_no_way_to_guess_on(self) -> None:
+        talk = Talk(max_logins=2)
+        for _ in range(2):
+            assert not talk.over()
+            talk.say("AUTH PLAIN")
+            talk.engine.challenge(b"wrong")
+            assert talk.say("*") == "-ERR cancelled\r\n"
+        assert talk.over()
+
     def test_pass_comes_after_user(self) -> None:
         assert Talk().say("PASS secret").startswith("-ERR")
 
