@@ -1,4 +1,4 @@
-"""The host's certificate: a self-signed one made for the start, and any one checked (RFC 5280, RFC 6125)."""
+"""The host's certificates: a self-signed one made for the start, and any ones checked (RFC 5280, RFC 9525)."""
 
 import os
 from collections.abc import Iterator
@@ -6,41 +6,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
 
 from postroom.admin.finding import Finding, Level
 from postroom.config.certificates import TlsSettings
+from postroom.net.certificates import CertificateError, Shelf, host_names, load_certificate, read_chain, self_signed
 
 AREA = "certificate"
 SELF_SIGNED_DAYS = 825  # what strict clients accept at most from a certificate that they were told to trust
-SOON_DAYS = 14
 
 
 def make_self_signed(hostname: str, certificate: Path, key: Path, now: float) -> None:
     """Write a certificate for ``hostname`` and its key (mode 0600). FileExistsError if either is there."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
-    start = datetime.fromtimestamp(now, UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start - timedelta(hours=1))  # clocks of peers differ
-        .not_valid_after(start + timedelta(days=SELF_SIGNED_DAYS))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(private, hashes.SHA256())
-    )
-    pem = private.private_bytes(
+    made = self_signed(hostname, now, SELF_SIGNED_DAYS)
+    pem = made.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     write_new(key, pem, 0o600)
-    write_new(certificate, built.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_new(certificate, made.leaf.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
@@ -51,65 +34,69 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def check_certificate(tls: TlsSettings, hostname: str, now: float) -> Iterator[Finding]:
-    """Whether the files are there, belong together, are valid now and for this host."""
+    """Whether the files are there, belong together, and are valid now, and whether one of them is for this host."""
     if tls.certificate is None or tls.key is None:
         yield Finding(
             Level.WARNING, AREA, "none: no TLS, so nobody can log in", "postroom init makes one; or name one in [tls]"
         )
         return
-    try:
-        chain = x509.load_pem_x509_certificates(tls.certificate.read_bytes())
-    except (OSError, ValueError) as error:
-        yield Finding(Level.ERROR, AREA, f"{tls.certificate} cannot be used: {_reason(error)}", _CORRECT)
-        return
-    try:
-        key = serialization.load_pem_private_key(tls.key.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:  # TypeError: it is encrypted
-        yield Finding(Level.ERROR, AREA, f"{tls.key} cannot be used: {_reason(error)}", _CORRECT)
-        return
-    leaf = chain[0]
-    spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    if key.public_key().public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
-        what = f"{tls.key} is not the key of {tls.certificate}"
-        yield Finding(Level.ERROR, AREA, what, "name the key that belongs to it, in [tls]")
-    yield from _check_dates(leaf, now)
-    yield from _check_names(leaf, hostname)
+    pairs = [(tls.certificate, tls.key), *((more.certificate, more.key) for more in tls.more)]
+    loaded = []
+    for certificate, key in pairs:
+        try:
+            loaded.append(load_certificate(certificate, key))
+        except CertificateError as error:
+            yield Finding(Level.ERROR, AREA, str(error), _CORRECT)
+    for each in loaded:
+        yield from _check_dates(each.leaf, _shown(each.leaf, each.path), now, tls.warn_before)
+    if loaded:
+        leaf = loaded[Shelf(loaded).choose(hostname)].leaf  # what clients that ask for the host are shown
+        yield from _check_names(leaf, hostname)
+    if tls.client_ca is not None:
+        yield from _check_authorities(tls.client_ca, now, tls.warn_before)
 
 
 _CORRECT = "correct [tls], or repair the file"
+_RENEW = "renew it; the server reads the new file within a minute, or at once on SIGHUP"
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error) or type(error).__name__
+def _shown(leaf: x509.Certificate, path: Path | None) -> str:
+    """Which one is meant."""
+    return f"{', '.join(host_names(leaf)[:3]) or 'no host'} ({path})"
 
 
-def _check_dates(leaf: x509.Certificate, now: float) -> Iterator[Finding]:
+def _check_dates(leaf: x509.Certificate, which: str, now: float, warn_before: float) -> Iterator[Finding]:
     moment = datetime.fromtimestamp(now, UTC)
     end = leaf.not_valid_after_utc
     if moment > end:
-        yield Finding(Level.ERROR, AREA, f"expired on {end:%Y-%m-%d}", "renew it; SIGHUP makes the server read it")
+        yield Finding(Level.ERROR, AREA, f"{which} expired on {end:%Y-%m-%d}", _RENEW)
     elif moment < leaf.not_valid_before_utc:
-        what = f"not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        what = f"{which} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         yield Finding(Level.ERROR, AREA, what, "set this machine's clock, or use another certificate")
-    elif moment > end - timedelta(days=SOON_DAYS):
-        yield Finding(Level.WARNING, AREA, f"expires on {end:%Y-%m-%d}", "renew it; SIGHUP makes the server read it")
+    elif end - moment <= timedelta(seconds=warn_before):
+        yield Finding(Level.WARNING, AREA, f"{which} expires on {end:%Y-%m-%d}", _RENEW)
     else:
-        yield Finding(Level.OK, AREA, f"valid until {end:%Y-%m-%d}")
+        yield Finding(Level.OK, AREA, f"{which} is valid until {end:%Y-%m-%d}")
 
 
 def _check_names(leaf: x509.Certificate, hostname: str) -> Iterator[Finding]:
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
-            x509.DNSName
-        )
-    except x509.ExtensionNotFound:
-        names = []
+    names = host_names(leaf)
     parent = hostname.partition(".")[2]
-    if not any(name.lower() in (hostname, f"*.{parent}") for name in names):
+    if not any(name in (hostname, f"*.{parent}") for name in names):
         what = f"is for {', '.join(names) or 'no host'}, not for {hostname}"
         yield Finding(Level.WARNING, AREA, what, f"get one for {hostname}: mail programs will complain otherwise")
     if leaf.issuer == leaf.subject:
         what = "self-signed: other mail servers accept it, mail programs ask their users"
         yield Finding(Level.OK, AREA, what, "get one from a certificate authority before users connect")
+
+
+def _check_authorities(path: Path, now: float, warn_before: float) -> Iterator[Finding]:
+    """Those whose clients' certificates count."""
+    try:
+        authorities = read_chain(path)
+    except CertificateError as error:
+        yield Finding(Level.ERROR, AREA, f"client_ca: {error}", "correct client_ca in [tls], or repair the file")
+        return
+    for each in authorities:
+        name = each.subject.rfc4514_string() or "nameless"
+        yield from _check_dates(each, f"client authority {name} ({path})", now, warn_before)

@@ -65,7 +65,7 @@ def read_chain(path: Path) -> tuple[x509.Certificate, ...]:
     except OSError as error:
         raise CertificateError(_unreadable(path, error)) from error
     except ValueError as error:
-        raise CertificateError(f"{path} has no certificate in PEM form that can be used: {error}") from error
+        raise CertificateError(f"{path} has no certificate in PEM form that can be used") from error
 
 
 def read_key(path: Path) -> PrivateKey:
@@ -79,7 +79,7 @@ def read_key(path: Path) -> PrivateKey:
             f"{path} is encrypted: store the key without a passphrase, readable by the server alone"
         ) from error
     except ValueError as error:
-        raise CertificateError(f"{path} has no private key in PEM form that can be used: {error}") from error
+        raise CertificateError(f"{path} has no private key in PEM form that can be used") from error
     if not isinstance(key, PrivateKey):
         raise CertificateError(f"{path} is no key for TLS: make one of type EC, RSA or Ed25519")
     return key

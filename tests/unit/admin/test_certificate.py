@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from postroom.admin.certificate import check_certificate, make_self_signed, write_new
 from postroom.admin.finding import Finding, Level
-from postroom.config.certificates import TlsSettings
+from postroom.config.certificates import CertificateSettings, TlsSettings
 
 NOW = 1_800_000_000.0
 DAY = 86400
@@ -125,7 +125,7 @@ def test_a_key_of_something_else(tls: TlsSettings) -> None:
     assert tls.key is not None
     other = ec.generate_private_key(ec.SECP256R1())
     encrypted = serialization.BestAvailableEncryption(b"x")
-    for protection, says in ((serialization.NoEncryption(), "is not the key of"), (encrypted, "cannot be used")):
+    for protection, says in ((serialization.NoEncryption(), "is not the key of"), (encrypted, "without a passphrase")):
         pem = other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
         tls.key.write_bytes(pem)
         fault = the_fault(check(tls))
@@ -136,10 +136,39 @@ def test_a_key_of_something_else(tls: TlsSettings) -> None:
 @pytest.mark.parametrize("name", ["c.pem", "k.pem"])
 def test_files_that_are_no_use(tls: TlsSettings, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("nonsense")
-    assert "cannot be used" in the_fault(check(tls)).what
+    assert "in PEM form that can be used" in the_fault(check(tls)).what
     (tmp_path / name).unlink()
     assert "No such file" in the_fault(check(tls)).what
 
 
 def test_none() -> None:
     assert the_fault(check(TlsSettings())).level is Level.WARNING
+
+
+def test_each_of_several_is_looked_at(tls: TlsSettings, tmp_path: Path) -> None:
+    """The host's name may be in any of them; each is listed with its end."""
+    make_self_signed("other.example.net", tmp_path / "o.pem", tmp_path / "o.key", NOW - 820 * DAY)
+    several = tls.model_copy(
+        update={"more": (CertificateSettings(certificate=tmp_path / "o.pem", key=tmp_path / "o.key"),)}
+    )
+    found = check(several)
+    assert f"mx.example.org ({tmp_path / 'c.pem'}) is valid until" in found[0].what
+    assert found[1].level is Level.WARNING
+    assert f"other.example.net ({tmp_path / 'o.pem'}) expires on" in found[1].what
+    assert not any("not for" in finding.what for finding in check(several, "other.example.net"))
+    (tmp_path / "o.key").write_text("")
+    assert [finding.level for finding in check(several)] == [Level.ERROR, Level.OK, Level.OK]
+
+
+def test_when_to_warn_is_a_setting(tls: TlsSettings) -> None:
+    early = tls.model_copy(update={"warn_before": 800 * DAY})
+    assert check(early, now=NOW + 24 * DAY)[0].level is Level.OK
+    assert check(early, now=NOW + 26 * DAY)[0].level is Level.WARNING
+
+
+def test_authorities_of_clients(tls: TlsSettings, tmp_path: Path) -> None:
+    trusting = tls.model_copy(update={"client_ca": tmp_path / "ca.pem"})
+    assert "No such file" in the_fault(check(trusting)).what
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    (authority,) = [finding for finding in check(trusting) if "client authority" in finding.what]
+    assert authority.level is Level.OK
