@@ -1,7 +1,7 @@
 """SCRAM, both sides, against the examples of RFC 5802 §5 and RFC 7677 §3, against each other, and against scramp."""
 
 import pytest
-from scramp import ScramClient as OracleClient
+from scramp import ScramClient as OracleClient  # type: ignore[import-untyped]  # it has no types
 from scramp import ScramException, ScramMechanism
 
 from postroom.protocol.sasl import scram_words as words
