@@ -16,6 +16,11 @@ _FRAGMENTS = [
     b"EHLO a\r\n",
     b"HELO a\r\n",
     b"MAIL FROM:<a@b.c>\r\n",
+    b"MAIL FROM:<a@b.c> BODY=BINARYMIME\r\n",
+    b"MAIL FROM:<a@b.c> BY=9;R MT-PRIORITY=1 REQUIRETLS HOLDFOR=9\r\n",
+    b"XCLIENT ADDR=192.0.2.9 LOGIN=a@b.c\r\n",
+    b"XCLIENT HELO=x\r\n",
+    b"HELP MAIL\r\n",
     b"MAIL FROM:<j\xc3\xb6rg@b.c> SMTPUTF8\r\n",
     b"RCPT TO:<d@e.f>\r\n",
     b"RCPT TO:<d@e.f> NOTIFY=NEVER ORCPT=rfc822;x\r\n",
@@ -72,8 +77,10 @@ def without_dropped(events: list[ServerEvent]) -> list[ServerEvent]:
     return kept
 
 
-def server_session(pieces: list[bytes], options: ServerOptions) -> tuple[bytes, list[ServerEvent], list[bytes]]:
-    shell = SmtpShell(options)
+def server_session(
+    pieces: list[bytes], options: ServerOptions, *, xclient: bool = False
+) -> tuple[bytes, list[ServerEvent], list[bytes]]:
+    shell = SmtpShell(options, xclient=xclient)
     output = shell.start()
     for piece in pieces:
         output += shell.feed(piece)
@@ -82,8 +89,10 @@ def server_session(pieces: list[bytes], options: ServerOptions) -> tuple[bytes, 
 
 
 @settings(max_examples=300, deadline=None)
-@given(_streams, _cuts, st.booleans(), st.sampled_from([0, 4, 1000]))
-def test_any_split_is_the_same_session(stream: bytes, sizes: list[int], normalise: bool, max_size: int) -> None:
+@given(_streams, _cuts, st.booleans(), st.sampled_from([0, 4, 1000]), st.booleans(), st.booleans())
+def test_any_split_is_the_same_session(
+    stream: bytes, sizes: list[int], normalise: bool, max_size: int, xclient: bool, binary: bool
+) -> None:
     options = ServerOptions(
         "mx.example",
         max_size=max_size,
@@ -91,11 +100,16 @@ def test_any_split_is_the_same_session(stream: bytes, sizes: list[int], normalis
         auth_mechanisms=("PLAIN",),
         auth_without_tls=True,
         normalise_newlines=normalise,
+        max_hold=60,
+        now=lambda: 1_800_000_000.0,
     )
-    stream = b"EHLO a\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\n" + stream
+    stream = (b" BODY=BINARYMIME" if binary else b"").join(
+        [b"EHLO a\r\nMAIL FROM:<a@b.c>", b"\r\nRCPT TO:<d@e.f>\r\n"]
+    ) + stream
     # What follows STARTTLS is dropped, as much of it as there is.
     stream = stream.split(b"STARTTLS\r\n", 1)[0]
-    assert server_session(cut(stream, sizes), options) == server_session([stream], options)
+    whole = server_session([stream], options, xclient=xclient)
+    assert server_session(cut(stream, sizes), options, xclient=xclient) == whole
 
 
 @settings(max_examples=300, deadline=None)

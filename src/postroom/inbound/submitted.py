@@ -1,6 +1,6 @@
 """The header of a submitted message, kept until it is complete: its Bcc is taken out, as nobody else does it any more.
 
-RFC 5322 §3.6.3 lets the field be removed before the message is sent; content is not changed otherwise (docs/adr/ADRNO).
+RFC 5322 §3.6.3 lets the field be removed before the message is sent; content is not changed otherwise (docs/adr/0012).
 """
 
 import re

@@ -19,7 +19,7 @@ ONE = Envelope(None, (BOB,))
 
 def client(**changes: object) -> Client:
     facts: dict[str, object] = {"address": "192.0.2.1", "helo": "client.example", "esmtp": True, **changes}
-    return Client(1, Role.MX, port=4711, **facts)  # type: ignore[arg-type] # each test changes another one
+    return Client(1, port=4711, **{"role": Role.MX, **facts})  # type: ignore[arg-type] # each test changes another one
 
 
 def test_all_parts_are_there() -> None:
@@ -41,11 +41,26 @@ def test_all_parts_are_there() -> None:
         ({"tls": TlsFacts("TLSv1.3", "AES"), "account": "a@b.example"}, False, "with ESMTPSA (TLSv1.3 AES)\r\n"),
         ({}, True, "with UTF8SMTP\r\n"),
         ({"tls": TlsFacts("TLSv1.2", "X")}, True, "with UTF8SMTPS (TLSv1.2 X)\r\n"),
+        ({"account": "a@b.example"}, True, "with UTF8SMTPA\r\n"),
+        ({"tls": TlsFacts("TLSv1.2", "X"), "account": "a@b.example"}, True, "with UTF8SMTPSA (TLSv1.2 X)\r\n"),
+        ({"esmtp": False}, True, "with UTF8SMTP\r\n"),
+        ({"role": Role.LMTP}, False, "with LMTP\r\n"),
+        ({"role": Role.LMTP, "tls": TlsFacts("TLSv1.3", "AES")}, False, "with LMTPS (TLSv1.3 AES)\r\n"),
+        ({"role": Role.LMTP}, True, "with UTF8LMTP\r\n"),
+        ({"role": Role.LMTP, "tls": TlsFacts("TLSv1.3", "AES")}, True, "with UTF8LMTPS (TLSv1.3 AES)\r\n"),
     ],
 )
 def test_the_protocol_has_its_registered_word(changes: dict[str, object], smtputf8: bool, word: str) -> None:
+    """RFC 3848 §1, RFC 6531 §4.3."""
     envelope = Envelope(None, (BOB,), smtputf8=smtputf8)
     assert word in Tracer("mx.local.example").received(client(**changes), ID, envelope, NOW).decode()
+
+
+@pytest.mark.parametrize("recipients", [(BOB,), (BOB, BOB)])
+def test_a_priority_is_noted(recipients: tuple[Recipient, ...]) -> None:
+    """RFC 6710 §7: behind all other clauses."""
+    field = Tracer("mx.local.example").received(client(), ID, Envelope(None, recipients, priority=-3), NOW)
+    assert b"\r\n\tPRIORITY -3;\r\n\tFri, 15 Jan" in field
 
 
 def test_several_recipients_are_not_told_of_each_other() -> None:
