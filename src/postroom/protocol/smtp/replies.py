@@ -1,6 +1,7 @@
 """The replies that the server engine gives by itself (RFC 5321 §4.2.3, RFC 3463 §3)."""
 
 from postroom.mail.reply import Reply
+from postroom.protocol.smtp.events import Flaw
 
 
 class Refused(Exception):
@@ -62,6 +63,12 @@ BARE_CR = Reply.of(550, "5.6.0", "The content has a bare CR: the sending program
 BARE_LF = Reply.of(550, "5.6.0", "The content has a bare LF: the sending program must end each line with CRLF")
 
 
-def long_line(limit: int) -> Reply:
-    """Content with a line of more than ``limit`` octets."""
-    return Reply.of(550, "5.6.0", f"The content has a line too long: fold or encode it, {limit} octets are allowed")
+def flawed(flaw: Flaw | None, max_line: int) -> Reply:
+    """Content that ended properly and is refused for its flaw; lines may have ``max_line`` octets."""
+    if flaw is Flaw.TOO_BIG:
+        return TOO_BIG
+    if flaw is Flaw.BARE_CR:
+        return BARE_CR
+    if flaw is Flaw.BARE_LF:
+        return BARE_LF
+    return Reply.of(550, "5.6.0", f"The content has a line too long: fold or encode it, {max_line} octets are allowed")

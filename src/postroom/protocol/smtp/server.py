@@ -291,20 +291,13 @@ class SmtpServer:
         """The content is over and was not good: say so."""
         check = content.check
         flaw = None if check.refusal else check.flaw
-        reply = check.refusal or self._flaw_reply(flaw)
+        reply = check.refusal or replies.flawed(check.flaw, self._options.max_line)
         in_chunks = isinstance(content, ChunkReader)
         times = 1 if isinstance(content, ChunkReader) and not content.last else self._content_replies
         self._pending = Answered(reply, reply.to_bytes() * times, "BDAT" if in_chunks else "DATA")
         self._move(ServerState.OVER if reply.code == 421 else ServerState.READY)
         self._standing.excused = in_chunks  # more chunks may have been pipelined
         return ContentDropped(flaw)
-
-    def _flaw_reply(self, flaw: Flaw | None) -> Reply:
-        if flaw is Flaw.TOO_BIG:
-            return replies.TOO_BIG
-        if flaw is Flaw.BARE_CR:
-            return replies.BARE_CR
-        return replies.BARE_LF if flaw is Flaw.BARE_LF else replies.long_line(self._options.max_line)
 
     @property
     def _content_replies(self) -> int:
