@@ -1,5 +1,8 @@
 """A test client: hands one message to an SMTP server with our own engine and shows the dialogue, never a password."""
 
+import base64
+import binascii
+import secrets
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,12 +15,27 @@ from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope
 from postroom.mail.reply import Reply
 from postroom.protocol.errors import RemoteProtocolError
+from postroom.protocol.sasl.exchange import Malformed, Password, Secrets
+from postroom.protocol.sasl.mechanisms import begin_client
 from postroom.protocol.smtp.client import SmtpClient
-from postroom.protocol.smtp.commands import Command, SayAuth, SayData, SayHello, SayMail, SayQuit, SayRcpt, SayStartTls
+from postroom.protocol.smtp.commands import (
+    Command,
+    SayAuth,
+    SayAuthCancel,
+    SayAuthResponse,
+    SayData,
+    SayHello,
+    SayMail,
+    SayQuit,
+    SayRcpt,
+    SayStartTls,
+)
 from postroom.protocol.smtp.events import Closed, Replied
 
 TIMEOUT = 60.0  # seconds for each step
 _PIECE = 64 * 1024
+_NONCE = 18  # octets
+_MAX_CHALLENGES = 5  # no mechanism of ours has more than three
 
 
 class Tls(Enum):
@@ -75,7 +93,7 @@ class _Talk:
         target = self._target
         if target.tls is Tls.IMPLICIT:
             self._wrap()
-        self._expect(None)
+        self._expect()
         self._ask(SayHello(hostname), "EHLO " + hostname)
         if target.tls is Tls.STARTTLS:
             if "STARTTLS" not in self._engine.capabilities:
@@ -85,8 +103,7 @@ class _Talk:
             self._engine.tls_established()
             self._ask(SayHello(hostname), "EHLO " + hostname)
         if target.user:
-            secret = f"\0{target.user}\0{target.password}".encode()  # RFC 4616 §2
-            self._ask(SayAuth("PLAIN", secret), "AUTH PLAIN (not shown)")
+            self._log_in()
         self._ask(
             SayMail(envelope.reverse_path, len(content), envelope.body, envelope.smtputf8),
             f"MAIL FROM:<{envelope.reverse_path or ''}>",
@@ -97,9 +114,34 @@ class _Talk:
             self._socket.sendall(self._engine.content(content[start : start + _PIECE]))
         self._show(f"C: ({len(content)} octets of content)")
         self._socket.sendall(self._engine.end_content())
-        reply = self._expect(None)
+        reply = self._expect()
         self._ask(SayQuit(), "QUIT")
         return str(reply)
+
+    def _log_in(self) -> None:
+        """By the best mechanism that the server offers (RFC 4954 §4)."""
+        target, offered = self._target, self._engine.capabilities.get("AUTH", "")
+        login = Secrets(target.user, Password(target.password))
+        client = begin_client(offered.split(), login, secrets.token_urlsafe(_NONCE))
+        if client is None:
+            raise Refused(
+                f"the server offers no way to log in that we have: {offered or 'none'}", "is --tls starttls missing?"
+            )
+        self._say(SayAuth(client.name, client.initial()), f"AUTH {client.name} (not shown)")
+        for _ in range(_MAX_CHALLENGES):
+            reply = self._hear()
+            if reply.code != 334:
+                break
+            answer = client.respond(_decoded(reply))
+            if isinstance(answer, Malformed):
+                self._say(SayAuthCancel(), "*")
+                self._hear()
+                raise Refused(f"{client.name}: {answer.reason}", "check --user and the password")
+            self._say(SayAuthResponse(answer), "(not shown)")
+        if not reply.is_positive:
+            raise Refused(f"the server refused: {reply}", "check --user and the password")
+        if not client.is_satisfied:  # RFC 5802 §5
+            raise Refused("the server did not prove that it knows the password", "is it the right server?")
 
     def _offer_recipients(self, envelope: Envelope) -> None:
         """Go on as long as one recipient is accepted."""
@@ -126,18 +168,17 @@ class _Talk:
 
     def _ask(self, command: Command, shown: str) -> Reply:
         self._say(command, shown)
-        return self._expect(command)
+        return self._expect()
 
     def _say(self, command: Command, shown: str) -> None:
         self._show(f"C: {shown}")
         self._socket.sendall(self._engine.send(command))
 
-    def _expect(self, command: Command | None) -> Reply:
+    def _expect(self) -> Reply:
         """A positive reply."""
         reply = self._hear()
         if not reply.is_positive:
-            hint = "check --user and the password" if isinstance(command, SayAuth) else ""
-            raise Refused(f"the server refused: {reply}", hint)
+            raise Refused(f"the server refused: {reply}")
         return reply
 
     def _hear(self) -> Reply:
@@ -150,3 +191,11 @@ class _Talk:
             if isinstance(event, Closed):
                 raise Refused("the server closed the connection")
             self._engine.receive_data(self._socket.recv(_PIECE))
+
+
+def _decoded(reply: Reply) -> bytes:
+    """The challenge in a 334."""
+    try:
+        return base64.b64decode(reply.lines[0].encode("ascii", "replace"), validate=True)
+    except binascii.Error as error:
+        raise RemoteProtocolError("the challenge is not base64") from error

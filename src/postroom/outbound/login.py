@@ -1,5 +1,6 @@
 """Authenticates to a smarthost (RFC 4954), never in the clear over a network."""
 
+import asyncio
 import base64
 import binascii
 import secrets
@@ -57,7 +58,10 @@ async def log_in(login: Login, ask: Ask, offered: str, peer: Peer) -> None:
         if reply.code != 334:
             break
         challenge = _decode(reply)
-        answer = Malformed("the challenge is not base64") if challenge is None else mechanism.respond(challenge)
+        if challenge is None:
+            answer: bytes | Malformed = Malformed("the challenge is not base64")
+        else:  # in a thread: SCRAM hashes the password as often as the server says
+            answer = await asyncio.to_thread(mechanism.respond, challenge)
         if isinstance(answer, Malformed):
             await ask(SayAuthCancel())
             raise AttemptEnded(trouble.login_impossible(peer, answer.reason))
