@@ -69,6 +69,9 @@ def _check_host(settings: Settings) -> Iterator[Finding]:
     if (settings.tls.certificate is None) != (settings.tls.key is None):
         given, lacking = ("certificate", "key") if settings.tls.key is None else ("key", "certificate")
         yield Finding(("tls", given), f"{given} without {lacking}", f"add {lacking} to [tls], or remove {given}")
+    if settings.tls.more and not _has_tls(settings):
+        remedy = "name the one that is shown by default as certificate and key of [tls]"
+        yield Finding(("tls", "more"), "further certificates without a first one", remedy)
 
 
 def _check_listeners(settings: Settings) -> Iterator[Finding]:
@@ -119,6 +122,12 @@ def _check_networks(settings: Settings) -> Iterator[Finding]:
         if network.prefixlen == 0:
             what = f"{network} is everyone: anybody could say that it speaks for anybody"
             yield Finding(("smtp", "xclient_networks", number), what, "name only your own proxies and filters")
+    for number, listener in enumerate(settings.listener):
+        for place, network in enumerate(listener.proxy_networks):
+            if network.prefixlen == 0:
+                what = f"{network} is everyone: anybody could say that it speaks for anybody"
+                remedy = "name only your own load balancers"
+                yield Finding(("listener", number, "proxy_networks", place), what, remedy)
 
 
 def _check_smarthosts(smarthosts: tuple[SmarthostSettings, ...]) -> Iterator[Finding]:

@@ -258,6 +258,10 @@ def _client(client: Client) -> Fields:
         fields["account"] = client.account
     if client.tls is not None:
         fields["tls"] = client.tls.version
+        if client.tls.peer_trouble:
+            fields["client_certificate"] = cut(client.tls.peer_trouble)
+    if client.proxy:
+        fields["proxy"] = client.proxy
     return fields
 
 

@@ -61,6 +61,11 @@ servers = ["192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53", "[2001:db8::53]
         ('[smtp]\ntrusted_networks=["10.0.0.0/8","0.0.0.0/0"]\n', "smtp.trusted_networks[2]", "open relay"),
         ('[smtp]\ntrusted_networks=["::/0"]\n', "smtp.trusted_networks[1]", "open relay"),
         ('[smtp]\nxclient_networks=["0.0.0.0/0"]\n', "smtp.xclient_networks[1]", "everyone"),
+        (
+            '[[listener]]\nrole="mx"\nport=2525\nproxy_networks=["::/0"]\n',
+            "listener[1].proxy_networks[1]",
+            "everyone",
+        ),
         ('[[smarthost]]\nname="mx"\nhost="h"\n', "smarthost[1].name", "meaning of its own"),
         ('[[smarthost]]\nname="a"\nhost="h"\nuser="u"\n', "smarthost[1].user", "without a password"),
         (
@@ -145,6 +150,11 @@ def test_certificate_and_key_go_together(given: str, lacking: str) -> None:
     found = [f for f in findings("", f'hostname="mx.example.org"\ntls={{{given}="x"}}\n') if f.is_error]
     assert shown(found) == [(f"tls.{given}", True)]
     assert f"add {lacking}" in found[0].remedy
+
+
+def test_further_certificates_need_a_first_one() -> None:
+    more = '[[listener]]\nrole="mx"\nport=2525\n[[tls.more]]\ncertificate="a.pem"\nkey="a.key"\n'
+    assert shown(findings(more, 'hostname = "mx.example.org"\n')) == [("tls.more", True)]
 
 
 def test_standard_listeners() -> None:

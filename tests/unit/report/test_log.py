@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.fakes.reports import ATTEMPTS, CLIENT, MESSAGE, REPORTS, SHOWN_ID
 
-from postroom.mail.session import Client, Role
+from postroom.mail.session import Client, Role, TlsFacts
 from postroom.report.events import (
     InternalError,
     LoginFailed,
@@ -19,6 +19,7 @@ from postroom.report.events import (
     Report,
     ServerDraining,
     SessionOpened,
+    SessionRefused,
     StoreTrouble,
 )
 from postroom.report.log import LibraryHandler, Log, console_renderer, escape, open_log, render_json
@@ -320,3 +321,21 @@ class TestOpen:
     def test_needs_a_real_stream(self) -> None:
         with pytest.raises(OSError, match="fileno"):
             open_log(stream=StringIO())
+
+
+def test_a_flood_is_told_by_its_count_and_a_balancers_mistake_in_words() -> None:
+    one, many, odd = told(
+        SessionRefused("mx", "192.0.2.1", "rate"),
+        SessionRefused("mx", "192.0.2.1", "rate", 497),
+        SessionRefused("mx", "192.0.2.9", "proxy", detail="the PROXY line is malformed"),
+    )
+    assert "count" not in one
+    assert many["count"] == 497
+    assert odd["detail"] == "the PROXY line is malformed"
+
+
+def test_a_client_is_told_with_its_balancer_and_what_is_wrong_with_its_certificate() -> None:
+    facts = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", peer_trouble="certificate has expired")
+    (row,) = told(SessionOpened(Client(7, Role.MX, "192.0.2.1", 4711, tls=facts, proxy="10.0.0.1")))
+    assert row["client_certificate"] == "certificate has expired"
+    assert row["proxy"] == "10.0.0.1"
