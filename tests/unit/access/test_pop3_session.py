@@ -5,9 +5,11 @@ import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.fakes.clock import settle
 from tests.fakes.pop3_house import NAME, PASSWORD, Pop3House
 from tests.fakes.stream import TLS_FACTS, MemoryStream
 
+from postroom.directory.checker import Asker, Unavailable
 from postroom.mail.session import Role
 from postroom.net.tls import TlsError
 from postroom.report.events import (
@@ -129,6 +131,28 @@ class TestLogin:
         (failed,) = house.told(LoginFailed)
         assert isinstance(failed, LoginFailed)
         assert (failed.account, failed.failures_from_address, failed.failures_for_account) == (name, 1, 1)
+
+    async def test_the_guard_is_asked_and_told(self, house: Pop3House) -> None:
+        stream = house.connect()
+        stream.feed(f"USER {NAME}\r\nPASS wrong\r\nUSER {NAME}\r\nPASS {PASSWORD}\r\nQUIT\r\n".encode())
+        assert b"+OK 0 messages" in await stream.read_all()
+        assert house.guard.failures == {NAME: 1, stream.peer[0]: 1}
+        assert house.guard.successes == [(stream.peer[0], NAME)]
+        assert house.checker.asked[-1] == Asker(stream.peer[0], "pop3")
+
+    async def test_an_outage_is_no_failure(self, house: Pop3House) -> None:
+        house.checker.result = Unavailable("the store is gone")
+        stream = house.connect()
+        stream.feed(f"USER {NAME}\r\nPASS {PASSWORD}\r\nQUIT\r\n".encode())
+        assert b"-ERR [SYS/TEMP] not possible now" in await stream.read_all()  # RFC 3206 §4
+        assert not house.guard.failures
+
+    async def test_guessing_is_shown_out(self, house: Pop3House) -> None:
+        stream = house.connect()
+        stream.feed(f"USER {NAME}\r\nPASS wrong\r\n".encode() * 100)
+        assert (await stream.read_all()).count(b"[AUTH]") == 5
+        await house.ended()
+        assert closed(house).reason == "errors"
 
     async def test_sasl(self, house: Pop3House) -> None:
         stream = house.connect()
@@ -447,6 +471,18 @@ class TestDrain:
         house.service.drain()
         stream = house.connect()
         assert (await stream.read_all()).startswith(b"-ERR [SYS/TEMP]")
+        await house.ended()
+        assert closed(house).reason == "drain"
+
+    async def test_an_answer_that_is_held_back_does_not_hold_the_drain(self, house: Pop3House) -> None:
+        house.guard.delay = 3600
+        stream = house.connect()
+        stream.feed(f"USER {NAME}\r\nPASS wrong\r\n".encode())
+        await stream.read_until(b"password\r\n")
+        await settle()
+        assert not stream.unread
+        house.service.drain()
+        assert await stream.read_all() == b"-ERR [AUTH] wrong name or password\r\n"
         await house.ended()
         assert closed(house).reason == "drain"
 
