@@ -41,7 +41,7 @@ def house() -> House:
 
 async def test_success(house: House) -> None:
     login = house.login()
-    assert str(await login.step(None)) == "334 "
+    assert (await login.step(None)).to_bytes() == b"334 \r\n"  # RFC 4954 §4: the space stands
     assert (await login.step(RIGHT)).code == 235
     assert login.account == ANNA
 
