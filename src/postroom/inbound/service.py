@@ -9,7 +9,8 @@ from postroom.directory.guard import LoginGuard, Unguarded
 from postroom.directory.login import LoginDesk
 from postroom.inbound.conduct import manners
 from postroom.inbound.originator import Originator
-from postroom.inbound.session import SessionSetup, SmtpSession
+from postroom.inbound.session import SmtpSession
+from postroom.inbound.setup import SessionSetup
 from postroom.inbound.trace import Tracer
 from postroom.inbound.transaction import Door, Rooms
 from postroom.mail.message import QueueIds

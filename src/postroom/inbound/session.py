@@ -4,22 +4,20 @@ import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from postroom.directory.login import LoginDesk
 from postroom.inbound import replies
-from postroom.inbound.conduct import Conduct, Manners
+from postroom.inbound.conduct import Conduct
 from postroom.inbound.peer import Peer, TlsEnded
-from postroom.inbound.transaction import Rooms, Transaction, accepted
+from postroom.inbound.setup import SessionSetup
+from postroom.inbound.transaction import Transaction, accepted
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.trouble import ResolverUnavailable, StoreUnavailable
-from postroom.mail.value import value
 from postroom.net.pause import Pause
 from postroom.net.stream import Stream
 from postroom.policy.limits import SessionLimits
 from postroom.policy.verdict import Accept, Defer, Refuse
 from postroom.protocol.smtp import events as ask
-from postroom.protocol.smtp.options import ServerOptions
 from postroom.protocol.smtp.server import SmtpServer
 from postroom.report.events import CommandRefused, InternalError, SessionClosed, SessionOpened
 
@@ -28,23 +26,6 @@ _FLUSH = 16 * 1024
 
 _TOLD = 100
 """Refused commands of one session that are reported one by one; a peer does not choose how long the log gets."""
-
-
-@value(frozen=True, slots=True, kw_only=True)
-class SessionSetup:
-    """What the sessions of one role have in common. ``greeting`` is the 220; timeouts are seconds.
-
-    ``may_introduce`` says whether a client's address is that of a proxy that may use XCLIENT.
-    """
-
-    options: ServerOptions
-    rooms: Rooms
-    desk: LoginDesk | None
-    greeting: Reply
-    hello: Reply
-    tls_timeout: float
-    manners: Manners
-    may_introduce: Callable[[str], bool]
 
 
 class SmtpSession:
