@@ -33,6 +33,14 @@ def init(
     ] = "",
     password_stdin: PasswordStdinOption = False,
     public: Annotated[bool, typer.Option("--public", help="Ports 25, 587, 465, 110 and 995 on all addresses.")] = False,
+    acme: Annotated[
+        bool | None,
+        typer.Option(
+            "--acme/--no-acme",
+            help="Certificate from Let's Encrypt, by port 80. Says that you agree to its terms of service.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make a settings file, a data folder and a certificate; print the DNS records to publish.
 
@@ -45,7 +53,8 @@ def init(
         address = read_address(user) if user else None
         name = read_domain(domain) if domain else address.domain if address is not None else ""
         password = obtain_password(from_stdin=password_stdin) if address is not None else ""
-        laid = lay_out(folder, hostname, house.now(), public=public)
+        acme = _wants_acme(public=public) if acme is None else acme
+        laid = lay_out(folder, hostname, house.now(), public=public, acme=acme)
         settings = load(laid.settings)
         if name:
             _fill(house, settings, name, address, password)
@@ -54,7 +63,6 @@ def init(
 
 def _fill(house: House, settings: Settings, domain: str, address: Address | None, password: str) -> None:
     """The first domain and the first account."""
-    hashed = house.hash_password(password) if address is not None else ""
 
     async def job(store: OpenStore, settings: Settings) -> None:
         await add_domain(store.directory, domain, house.now())
@@ -63,7 +71,7 @@ def _fill(house: House, settings: Settings, domain: str, address: Address | None
         if address.domain != domain:
             await add_domain(store.directory, address.domain, house.now())
         quota = settings.delivery.default_quota
-        await add_account(store.directory, str(address), hashed, quota, house.now())
+        await add_account(store.directory, str(address), password, quota, house.now(), make=house.new_password)
         postmaster = f"postmaster@{domain}"
         if address.key != postmaster:  # RFC 5321 §4.5.1: every domain has one
             await put_alias(store.directory, postmaster, [str(address)])
@@ -78,6 +86,14 @@ def _ask(question: str, default: str) -> str:
     return str(typer.prompt(question, default=default, show_default=bool(default)))
 
 
+def _wants_acme(*, public: bool) -> bool:
+    """Whether to get the certificate from Let's Encrypt: asked where that can work and someone can answer."""
+    if not public or not sys.stdin.isatty():
+        return False
+    say("Let's Encrypt can give the certificate, if it reaches port 80 of this machine.")
+    return typer.confirm("Do that, and agree to its terms (https://letsencrypt.org/repository/)?", default=False)
+
+
 def _default_hostname() -> str:
     name = socket.getfqdn()
     return name if "." in name else "localhost.localdomain"
@@ -87,7 +103,10 @@ def _report(laid: Laid, hostname: str, domain: str, address: Address | None) -> 
     option = f" -c {laid.settings}"
     say(f"settings     {laid.settings}")
     say(f"data         {laid.data}")
-    say(f"certificate  {laid.certificate} (self-signed)")
+    if laid.certificate is None:
+        say("certificate  from Let's Encrypt, ordered by the server when it starts")
+    else:
+        say(f"certificate  {laid.certificate} (self-signed)")
     if domain:
         say(f"domain       {domain}")
     if address is not None:

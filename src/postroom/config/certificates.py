@@ -51,7 +51,10 @@ class AcmeSettings(Section):
     )
     eab_kid: str = Field("", description="Key id of an external account binding, where the authority asks for one.")
     eab_key_file: Path | None = Field(None, description="File with the external account binding's HMAC key, base64url.")
-    address: str = Field("0.0.0.0", description="Address on which HTTP-01 challenges are answered.")  # noqa: S104
+    address: str = Field(
+        "0.0.0.0",  # noqa: S104 - the authority comes from outside
+        description='Address on which HTTP-01 challenges are answered; "::" for IPv6 and IPv4.',
+    )
     port: int = Field(
         80, ge=0, le=65535, description="Port of the same, open while the server runs; 0: the web port alone answers."
     )

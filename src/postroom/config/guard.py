@@ -114,14 +114,15 @@ class AlertSettings(Section):
             "internal_error",
         ],
         ...,
-    ] = Field(description="What counts.")
+    ] = Field(description="What counts; each word by itself.")
     threshold: RateText = Field(_rates("1/1m")[0], description='How often within which time, such as "20/5m".')
     webhook: str = Field("", description="URL that gets a JSON object by POST.")
     secret: SecretStr = Field(
         SecretStr(""), description="Signs the body: header Postroom-Signature, HMAC-SHA256 in hex."
     )
     command: tuple[str, ...] = Field(
-        (), description="Program and arguments, run without a shell; the JSON object comes on its standard input."
+        (),
+        description="Program (its whole path) and arguments, run without a shell; the JSON comes on its input.",
     )
-    pause: Duration = Field(900, description="How long the same alert stays silent after it was raised.")
+    pause: Duration = Field(900, description="How long the same word stays silent after an alert.")
     timeout: Duration = Field(10, gt=0, description="Longest time that a webhook or a command may take.")
