@@ -24,9 +24,9 @@ from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
 from postroom.config.problems import SettingsError
-from postroom.directory.credentials import Credentials
 from postroom.directory.directory import Directory
 from postroom.directory.login import LoginDesk
+from postroom.directory.sources.opening import open_credentials
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.dns.resolver import Resolver
@@ -166,7 +166,16 @@ class Node:
         """The rooms, from the store outwards."""
         self._store = store
         self._directory = Directory(store.directory, self._settings.delivery, self._clock)
-        self._credentials = Credentials(self._directory, self._clock)
+        self._credentials = open_credentials(
+            self._settings.auth,
+            self._settings.ldap,
+            self._settings.oauth,
+            directory=self._directory,
+            store=store.directory,
+            clock=self._clock,
+            reporter=self._reporter,
+            certificates=self._settings.tls.client_ca is not None,
+        )
         self._ids = QueueIds(self._clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
@@ -356,7 +365,7 @@ class Node:
         await self._alerts.stop(ALERT_GRACE)
         if web is not None:
             await web.stop()
-        self._credentials.close()
+        await self._credentials.close()
         self._sweeper.stop()
 
     def _repeat(self, seconds: float, act: Callable[[], Awaitable[object]], what: str) -> None:

@@ -11,8 +11,10 @@ from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore, Stored
 
 from postroom.config.model import DnsSettings, Settings
+from postroom.directory.model import Logins, NewPassword
 from postroom.dns.resolver import Resolver
 from postroom.dns.zone import Zone, ZoneResolver
+from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.message import QueueId
 from postroom.mail.trouble import StoreUnavailable
@@ -152,10 +154,10 @@ class MemoryHouse:
     def resolver(self, settings: DnsSettings) -> Resolver:
         return ZoneResolver(self.zone)
 
-    def hash_password(self, password: str) -> str:
+    def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
         if "\t" in password:
             raise ValueError("the password has a control character")
-        return f"hash of {password}"
+        return NewPassword(f"hash of {password}")
 
     def now(self) -> float:
         return self.time

@@ -1,13 +1,26 @@
-"""The accounts: who logs in and has a mailbox. Passwords come in hashed; no view shows them."""
+"""The accounts: who logs in and has a mailbox. A password comes in, and only what is kept of it goes on."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from postroom.admin.moments import iso
 from postroom.admin.refusal import Refused
-from postroom.directory.model import Account, AddAccount, Alias, ChangeAccount, RemoveAccount, Usage
+from postroom.directory.model import (
+    Account,
+    AddAccount,
+    Alias,
+    ChangeAccount,
+    Logins,
+    NewPassword,
+    RemoveAccount,
+    Usage,
+)
 from postroom.directory.store import DirectoryStore
 from postroom.mail.address import Address
+
+MakePassword = Callable[[str, Address, bytes, Logins], NewPassword]
+"""What is kept of a password: ``directory.passwords.new_password``. It takes its time, and is called in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,7 @@ class AccountView:
     octets: int
     messages: int
     has_password: bool
+    app_passwords_only: bool
     created_at: str
     aliases: tuple[str, ...] = ()
 
@@ -60,12 +74,15 @@ async def find_account(directory: DirectoryStore, address: Address) -> Account:
     return entry
 
 
-async def add_account(directory: DirectoryStore, text: str, hashed: str, quota: int, now: float) -> Address:
-    """A new account; ``hashed`` is ``""`` for one that cannot log in. Refused if its domain is not ours."""
+async def add_account(
+    directory: DirectoryStore, text: str, password: str, quota: int, now: float, *, make: MakePassword
+) -> Address:
+    """A new account; ``password`` is ``""`` for one without. Refused if its domain is not ours."""
     address = read_address(text)
     if await directory.find_domain(address.domain) is None:
         raise Refused(f"{address.domain} is not a domain of this server", f"postroom domain add {address.domain}")
-    await directory.change([AddAccount(address, hashed, quota, now)])
+    new = await _new_password(directory, password, address, Logins(), make) if password else NewPassword()
+    await directory.change([AddAccount(address, new.hash, quota, now, new.keys)])
     return address
 
 
@@ -73,13 +90,22 @@ async def change_account(
     directory: DirectoryStore,
     text: str,
     *,
-    hashed: str | None = None,
     quota: int | None = None,
     enabled: bool | None = None,
+    app_passwords_only: bool | None = None,
 ) -> Address:
     """Change what is given. Refused if there is no such account."""
     account = await find_account(directory, read_address(text))
-    await directory.change([ChangeAccount(account.address, hashed, quota, enabled)])
+    await directory.change([ChangeAccount(account.address, None, quota, enabled, app_passwords_only)])
+    return account.address
+
+
+async def set_password(directory: DirectoryStore, text: str, password: str, *, make: MakePassword) -> Address:
+    """A new password in place of the old one; app passwords stay. Refused if there is no such account."""
+    account = await find_account(directory, read_address(text))
+    logins = await directory.logins(account.address.key)
+    new = await _new_password(directory, password, account.address, logins, make)
+    await directory.change([ChangeAccount(account.address, password=new.hash, keys=new.keys)])
     return account.address
 
 
@@ -90,6 +116,12 @@ async def remove_account(directory: DirectoryStore, text: str) -> Address:
     return account.address
 
 
+async def _new_password(
+    directory: DirectoryStore, password: str, address: Address, logins: Logins, make: MakePassword
+) -> NewPassword:
+    return await asyncio.to_thread(make, password, address, await directory.secret(), logins)
+
+
 def _view(account: Account, usage: Usage, aliases: tuple[str, ...] = ()) -> AccountView:
     return AccountView(
         address=str(account.address),
@@ -98,6 +130,7 @@ def _view(account: Account, usage: Usage, aliases: tuple[str, ...] = ()) -> Acco
         octets=usage.octets,
         messages=usage.messages,
         has_password=bool(account.password),
+        app_passwords_only=account.app_passwords_only,
         created_at=iso(account.created_at),
         aliases=aliases,
     )

@@ -83,8 +83,10 @@ def _make(house: House, folder: Path) -> None:
         for domain in DOMAINS:
             await add_domain(store.directory, domain, house.now())
         for login in logins:
-            hashed = house.hash_password(login.password)
-            await add_account(store.directory, login.address, hashed, settings.delivery.default_quota, house.now())
+            quota = settings.delivery.default_quota
+            await add_account(
+                store.directory, login.address, login.password, quota, house.now(), make=house.new_password
+            )
         await put_alias(store.directory, "postmaster@demo.example", [ADDRESSES[0]])
         await put_alias(store.directory, "postmaster@second.example", [ADDRESSES[2]])
         await put_alias(store.directory, "team@demo.example", ADDRESSES)

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from postroom.config.model import DnsSettings, Settings
+from postroom.directory.model import Logins, NewPassword
 from postroom.directory.store import DirectoryStore
 from postroom.dns.resolver import Resolver
+from postroom.mail.address import Address
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
 from postroom.queue.store import QueueStore
@@ -52,8 +54,8 @@ class House(Protocol):
         """Who asks the DNS."""
         ...
 
-    def hash_password(self, password: str) -> str:
-        """What the directory keeps of a password."""
+    def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
+        """What the directory keeps of a password. ValueError if it cannot be one."""
         ...
 
     def now(self) -> float:
@@ -82,11 +84,11 @@ class RealHouse:
 
         return DnspythonResolver(settings)
 
-    def hash_password(self, password: str) -> str:
-        """An argon2 hash."""
-        from postroom.directory.credentials import hash_password
+    def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
+        """An argon2 hash, and keys for SCRAM."""
+        from postroom.directory.passwords import new_password
 
-        return hash_password(password)
+        return new_password(password, address, secret, logins)
 
     def now(self) -> float:
         """The machine's clock."""

@@ -11,6 +11,7 @@ from postroom.admin.accounts import AccountView
 from postroom.admin.domains import read_domain
 from postroom.admin.moments import size
 from postroom.admin.refusal import Refused
+from postroom.cli import app_password
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, PasswordStdinOption, done, telling_troubles
 from postroom.cli.house import OpenStore
 from postroom.cli.output import print_facts, print_json, print_table
@@ -28,16 +29,19 @@ DomainOption = Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", 
 def commands() -> typer.Typer:
     """The group."""
     group = typer.Typer(
-        no_args_is_help=True, help="Accounts: add, list, show, remove, password, quota, enable, disable."
+        no_args_is_help=True,
+        help="Accounts: add, list, show, set, remove, password, app-password, quota, enable, disable.",
     )
     group.command("add")(add)
     group.command("list")(list_all)
     group.command("show")(show)
+    group.command("set")(set_options)
     group.command("remove")(remove)
     group.command("password")(password)
     group.command("quota")(quota)
     group.command("enable")(enable)
     group.command("disable")(disable)
+    group.add_typer(app_password.commands(), name="app-password")
     return group
 
 
@@ -56,11 +60,13 @@ def add(
     desk = Desk.of(context)
     with telling_troubles():
         quota = None if quota_text is None else _read_size(quota_text)
-        hashed = "" if no_password else desk.house.hash_password(obtain_password(from_stdin=password_stdin))
+        given = "" if no_password else obtain_password(from_stdin=password_stdin)
 
     async def job(store: OpenStore, settings: Settings) -> Address:
         granted = settings.delivery.default_quota if quota is None else quota
-        return await accounts.add_account(store.directory, address, hashed, granted, desk.house.now())
+        return await accounts.add_account(
+            store.directory, address, given, granted, desk.house.now(), make=desk.house.new_password
+        )
 
     done(f"added {desk.work(config, job)}")
 
@@ -130,10 +136,10 @@ def password(
     """Set a new password: asked for on a terminal, or read with --password-stdin."""
     desk = Desk.of(context)
     with telling_troubles():
-        hashed = desk.house.hash_password(obtain_password(from_stdin=password_stdin))
+        given = obtain_password(from_stdin=password_stdin)
 
     async def job(store: OpenStore, _: Settings) -> Address:
-        return await accounts.change_account(store.directory, address, hashed=hashed)
+        return await accounts.set_password(store.directory, address, given, make=desk.house.new_password)
 
     done(f"new password for {desk.work(config, job)}")
 
@@ -164,6 +170,31 @@ def disable(context: typer.Context, address: AddressArgument, config: ConfigOpti
     done(f"disabled {_set_enabled(context, address, config, enabled=False)}")
 
 
+def set_options(
+    context: typer.Context,
+    address: AddressArgument,
+    *,
+    app_passwords_only: Annotated[
+        bool | None,
+        typer.Option(
+            "--app-passwords-only/--own-password",
+            help="Whether mail programs must use an app password, or may use the account's own.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Set how the account logs in."""
+    if app_passwords_only is None:
+        raise typer.BadParameter("nothing to set: use --app-passwords-only or --own-password")
+
+    async def job(store: OpenStore, _: Settings) -> Address:
+        return await accounts.change_account(store.directory, address, app_passwords_only=app_passwords_only)
+
+    words = "app passwords only" if app_passwords_only else "its own password, and app passwords"
+    done(f"{Desk.of(context).work(config, job)} logs in by {words}")
+
+
 def _set_enabled(context: typer.Context, address: str, config: ConfigOption, *, enabled: bool) -> Address:
     async def job(store: OpenStore, _: Settings) -> Address:
         return await accounts.change_account(store.directory, address, enabled=enabled)
@@ -183,6 +214,8 @@ def _read_size(text: str) -> int:
 def _login(view: AccountView) -> str:
     if not view.enabled:
         return "disabled"
+    if view.app_passwords_only:
+        return "app passwords only"
     return "yes" if view.has_password else "no password"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from postroom.admin.accounts import AccountView
 from postroom.admin.aliases import AliasView
+from postroom.admin.apppasswords import AppPasswordView, NewAppPassword
 from postroom.admin.domains import DomainView
 from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
@@ -22,6 +23,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
     [
         ("`domain show`", DomainView),
         ("`user show`", AccountView),
+        ("`user app-password add`", NewAppPassword),
+        ("app password", AppPasswordView),
         ("`alias show`", AliasView),
         ("`queue show`", QueueView),
         ("recipient of an entry", RecipientView),

@@ -12,6 +12,8 @@ from postroom.cli import main
 from postroom.cli.house import RealHouse
 from postroom.cli.passwords import invent_password, obtain_password
 from postroom.config.model import DnsSettings
+from postroom.directory.model import Logins
+from postroom.mail.address import Address
 
 VERBS = ["init", "serve", "check", "domain", "user", "alias", "queue", "why", "send", "stats", "demo"]
 
@@ -74,7 +76,9 @@ def test_texts_of_peers_cannot_move_the_cursor(run: Run) -> None:
 
 def test_the_real_house_has_what_it_promises() -> None:
     house = RealHouse()
-    assert house.hash_password("long-enough").startswith("$argon2id$")
+    new = house.new_password("long-enough", Address.parse("a@example.org"), b"secret", Logins())
+    assert new.hash.startswith("$argon2id$")
+    assert [key.algorithm for key in new.keys] == ["SHA-256", "SHA-1"]
     assert house.now() > 1_700_000_000
     assert house.resolver(DnsSettings()) is not None
 
