@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from postroom.admin.accounts import AccountView
+from postroom.admin.acmeview import CertificateView
 from postroom.admin.aliases import AliasView
 from postroom.admin.apppasswords import AppPasswordView, NewAppPassword
 from postroom.admin.domains import DomainView
@@ -33,6 +34,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("standing of a life", Standing),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
+        ("`certificate list`", CertificateView),
         ("`check`", Finding),
     ],
 )
