@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import smtplib
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.system.fixtures import MakeProgram
-from tests.system.program import to_toml, wait_until
+from tests.system.program import Program, to_toml, wait_until
 
 ALICE = "alice@example.org"
 
@@ -90,3 +91,17 @@ def test_the_test_command(make_program: MakeProgram, hooks: Hooks) -> None:
     program = make_program({"alert": [{"on": ["lockout"], "webhook": url}]})
     assert "sent" in program.command("alerts", "test")
     assert json.loads(hooks.bodies[0][1])["what"] == "test"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop privileges")
+def test_a_server_that_gave_root_up(open_folder: Path, hooks: Hooks) -> None:
+    url = f"http://127.0.0.1:{hooks.server_address[1]}/"
+    alerts = [{"on": ["login_failed"], "webhook": url}, {"on": ["login_failed"], "command": ["/bin/cat"]}]
+    program = Program(open_folder / "server", {"user": "nobody", "alert": alerts}).add(ALICE).start()
+    try:
+        with program.smtp("submissions") as client, pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(ALICE, "wr0ng-guess")
+        wait_until(lambda: len(program.told("alert_raised")) == 2, "both are told")
+        assert len(hooks.bodies) == 1
+    finally:
+        program.kill()
