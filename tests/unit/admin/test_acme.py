@@ -1,14 +1,18 @@
 """Certificates from an authority: when they are ordered, what is kept, and how failures are borne with."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -462,3 +466,58 @@ class TestAuthority:
         assert first is not None
         assert shelf.account("https://127.0.0.1:9/dir") == first
         assert not first.uri
+
+    @pytest.mark.parametrize(
+        ("answer", "reason", "wait"),
+        [
+            (
+                b"HTTP/1.1 429 Slow down\r\nRetry-After: 7200\r\nContent-Type: application/problem+json\r\n\r\n"
+                b'{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many"}',
+                "localhost refused: too many (rateLimited)",  # RFC 8555 §6.6
+                7200,
+            ),
+            (b"HTTP/1.1 503 Down\r\nRetry-After: 60\r\n\r\nlater", "does not speak ACME as expected", 60),
+            (b"HTTP/1.1 200 OK\r\n\r\n<html>", "does not speak ACME as expected", 0),
+            (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[1]", "does not speak ACME as expected", 0),
+            (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}", "does not speak ACME as expected", 0),
+            (b"", "did not answer within", 0),
+        ],
+        ids=["rate limit", "down", "a web page", "a list", "an empty directory", "silence"],
+    )
+    def test_strange_answers(
+        self, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, reason: str, wait: float
+    ) -> None:
+        monkeypatch.setattr("postroom.admin.acmeauthority.REQUEST_TIMEOUT", 30 if answer else 0.2)
+        with answering(tmp_path, answer) as port:
+            settings = {"directory": f"https://localhost:{port}/dir", "ca_file": tmp_path / "ca.pem"}
+            chosen = AcmeSettings.model_validate({"enabled": True, "agree": True, **settings})
+            with pytest.raises(AcmeTrouble) as caught:
+                AcmeAuthority(chosen, shelf, Answers()).order((NAME,), threading.Event())
+        assert reason in str(caught.value).replace(f":{port}", "")
+        assert caught.value.wait == pytest.approx(wait, abs=5)
+
+
+@contextmanager
+def answering(folder: Path, answer: bytes) -> Iterator[int]:
+    """An HTTPS server that says the same to everything, or nothing; its port."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # the test is over
+            while True:
+                plain, _ = listening.accept()
+                with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
+                    while secure.recv(65536) and not answer:
+                        pass
+                    secure.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield listening.getsockname()[1]
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    thread.join(30)
