@@ -70,6 +70,9 @@ class FakeTokens:
             raise SourceUnavailable(self.trouble)
         return Bearing(self.tokens[token]) if token in self.tokens else "the token has expired"
 
+    async def try_out(self) -> None:
+        await self.verify("")
+
     async def close(self) -> None:
         self.closed = True
 

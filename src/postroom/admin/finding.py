@@ -15,7 +15,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding of ``postroom check``. ``area`` is settings, ports, certificate, dns, store or data."""
+    """One finding of ``postroom check``. ``area`` is settings, ports, certificate, dns, store, data or logins."""
 
     level: Level
     area: str

@@ -8,9 +8,11 @@ from postroom.admin.acmeview import check_certificates
 from postroom.admin.dnscheck import check_dns
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports
+from postroom.admin.sourcecheck import check_sources
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, act_as_owner, telling_troubles
 from postroom.cli.house import House, OpenStore
 from postroom.cli.output import print_json, say
+from postroom.clock import SystemClock
 from postroom.config.load import examine, find
 from postroom.config.model import Settings
 from postroom.config.problems import Problem
@@ -21,7 +23,7 @@ _STYLES = {Level.OK: "green", Level.SKIPPED: "cyan", Level.WARNING: "yellow", Le
 
 
 def check(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Check settings, ports, certificate, DNS and store. Exit code 1 if anything is wrong."""
+    """Check settings, ports, certificate, DNS, store and who knows passwords. Exit code 1 if anything is wrong."""
     house = Desk.of(context).house
     with telling_troubles():
         path = find(config)
@@ -64,6 +66,7 @@ async def _check_inside(house: House, settings: Settings) -> list[Finding]:
         except (StoreUnavailable, OSError) as error:
             remedy = "see that the data folder is there, writable, and its disk not full"
             findings.append(Finding(Level.ERROR, "store", f"cannot be used: {error}", remedy))
+    findings += [finding async for finding in check_sources(settings, SystemClock())]
     resolver = house.resolver(settings.dns)
     findings += [finding async for finding in check_dns(resolver, settings.hostname, domains)]
     return findings

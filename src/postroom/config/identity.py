@@ -13,9 +13,9 @@ class AuthSettings(Section):
 
     mechanisms: tuple[str, ...] = Field(
         (),
-        description="SASL mechanisms that are offered, in order; empty: all that the sources can check: "
-        "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, PLAIN, LOGIN; EXTERNAL where tls.client_ca "
-        "is set, OAUTHBEARER and XOAUTH2 where [oauth] is.",
+        description="SASL mechanisms that are offered, in order; empty: all that every source can check: "
+        "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS and SCRAM-SHA-1 where the directory is the only source, "
+        "OAUTHBEARER and XOAUTH2 where [oauth] is set, EXTERNAL where tls.client_ca is, PLAIN, LOGIN.",
     )
     sources: tuple[Literal["directory", "file", "ldap", "callable"], ...] = Field(
         ("directory",),
@@ -23,11 +23,13 @@ class AuthSettings(Section):
     )
     file: Path | None = Field(
         None,
-        description="File for the source file: lines address:hash, with hashes as postroom user add makes them "
-        "(argon2) or crypt(3)-style $5$/$6$; read anew when it changes.",
+        description="File for the source file: lines address:hash, with argon2 hashes ($argon2id$...) or crypt(3)'s "
+        "SHA-256 and SHA-512 ($5$, $6$, as openssl passwd -6 makes them); no others. Read anew when it changes.",
     )
     callable: str = Field(
-        "", description='For the source callable: "package.module:function"; it gets address and password.'
+        "",
+        description='For the source callable: "package.module:function", plain or async; it gets address and password '
+        "and says True, False, or None where it does not know the account.",
     )
     app_passwords: bool = Field(True, description="Whether app passwords are taken beside the account's own.")
     threads: int = Field(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from postroom.config.authsense import check_auth
 from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
@@ -33,6 +34,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from _check_lockout(settings.lockout)
     yield from _check_outbound(settings.outbound)
     yield from _check_resolvers(settings)
+    yield from check_auth(settings)
     yield from check_acme(settings)
     yield from check_alerts(settings.alert)
 

@@ -45,10 +45,9 @@ class Introspection:
             self._good.put(digest, (found, now + BELIEVED if end is None else min(end, now + BELIEVED)))
         return found
 
-    async def try_out(self) -> int:
+    async def try_out(self) -> None:
         """Ask about what is no token: whoever answers, answers that it is not active. SourceUnavailable."""
         await self._source.post(self._settings.introspection_url, {"token": "none"}, self._auth)
-        return 0
 
     async def close(self) -> None:
         """Let go of connections."""

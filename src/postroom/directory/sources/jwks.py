@@ -29,8 +29,8 @@ class Keys(Protocol):
         """The key of that id, or all where the token names none. SourceUnavailable if none were ever had."""
         ...
 
-    async def try_out(self) -> int:
-        """Fetch them now; how many there are. SourceUnavailable."""
+    async def try_out(self) -> None:
+        """Get them now. SourceUnavailable."""
         ...
 
     async def close(self) -> None:
@@ -83,13 +83,12 @@ class FetchedKeys:
             raise SourceUnavailable(self._trouble)
         return select(self._keys, kid)
 
-    async def try_out(self) -> int:
+    async def try_out(self) -> None:
         """Fetch them now."""
         async with self._asking:
             await self._ask()
         if self._trouble:
             raise SourceUnavailable(self._trouble)
-        return len(self._keys)
 
     async def close(self) -> None:
         """The connection."""
@@ -127,14 +126,13 @@ class KeyFile:
                 raise SourceUnavailable(self._say(error)) from error
         return select(self._keys, kid)
 
-    async def try_out(self) -> int:
+    async def try_out(self) -> None:
         """Read it now."""
         self._seen = None
         try:
             self._look()
         except (OSError, ValueError) as error:
             raise SourceUnavailable(self._say(error)) from error
-        return len(self._keys)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -63,6 +63,10 @@ class TokenChecker(Protocol):
         """Whom it is for, or why it is not good (for the log, and without any of the token). SourceUnavailable."""
         ...
 
+    async def try_out(self) -> None:
+        """Whether it could tell now. SourceUnavailable if not."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...

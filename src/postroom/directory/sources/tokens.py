@@ -61,9 +61,9 @@ class SignedTokens:
                 return self._judge(signed.payload)
         return _NOT_SIGNED
 
-    async def try_out(self) -> int:
-        """Get the keys now; how many there are. SourceUnavailable."""
-        return await self._keys.try_out()
+    async def try_out(self) -> None:
+        """Get the keys now. SourceUnavailable."""
+        await self._keys.try_out()
 
     async def close(self) -> None:
         """Let go of connections."""
