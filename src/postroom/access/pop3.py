@@ -36,7 +36,7 @@ class Pop3Service(SessionService):
         if role not in POP3_ROLES:
             raise ValueError(f"{role.value} is not a POP3 role")
         setup = Pop3Setup(
-            options=Pop3Options(stls=offers_tls and role is Role.POP3, max_errors=settings.max_errors),
+            options=server_options(role, settings, offers_tls=offers_tls),
             idle_timeout=settings.idle_timeout,
             tls_timeout=tls_timeout,
             desk=desk,
@@ -46,3 +46,8 @@ class Pop3Service(SessionService):
             node=node,
         )
         super().__init__(role, BUSY.to_bytes(), lambda stream, client: Pop3Session(setup, stream, client))
+
+
+def server_options(role: Role, settings: Pop3Settings, *, offers_tls: bool) -> Pop3Options:
+    """What a role announces and enforces."""
+    return Pop3Options(stls=offers_tls and role is Role.POP3, max_errors=settings.max_errors)

@@ -164,8 +164,7 @@ def _fail(expansion: Expansion, draft: Draft, recipient: Recipient, reply: Reply
 def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, due: float) -> None:
     """Queue an alias's targets elsewhere; before the release also those here, because they travel apart.
 
-    NOTIFY and ORCPT go with them: whole for one target alone (RFC 3461 §5.2.7.2), else without SUCCESS (RFC 3461
-    §5.2.7.3 c).
+    NOTIFY and ORCPT go with them: whole for one target alone, else without SUCCESS (RFC 3461 §5.2.7.2, §5.2.7.3 c).
     """
     targets = list(resolved.forwards)
     notify = recipient.notify

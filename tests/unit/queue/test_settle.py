@@ -238,7 +238,7 @@ async def test_content_that_is_gone_does_not_stop_the_dsn() -> None:
     ("outcome", "kind", "expected"),
     [
         (ACCEPTED, RouteKind.MX, ["relayed"]),  # RFC 3461 §5.2.2 b
-        (replace(ACCEPTED, notifies=True), RouteKind.MX, []),  # §5.2.1: it reports itself
+        (replace(ACCEPTED, notifies=True), RouteKind.MX, []),  # RFC 3461 §5.2.1: it reports itself
         (ACCEPTED, RouteKind.LMTP, ["delivered"]),
         (replace(ACCEPTED, notifies=True), RouteKind.LMTP, ["delivered"]),
         (ACCEPTED, RouteKind.MAILBOX, ["delivered"]),
