@@ -1,6 +1,6 @@
 # Everything a person or CI does with Postroom. Needs Python 3.11 with venv and pip; nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lint types layers coverage bench standards lock clean
+.PHONY: help install ldap run test check format lint types layers coverage bench standards lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -18,6 +18,9 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+ldap: $(STAMP)  ## the extra for LDAP, compiled: needs a C compiler and the headers of Python, libldap and libsasl2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-ldap.txt
 
 run: $(STAMP)  ## the server with a demo domain, everything set up
 	@$(BIN)/postroom demo
@@ -55,6 +58,7 @@ standards: $(STAMP)  ## docs/standards.md anew, from the citations in code and t
 lock:  ## renew the locked dependencies (needs uv)
 	uv pip compile --upgrade --no-header --no-annotate --generate-hashes --python-version 3.11 pyproject.toml --output-file requirements.txt --quiet
 	uv pip compile --upgrade --no-header --no-annotate --generate-hashes --python-version 3.11 pyproject.toml --group dev --output-file requirements-dev.txt --quiet
+	echo 'bonsai>=1.5.5' | uv pip compile --upgrade --no-header --no-annotate --generate-hashes --python-version 3.11 - --output-file requirements-ldap.txt --quiet
 
 clean:  ## remove what was made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.* dist

@@ -1,4 +1,4 @@
-"""OpenLDAP's own server in a folder, on free ports of the loopback: two people, TLS, and no anonymous look at passwords."""
+"""OpenLDAP's own server in a folder, on free ports of the loopback: two people, and TLS."""
 
 import shutil
 import subprocess
@@ -91,7 +91,9 @@ class Slapd:
 
     def start(self) -> None:
         """Open the ports. Ended by ``stop``."""
-        urls = f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port} ldapi://{quote(str(self.socket), safe='')}"
+        urls = (
+            f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port} ldapi://{quote(str(self.socket), safe='')}"
+        )
         slapd = shutil.which("slapd", path="/usr/sbin:/usr/bin") or "slapd"
         command = [slapd, "-d", "0", "-f", str(self.folder / "slapd.conf"), "-h", urls]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)

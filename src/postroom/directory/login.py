@@ -200,7 +200,6 @@ class Login:
     def _judge(self, result: LoginResult) -> LoggedIn | NotLoggedIn:
         match result:
             case Authenticated(account, credential):
-                # Meanwhile others may have failed too often, on many connections at once.
                 return self._locked() or LoggedIn(account, credential)
             case Refused(reason):
                 return self._refuse(reason)
@@ -216,7 +215,14 @@ class Login:
         return end
 
     def _refuse(self, reason: str) -> NotLoggedIn:
-        """A failure that counts. It counts now: a client that breaks off before it hears of it has guessed as well."""
+        """A failure that counts. It counts now: a client that breaks off before it hears of it has guessed as well.
+
+        Unless others have failed too often meanwhile, on many connections at once: then a wrong guess is answered as a
+        right one is, so that it tells nothing, and as many are learned from as may be.
+        """
+        locked = self._locked()
+        if locked is not None:
+            return locked
         failure = self._desk.guard.failed(self._client.address, self._name)
         self._tell(reason, failure.from_address, failure.for_account)
         return NotLoggedIn(Failure.WRONG, failure.delay)

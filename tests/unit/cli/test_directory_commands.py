@@ -233,3 +233,59 @@ class TestTroubles:
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         act_as_owner(config)
         assert became == [("setgroups", []), ("setgid", 4321), ("setuid", 1234)]
+
+
+class TestAppPassword:
+    def test_add_shows_it_once(self, run: Run, house: MemoryHouse) -> None:
+        made = run(
+            "user", "app-password", "add", "Alice@example.org", "--label", "phone", "--protocol", "pop3",
+            "--protocol", "smtp", "--json",
+        ).json  # fmt: skip
+        assert (made["address"], made["label"], made["protocols"]) == ("alice@example.org", "phone", ["smtp", "pop3"])
+        assert len(made["password"]) == 29
+        shown = run("user", "app-password", "add", "alice@example.org", "--label", "tablet").out
+        assert "for       all" in shown
+        listed = run("user", "app-password", "list", "alice@example.org", "--json")
+        assert [(row["label"], row["protocols"], row["last_used"]) for row in listed.json] == [
+            ("phone", ["smtp", "pop3"], ""),
+            ("tablet", [], ""),
+        ]
+        table = run("user", "app-password", "list", "alice@example.org").out
+        assert "never" in table
+        assert made["password"] not in listed.out + table + run("user", "show", "alice@example.org", "--json").out
+
+    def test_remove(self, run: Run) -> None:
+        run("user", "app-password", "add", "alice@example.org", "--label", "phone")
+        assert run("user", "app-password", "remove", "alice@example.org", "--label", "phone").code == 0
+        assert run("user", "app-password", "list", "alice@example.org", "--json").json == []
+        ended = run("user", "app-password", "remove", "alice@example.org", "--label", "phone")
+        assert ended.code == 1
+        assert "postroom user app-password list alice@example.org" in ended.err
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("zoe@example.org", "--label", "phone"), "there is no account"),
+            (("info@example.org", "--label", "phone"), "is an alias"),
+            (("alice@example.org", "--label", " "), "cannot be a label"),
+            (("alice@example.org", "--label", "x" * 65), "cannot be a label"),
+            (("alice@example.org", "--label", "a\nb"), "cannot be a label"),
+            (("alice@example.org", "--label", "phone", "--protocol", "imap"), "is no protocol"),
+            (("alice@example.org", "--label", "taken"), "has an app password"),
+        ],
+    )
+    def test_add_refused(self, run: Run, words: tuple[str, ...], says: str) -> None:
+        run("user", "app-password", "add", "alice@example.org", "--label", "taken")
+        ended = run("user", "app-password", "add", *words)
+        assert (ended.code, ended.out) == (1, "")
+        assert says in ended.err
+
+    def test_they_alone(self, run: Run, house: MemoryHouse) -> None:
+        ended = run("user", "set", "alice@example.org", "--app-passwords-only")
+        assert ended.out == "alice@example.org logs in by app passwords only\n"
+        assert the_account(house, "alice@example.org").app_passwords_only
+        assert run("user", "show", "alice@example.org", "--json").json["app_passwords_only"] is True
+        assert "app passwords only" in run("user", "list").out
+        assert run("user", "set", "alice@example.org", "--own-password").code == 0
+        assert not the_account(house, "alice@example.org").app_passwords_only
+        assert run("user", "set", "alice@example.org").code == 2

@@ -1,5 +1,7 @@
 """One login, by each mechanism: what comes of it, what the guard is asked and told, what the log sees."""
 
+from dataclasses import replace
+
 import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.directory_store import MemoryDirectoryStore
@@ -235,7 +237,11 @@ class TestMalformed:
 
 
 class TestGuard:
-    async def test_who_is_locked_meanwhile_stays_out(self, house: House) -> None:
+    @pytest.mark.parametrize("mechanism", SERVER)
+    @pytest.mark.parametrize("secret", ["right", "wrong"])
+    async def test_who_is_locked_meanwhile_learns_nothing(self, house: House, mechanism: str, secret: str) -> None:
+        """Of many guesses at once, those beyond the last that may be made hear the same whether they are right."""
+
         class Meanwhile(FakeGuard):
             def standing(self, address: str, name: str) -> LoginStanding:
                 standing = super().standing(address, name)
@@ -244,8 +250,18 @@ class TestGuard:
 
         house.guard = Meanwhile()
         house.desk = LoginDesk(house.checker, house.guard, Reporter([house.reports.append]))
-        assert await house.by("PLAIN") == NotLoggedIn(Failure.LOCKED)
+        if secret == "wrong":
+            house.checker.passwords[ANNA] = "another"
+            house.checker.tokens.clear()
+            house.client = replace(house.client, tls=TlsFacts("TLSv1.3", "x", peer_names=("stranger@example.org",)))
+        outcome = await house.by(
+            mechanism, TOKEN if "AUTH" in mechanism else PASSWORD, authzid=ANNA if mechanism == "EXTERNAL" else ""
+        )
+        assert outcome == NotLoggedIn(Failure.LOCKED)
+        assert house.checker.asked  # it was looked at
+        assert house.failure().reason == "too many failed"
         assert not house.guard.successes
+        assert not house.guard.failures
 
     async def test_a_house_without_one(self, house: House) -> None:
         guard = Unguarded()

@@ -47,6 +47,7 @@ class LdapSource:
         )
         self._free: list[_Worker] = []
         self._room = asyncio.Semaphore(settings.connections)
+        self._killed: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def mark(self, claim: Claim) -> None:
@@ -69,6 +70,7 @@ class LdapSource:
         self._closed = True
         while self._free:
             await self._free.pop().end()
+        await asyncio.gather(*self._killed)
 
     async def _ask(self, address: Address, password: str, *, imitate: bool = False) -> bool | None:
         by_dn = self._settings.bind_dn
@@ -98,7 +100,9 @@ class LdapSource:
                 answer = await worker.ask(question)
         except BaseException as error:
             if worker is not None:
-                worker.kill()
+                killed = asyncio.create_task(worker.kill(), name="LDAP process killed")
+                self._killed.add(killed)
+                killed.add_done_callback(self._killed.discard)
             if isinstance(error, (OSError, EOFError, ValueError)) and not isinstance(error, TimeoutError):
                 raise SourceUnavailable(f"LDAP: the process that asks has ended ({type(error).__name__})") from error
             raise
@@ -137,21 +141,25 @@ class _Worker:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def kill(self) -> None:
-        """End it now; whoever watches children takes its exit code."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-
     async def end(self) -> None:
         """It ends by itself when nothing can come any more."""
-        assert self._process.stdin is not None  # noqa: S101
-        self._process.stdin.close()
+        self._hang_up()
         try:
             async with asyncio.timeout(_ENDING):
                 await self._process.wait()
         except TimeoutError:
-            self.kill()
-            await self._process.wait()
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it, wherever it hangs."""
+        self._hang_up()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    def _hang_up(self) -> None:
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.close()
 
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None  # noqa: S101
