@@ -66,7 +66,7 @@ def test_eight_bit_mail(world: tuple[Program, Postfix]) -> None:
         image = b"Content-Type: image/x\r\n\r\n\x89 no NUL, whole lines\r\n"
         client.sendmail(ALICE, [SOMEONE], mixed(b"8bit", image), mail_options=["BODY=8BITMIME"])
     assert leaves(arrived(postfix)) == [UMLAUTS, b"\x89 no NUL, whole lines\r\n"]
-    (told,) = program.told("attempt_made", outcome="delivered")
+    told = program.wait_told("attempt_made", outcome="delivered")
     assert told["detail"] == "converted to 7bit: the peer lacks 8BITMIME"
 
 

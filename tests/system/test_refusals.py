@@ -183,6 +183,7 @@ def test_a_command_line_of_three_megabytes(program: Program, role: str) -> None:
 @pytest.mark.parametrize("typed", [b"", b"EHLO client.exam", b"EHLO client.example\r\n"])
 def test_a_client_that_goes_silent_is_sent_away(program: Program, typed: bytes) -> None:
     with socket.create_connection(("127.0.0.1", program.port("mx")), timeout=PATIENCE) as client:
+        assert client.recv(4096).startswith(b"220")
         client.sendall(typed)
         assert replies_until_closed(client).splitlines()[-1].startswith(b"421 4.4.2")
     program.wait_told("session_closed", role="mx", reason="timeout")
@@ -190,6 +191,7 @@ def test_a_client_that_goes_silent_is_sent_away(program: Program, typed: bytes) 
 
 def test_a_client_that_goes_silent_in_its_content_is_sent_away(program: Program) -> None:
     with socket.create_connection(("127.0.0.1", program.port("mx")), timeout=PATIENCE) as client:
+        assert client.recv(4096).startswith(b"220")
         client.sendall(b"EHLO c.example\r\n")
         client.recv(4096)
         client.sendall(b"MAIL FROM:<x@elsewhere.example>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n")

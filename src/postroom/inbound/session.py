@@ -270,7 +270,7 @@ class SmtpSession:
         if self._engine.is_over:
             self._reason = "errors"
             self._conduct.ended_for_errors(self._peer.client, "garbage")
-        else:
+        elif reply.is_permanent:  # 452 4.5.3 is no error: recipients beyond the limit are due in the next transaction
             await self._conduct.refused()
         self._say(event.data)
         if self._why_dropped and self._transaction is not None:

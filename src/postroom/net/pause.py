@@ -6,17 +6,18 @@ from postroom.clock import Clock
 
 
 class Pause:
-    """At most one pause is under way at a time."""
+    """At most one pause is under way at a time; after ``end`` there are none."""
 
-    __slots__ = ("_clock", "_sleep")
+    __slots__ = ("_clock", "_over", "_sleep")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sleep: asyncio.Future[None] | None = None
+        self._over = False
 
     async def hold(self, seconds: float) -> None:
         """Wait for ``seconds``, or until ``end``."""
-        if seconds <= 0:
+        if seconds <= 0 or self._over:
             return
         sleep = self._sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
@@ -26,6 +27,7 @@ class Pause:
             self._sleep = None
 
     def end(self) -> None:
-        """Whoever holds goes on."""
+        """Whoever holds goes on, and nobody holds from now on."""
+        self._over = True
         if self._sleep is not None:
             self._sleep.cancel()

@@ -37,3 +37,11 @@ async def test_with_its_session() -> None:
     holding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await holding
+
+
+async def test_after_the_end_nobody_holds() -> None:
+    """A drain must not wait for a client that earns one pause after the other."""
+    clock = ManualClock()
+    pause = Pause(clock)
+    pause.end()
+    await asyncio.wait_for(pause.hold(5), 1)
