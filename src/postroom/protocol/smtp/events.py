@@ -134,7 +134,12 @@ class ContentEnd:
 
 @value(frozen=True, slots=True)
 class Reset:
-    """RSET: drop the transaction."""
+    """Drop the transaction: RSET, or, where ``silent``, the last chunk of an LMTP message for nobody.
+
+    Nobody hears the answer to that, for there is a reply for each recipient (RFC 2033 §4.3).
+    """
+
+    silent: bool = False
 
 
 @value(frozen=True, slots=True)

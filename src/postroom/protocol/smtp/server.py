@@ -22,6 +22,7 @@ from postroom.protocol.smtp.events import (
     Data,
     Flaw,
     Hello,
+    Reset,
     ServerEvent,
     Signal,
     XClient,
@@ -39,11 +40,14 @@ _AUTH_LINE = 12288  # octets, RFC 4954 §4
 
 @dataclass(slots=True)
 class _Skip:
-    """A refused chunk of ``size`` octets, of which ``left`` are still to be thrown away before it is answered."""
+    """A refused chunk of ``size`` octets, of which ``left`` are still to be thrown away before it is answered.
+
+    ``refused`` is None where it has no reply.
+    """
 
     size: int
     left: int
-    refused: Refused
+    refused: Refused | None
     back: ServerState
 
 
@@ -321,7 +325,8 @@ class SmtpServer:
         if so_far + chunk.size > end_of_patience(self._options.max_size):
             return self._give_up(replies.TOO_BIG, "BDAT", f"BDAT {chunk.size}")
         if chunk.refused:
-            self._skip = _Skip(chunk.size, chunk.size, chunk.refused, standing.state)
+            nobody = self._options.lmtp and chunk.last and standing.state is ServerState.SENDER  # RFC 2033 §4.3
+            self._skip = _Skip(chunk.size, chunk.size, None if nobody else chunk.refused, standing.state)
             standing.state = ServerState.SKIP
             return self._skip_chunk()
         if isinstance(content, ChunkReader):
@@ -339,6 +344,8 @@ class SmtpServer:
                 return self._no_data()
             skip.left -= len(data)
         self._move(skip.back)
+        if skip.refused is None:
+            return self._ask(Reset(silent=True))
         return self._refuse(skip.refused, "BDAT", f"BDAT {skip.size}")
 
     # What an answer brings besides the move.
@@ -349,6 +356,9 @@ class SmtpServer:
         # RFC 2034 §4: no enhanced status here; RFC 5321 §4.1.1.1: the extensions follow.
         extensions = self._standing.extensions() if question.esmtp else ()
         return Reply(reply.code, "", (*reply.lines, *extensions)).to_bytes()
+
+    def _answer_reset(self, question: Reset, reply: Reply) -> bytes:
+        return b"" if question.silent else reply.to_bytes()
 
     def _answer_introduction(self, _: XClient, reply: Reply) -> bytes:
         """A greeting: the session begins anew. A refusal is one of the session, as that of a greeting."""
@@ -403,5 +413,6 @@ _ANSWERERS: Mapping[type[ServerEvent], Callable[[SmtpServer, Any, Reply], bytes]
     Hello: SmtpServer._answer_hello,
     XClient: SmtpServer._answer_introduction,
     Data: SmtpServer._answer_data,
+    Reset: SmtpServer._answer_reset,
     ContentEnd: SmtpServer._answer_end,
 }
