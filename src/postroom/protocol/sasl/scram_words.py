@@ -90,6 +90,8 @@ def read_attributes(message: bytes, wanted: str, *, last: str = "") -> list[byte
             raise ValueError(f"the attribute {name} is not where it belongs")
     if any(len(part) < 3 or part[1:2] != b"=" or not part[:1].isalpha() for part in extensions):
         raise ValueError("an extension has not the form of one")
+    if any(part.startswith(b"m=") for part in extensions):  # RFC 5802 §5.1
+        raise ValueError("it asks for an extension that we have not")
     chosen = [*parts[: len(wanted)], *([parts[-1]] if last else [])]
     return [part[2:] for part in chosen]
 

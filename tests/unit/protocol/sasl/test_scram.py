@@ -283,9 +283,17 @@ class TestServer:
         assert isinstance(step, Disproved)  # they are part of what is signed
 
     def test_mandatory_extensions_are_refused(self) -> None:
+        # RFC 5802 §5.1
         step = server().step(b"n,,m=later,n=user,r=abc")
         assert isinstance(step, Disproved)
         assert step.data == b"e=extensions-not-supported"
+
+    def test_mandatory_extensions_have_no_place_among_the_optional_ones(self) -> None:
+        # RFC 5802 §5.1: wherever m= stands, the authentication fails
+        assert isinstance(server().step(b"n,,n=user,r=abc,m=later"), Malformed)
+        ours = server()
+        challenged(ours.step(b"n,,n=user,r=abc"), keys("SHA-256", "x"))
+        assert isinstance(ours.step(b"c=biws,r=abcsrv,m=later,p=AAAA"), Malformed)
 
     @pytest.mark.parametrize(
         "name", [b"a=b", b"a=", b"=2X", b"\xff", b"", b"a\x00b", b"a\x07b", b"\xc2\xad", "a\u05d0b".encode()]
@@ -379,7 +387,8 @@ class TestClient:
             b"r=abcsrv,s=AAAA,i=%d" % (MAX_ITERATIONS + 1),
             b"r=abcsrv,s=AAAA,i=" + b"9" * 5000,
             b"r=abcsrv,s=AAAA,i=x",
-            b"m=later,r=abcsrv,s=AAAA,i=4096",
+            b"m=later,r=abcsrv,s=AAAA,i=4096",  # RFC 5802 §5.1
+            b"r=abcsrv,s=AAAA,i=4096,m=later",
             b"e=unknown-user",
         ],
     )
