@@ -23,7 +23,6 @@ async def test_none() -> None:
 
 async def test_by_a_drain() -> None:
     pause = Pause(ManualClock())
-    pause.end()  # nobody holds
     holding = asyncio.create_task(pause.hold(5))
     await settle()
     pause.end()
