@@ -24,19 +24,20 @@ from postroom.protocol.smtp.commands import SayMail
 class Host:
     """The other side as far as a message has to fit: what it announced, and whether it delivers by LMTP.
 
-    ``is_plain``: most messages need no look at what it announced.
+    ``is_plain``: most messages need no look at what it announced. ``knows_us``: we have logged in there.
     """
 
     peer: Peer
     announced: Announced
     is_lmtp: bool
     is_plain: bool
+    knows_us: bool
 
     @classmethod
-    def of(cls, peer: Peer, announced: Announced, *, is_lmtp: bool) -> "Host":
+    def of(cls, peer: Peer, announced: Announced, *, is_lmtp: bool, knows_us: bool = False) -> "Host":
         """The host that announced this."""
         limited = announced.rcpt_max or announced.rcpt_domain_max
-        return cls(peer, announced, is_lmtp, is_plain=announced.smtputf8 and not limited)
+        return cls(peer, announced, is_lmtp, is_plain=announced.smtputf8 and not limited, knows_us=knows_us)
 
 
 @value(frozen=True, slots=True)
@@ -135,6 +136,8 @@ def _make(
         deliver_by,
         envelope.priority,
         job.secured,
+        # RFC 4954 §5: a login here says nothing of who wrote the message, as far as others may rely on it
+        no_submitter=host.knows_us,
     )
     note = f"{job.note}; {form.note}" if job.note and form.note else job.note or form.note
     return Fit(recipients, mail, form.edits, form.body is Body.BINARY, note=note)

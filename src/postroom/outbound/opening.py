@@ -105,7 +105,7 @@ class Opener:
         except BaseException:
             session.abort()
             raise
-        session.opened()
+        session.opened(knows_us=login is not None)
         return session
 
     async def _reach(self, target: Target, plan: TlsPlan, peer: Peer) -> ClientStream:

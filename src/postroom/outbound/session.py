@@ -78,9 +78,10 @@ class Session:
         self._dirty = False  # a transaction is open that will not be finished
         self._host = Host.of(peer, NOTHING_ANNOUNCED, is_lmtp=lmtp)
 
-    def opened(self) -> None:
-        """Greeting, EHLO, TLS and AUTH are done: note what the host can."""
-        self._host = Host.of(self.peer, read_announced(self.engine.capabilities), is_lmtp=self.is_lmtp)
+    def opened(self, *, knows_us: bool) -> None:
+        """Greeting, EHLO, TLS and AUTH are done: note what the host can, and whether there was an AUTH."""
+        announced = read_announced(self.engine.capabilities)
+        self._host = Host.of(self.peer, announced, is_lmtp=self.is_lmtp, knows_us=knows_us)
 
     @property
     def announced(self) -> Announced:

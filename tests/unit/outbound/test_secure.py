@@ -150,6 +150,15 @@ async def test_a_smarthost_may_ask_who_we_are(offered: str, said: list[str], by_
     assert at == 3  # EHLO, STARTTLS, EHLO
 
 
+@pytest.mark.parametrize("user", ["user", ""])
+async def test_whoever_is_logged_in_says_that_it_does_not_know_the_submitter(user: str) -> None:
+    # RFC 4954 §5: to a server to which it has authenticated, and to no other
+    peer = ScriptedPeer(WITH_AUTH, tls=True)
+    outcome = await deliver(peer, smarthost(user=user, password="secret" if user else ""))
+    assert isinstance(outcome, Delivered)
+    assert (" AUTH=<>" in peer.taken[0].mail) == bool(user)
+
+
 def test_a_password_file_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="password"):
         make_carrier(Network(), smarthosts=[smarthost(user="user", password_file=tmp_path / "password")])

@@ -43,7 +43,8 @@ class SayMail:
     """MAIL FROM. Parameters whose extension the server did not announce are left out by the engine.
 
     All but BODY=BINARYMIME, which binary content cannot do without (RFC 3030 §3): whoever has such content looks
-    before. ``deliver_by`` has the seconds that are left (RFC 2852 §4.1.4), ``priority`` is -9 to 9 (RFC 6710 §4.2).
+    before. ``deliver_by`` has the seconds that are left (RFC 2852 §4.1.4), ``priority`` is -9 to 9 (RFC 6710 §4.2),
+    ``no_submitter`` says that it is not known who submitted the message: AUTH=<> (RFC 4954 §5).
     """
 
     reverse_path: Address | None
@@ -55,6 +56,7 @@ class SayMail:
     deliver_by: DeliverBy | None = None
     priority: int = 0
     require_tls: bool = False
+    no_submitter: bool = False
 
 
 @value(frozen=True, slots=True)

@@ -129,6 +129,8 @@ def _write_mail(command: SayMail, capabilities: Mapping[str, str]) -> str:
         words.append(f"MT-PRIORITY={command.priority}")
     if command.require_tls and "REQUIRETLS" in capabilities:  # RFC 8689 §2
         words.append("REQUIRETLS")
+    if command.no_submitter and "AUTH" in capabilities:  # RFC 4954 §5
+        words.append("AUTH=<>")
     return " ".join(words)
 
 

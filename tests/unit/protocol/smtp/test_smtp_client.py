@@ -534,6 +534,8 @@ def test_lmtp_has_a_reply_for_each_accepted_recipient() -> None:
         ("MT-PRIORITY MIXER", SayMail(A, priority=-9), b" MT-PRIORITY=-9"),  # RFC 6710 §4.2
         ("MT-PRIORITY", SayMail(A), b" MT-PRIORITY=0"),
         ("REQUIRETLS", SayMail(A, require_tls=True), b" REQUIRETLS"),  # RFC 8689 §2
+        ("AUTH PLAIN", SayMail(A, no_submitter=True), b" AUTH=<>"),  # RFC 4954 §5
+        ("X-AUTH", SayMail(A, no_submitter=True), b""),
         ("REQUIRETLS", SayMail(A), b""),
     ],
 )
