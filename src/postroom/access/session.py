@@ -24,6 +24,7 @@ from postroom.protocol.pop3.answers import Answer, ok
 from postroom.protocol.pop3.capabilities import Pop3Options
 from postroom.protocol.pop3.server import Pop3Server
 from postroom.report.events import (
+    AbuseSeen,
     CommandRefused,
     InternalError,
     MailboxClosed,
@@ -64,6 +65,10 @@ class Pop3Setup:
     node: str
 
 
+MOST_FROM_STRANGERS = 100
+"""Commands that need no login, such as CAPA, that a session without one may give."""
+
+
 class SessionEnded(Exception):
     """The session cannot go on; what there was to say has been said."""
 
@@ -87,6 +92,7 @@ class Pop3Session:
         "_retrieved",
         "_setup",
         "_sizes",
+        "_strangers",
         "_stream",
         "_told",
     )
@@ -106,6 +112,7 @@ class Pop3Session:
         self._idle = False  # waiting for the client
         self._draining = False
         self._told = 0
+        self._strangers = 0  # commands without a login
         self._retrieved = 0
         self._removed = 0
         self._reason = ""
@@ -245,6 +252,14 @@ class Pop3Session:
     def _pass_on(self, event: ask.Answered) -> None:
         """The engine answered by itself."""
         self._say(event.data)
+        if self._account is None and not self._engine.is_over:
+            self._strangers += 1
+            if self._strangers > MOST_FROM_STRANGERS:
+                self._say(answers.TOO_MANY_ERRORS.to_bytes())
+                self._engine.shut_down()
+                self._reason = "errors"
+                self._setup.reporter.tell(AbuseSeen(self._client, "commands", f"{self._strangers} without a login"))
+                return
         if not event.answer.ok:
             self._tell_refused(event.command, event.line, event.answer)
         if self._engine.is_over:

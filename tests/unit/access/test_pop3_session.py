@@ -9,10 +9,12 @@ from tests.fakes.clock import settle
 from tests.fakes.pop3_house import NAME, PASSWORD, Pop3House
 from tests.fakes.stream import TLS_FACTS, MemoryStream
 
+from postroom.access.session import MOST_FROM_STRANGERS
 from postroom.directory.checker import Asker, Unavailable
 from postroom.mail.session import Role
 from postroom.net.tls import TlsError
 from postroom.report.events import (
+    AbuseSeen,
     CommandRefused,
     InternalError,
     LoginFailed,
@@ -503,3 +505,16 @@ class TestDrain:
 def test_busy_line_and_role(house: Pop3House) -> None:
     assert house.service.role is Role.POP3S
     assert house.service.busy_line.startswith(b"-ERR [SYS/TEMP] ")
+
+
+async def test_a_stranger_may_not_go_on_for_ever(house: Pop3House) -> None:
+    stream = house.connect()
+    stream.feed(b"CAPA\r\n" * (MOST_FROM_STRANGERS + 50))
+    said = await stream.read_all()
+    await house.ended()
+    assert said.count(b"\r\n.\r\n") == MOST_FROM_STRANGERS + 1
+    assert said.splitlines()[-1].startswith(b"-ERR ")
+    assert closed(house).reason == "errors"
+    (seen,) = house.told(AbuseSeen)
+    assert isinstance(seen, AbuseSeen)
+    assert seen.kind == "commands"
