@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
-from postroom.config.section import DomainName, Duration, Network, Section, Size
+from postroom.config.section import DomainName, Duration, Network, OptionalDomainName, Section, Size
 from postroom.mail.session import Role
 
 
@@ -160,7 +160,7 @@ class RouteSettings(Section):
 class OutboundSettings(Section):
     """``[outbound]``: carrying mail to other servers."""
 
-    hostname: str = Field("", description="Name given in EHLO; empty: the server's hostname.")
+    hostname: OptionalDomainName = Field("", description="Name given in EHLO; empty: the server's hostname.")
     source_addresses: tuple[str, ...] = Field(
         (), description="Local addresses to connect from, one of each family at most."
     )

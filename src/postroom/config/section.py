@@ -34,6 +34,8 @@ def _size(value: object) -> object:
 Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 DomainName = Annotated[str, BeforeValidator(lambda v: normalise_domain(v) if isinstance(v, str) else v)]
+OptionalDomainName = Annotated[str, BeforeValidator(lambda v: normalise_domain(v) if isinstance(v, str) and v else v)]
+"""The same, or ``""``."""
 Network = IPv4Network | IPv6Network
 
 

@@ -18,6 +18,7 @@ from postroom.config.model import (
 from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
+_SMTP_PORT = 25
 _BUILT_IN_ROUTES = ("mx", "discard")
 _LOGIN_ROLES = frozenset(Role) - {Role.MX, Role.LMTP}
 _NO_CERTIFICATE = "run postroom init to make a self-signed certificate, or name one in [tls] (certificate and key)"
@@ -103,9 +104,17 @@ def _check_listeners(settings: Settings) -> Iterator[Finding]:
                 what = f"{address} port {listener.port} is taken by {taken[where]} already"
                 yield Finding((*path, "port"), what, "choose another port or address")
             taken.setdefault(where, f"listener[{number + 1}] ({listener.role.value})")
-            if listener.role is Role.LMTP and _is_public(address):
-                what = f"lmtp on {address}: whoever reaches it delivers to the mailboxes unchecked"
-                yield Finding((*path, "addresses"), what, "offer lmtp on a loopback or private address", is_error=False)
+        if listener.role is Role.LMTP:
+            yield from _check_lmtp(listener, path)
+
+
+def _check_lmtp(listener: ListenerSettings, path: KeyPath) -> Iterator[Finding]:
+    if listener.port == _SMTP_PORT:
+        yield Finding((*path, "port"), "lmtp where others expect smtp (RFC 2033 §5)", "choose another port, such as 24")
+    for address in listener.addresses:
+        if _is_public(address):
+            what = f"lmtp on {address}: whoever reaches it delivers to the mailboxes unchecked"
+            yield Finding((*path, "addresses"), what, "offer lmtp on a loopback or private address", is_error=False)
 
 
 def _check_networks(settings: Settings) -> Iterator[Finding]:

@@ -43,6 +43,17 @@ def test_minimal_file_has_every_default(file: Path) -> None:
     assert [listener.port for listener in settings.listener] == [2025, 2587, 2465, 2110, 2995]
 
 
+def test_names_that_servers_are_told_are_in_ascii(file: Path) -> None:
+    # RFC 6531 §3.7.1: before EHLO is answered, nobody knows whether the other side takes anything else
+    text = 'hostname = "bücher.example"\n' + TLS + '[outbound]\nhostname = "{}"\n'
+    file.write_text(text.format("Grüße.example"))
+    settings = load(file, {})
+    assert settings.hostname == "xn--bcher-kva.example"
+    assert settings.outbound.hostname == "xn--gre-6ka8l.example"
+    file.write_text(text.format(""))
+    assert load(file, {}).outbound.hostname == ""
+
+
 def test_relative_paths_lie_beside_the_file(file: Path) -> None:
     text = (
         HOST + TLS + '[[smarthost]]\nname="s"\nhost="h.example"\nca_file="ca.pem"\nuser="u"\npassword_file="/abs/pw"\n'

@@ -110,6 +110,12 @@ def test_warnings(text: str, path: str) -> None:
     assert shown(findings(text)) == [(path, False)]
 
 
+def test_lmtp_is_not_for_the_port_of_smtp() -> None:
+    # RFC 2033 §5
+    found = findings('[[listener]]\nrole="lmtp"\naddresses=["127.0.0.1"]\nport=25\n')
+    assert shown(found) == [("listener[1].port", True)]
+
+
 def test_lmtp_needs_no_certificate() -> None:
     assert (
         findings(
