@@ -1,6 +1,7 @@
 """The source ldap against OpenLDAP's own server: binds, searches, TLS, and a server that hangs (RFC 4511, RFC 4513)."""
 
 import asyncio
+import smtplib
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.credential_house import CredentialHouse
 from tests.interop.slapd import BASE, PEOPLE, SEARCHER, SEARCHER_PASSWORD, Slapd
+from tests.system.fixtures import MakeProgram
 
 from postroom.admin.finding import Finding, Level
 from postroom.admin.sourcecheck import check_sources
@@ -232,3 +234,26 @@ async def test_check(sources: Sources) -> None:
     ):
         found = await look(**broken)
         assert (found.level, bool(found.remedy)) == (Level.ERROR, True)
+
+
+def test_the_whole_program(make_program: MakeProgram, slapd: Slapd) -> None:
+    """SMTP and POP3 by a password that LDAP knows; a wrong one is refused; while LDAP is down nobody is."""
+    alice, password = "alice@example.org", PEOPLE["alice"]
+    ldap = {"url": f"ldaps://127.0.0.1:{slapd.tls_port}", "ca_file": str(slapd.authority), "search_base": BASE}
+    program = make_program({"auth": {"sources": ["ldap"]}, "ldap": ldap | {"timeout": 2}}).add(alice).start()
+
+    def refusal(given: str) -> int:
+        with program.smtp("submissions") as client, pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            client.login(alice, given)
+        return refused.value.smtp_code
+
+    program.submission(alice, password).quit()
+    program.pop3(alice, password).quit()
+    assert refusal("wrong") == 535
+    slapd.stop()
+    try:
+        assert refusal(password) == 454
+    finally:
+        slapd.start()
+    program.submission(alice, password).quit()
+    assert password not in program.log_text()
