@@ -217,8 +217,8 @@ class Login:
     def _refuse(self, reason: str) -> NotLoggedIn:
         """A failure that counts. It counts now: a client that breaks off before it hears of it has guessed as well.
 
-        Unless others have failed too often meanwhile, on many connections at once: then a wrong guess is answered as a
-        right one is, so that it tells nothing, and as many are learned from as may be.
+        Unless too many have failed meanwhile, on other connections: then it is answered as a right guess would be, so
+        that many guesses at once tell no more than one after the other.
         """
         locked = self._locked()
         if locked is not None:
