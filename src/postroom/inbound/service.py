@@ -22,6 +22,7 @@ from postroom.policy.chain import Chain
 from postroom.policy.limiting import Limiter
 from postroom.policy.lockout import Lockout
 from postroom.policy.networks import member_of
+from postroom.policy.qualified import qualified_stage
 from postroom.policy.recipients import recipients_stage
 from postroom.policy.relaying import relaying_stage
 from postroom.policy.sender import sender_stage
@@ -107,7 +108,7 @@ def stages_of(role: Role, house: House) -> tuple[Stage, ...]:
         return relaying_stage(house.settings.trusted_networks), recipients, *last
     if role is Role.LMTP:  # a mail system that asks for an unknown recipient does not guess
         return relaying_stage(()), recipients_stage(house.directory), *last
-    return sender_stage(house.directory), relaying_stage(()), recipients, *last
+    return sender_stage(house.directory), relaying_stage(()), qualified_stage(), recipients, *last
 
 
 def _desk(house: House) -> LoginDesk:

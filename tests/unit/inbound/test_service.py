@@ -27,6 +27,7 @@ def test_submission_wants_tls_and_auth(role: Role, starttls: bool) -> None:
 
 
 def test_lmtp_is_for_those_who_deliver() -> None:
+    # RFC 2033 §1
     found = options(Role.LMTP)
     assert found.lmtp
     assert (found.auth_mechanisms, found.require_tls, found.require_auth) == ((), False, False)
@@ -64,7 +65,8 @@ def test_the_policy_of_each_role() -> None:
     house = SmtpHouse().house
     assert [stage.name for stage in stages_of(Role.MX, house)] == ["relaying", "recipients"]
     assert [stage.name for stage in stages_of(Role.LMTP, house)] == ["relaying", "recipients"]
-    assert [stage.name for stage in stages_of(Role.SUBMISSION, house)] == ["sender", "relaying", "recipients"]
+    submission = ["sender", "relaying", "qualified", "recipients"]
+    assert [stage.name for stage in stages_of(Role.SUBMISSION, house)] == submission
 
 
 def test_trusted_networks_are_for_mx_alone() -> None:

@@ -12,6 +12,7 @@ from postroom.directory.model import NotLocal, Resolved, Unknown, Usage
 from postroom.mail.address import Address
 from postroom.mail.envelope import Recipient
 from postroom.mail.session import Client, Role
+from postroom.policy.qualified import qualified_stage
 from postroom.policy.recipients import recipients_stage
 from postroom.policy.relaying import relaying_stage
 from postroom.policy.sender import sender_stage
@@ -101,6 +102,13 @@ async def test_who_logged_in_sends_as_itself(
         assert str(verdict.reply) == f"550 5.7.1 bob@local.example may not send as {sender}"
 
 
+async def test_no_reply_shows_an_address_beyond_ascii(directory: Directory) -> None:
+    # RFC 6531 §3.7.4.2: in replies to MAIL it may not, whatever the parameters
+    verdict = await at_mail(sender_stage(directory), "bob@local.example", "jörg@local.example")
+    assert isinstance(verdict, Refuse)
+    assert str(verdict.reply) == "550 5.7.1 Not your address"
+
+
 async def test_who_has_not_logged_in_is_no_matter_of_the_sender_stage(directory: Directory) -> None:
     assert await at_mail(sender_stage(directory), "", "ann@remote.example") is ACCEPT
 
@@ -163,3 +171,23 @@ async def test_only_when_every_mailbox_is_full_is_the_recipient_refused(
 async def test_recipients_elsewhere_are_no_matter_of_mailboxes(directory: Directory) -> None:
     moment = AtRcpt(client(), None, None, ELSEWHERE, NotLocal())
     assert await at_rcpt(recipients_stage(directory), moment) is ACCEPT
+
+
+@pytest.mark.parametrize(
+    ("recipient", "taken"),
+    [("ann@remote.example", True), ("ann@[192.0.2.1]", True), ("ann@sales", False), ("ann@localhost", False)],
+)
+async def test_what_is_submitted_goes_to_whole_domains(recipient: str, taken: bool) -> None:
+    # RFC 6409 §4.2
+    moment = AtRcpt(client(account="bob@local.example"), BOB, None, Recipient(Address.parse(recipient)), NotLocal())
+    verdict = await at_rcpt(qualified_stage(), moment)
+    if taken:
+        assert verdict is ACCEPT
+    else:
+        assert isinstance(verdict, Refuse)
+        assert (verdict.reply.code, verdict.reply.status) == (554, "5.1.2")
+
+
+async def test_a_short_domain_may_be_one_of_ours() -> None:
+    moment = AtRcpt(client(account="bob@host"), None, None, Recipient(Address.parse("bob@host")), Resolved((), (BOB,)))
+    assert await at_rcpt(qualified_stage(), moment) is ACCEPT
