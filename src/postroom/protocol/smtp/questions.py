@@ -126,10 +126,11 @@ def _xclient(argument: str, standing: Standing) -> ServerEvent:
 
 
 def _verify(verb: str, argument: str, standing: Standing) -> ServerEvent:
-    if standing.offer.smtputf8 and argument.upper().endswith(" SMTPUTF8"):  # RFC 6531 §3.7.4.2
-        argument = argument[: -len(" SMTPUTF8")].rstrip(" ")
+    if standing.offer.smtputf8:  # RFC 6531 §3.7.4.2: whether the reply may be in UTF-8; none of ours is
+        if argument.upper().endswith(" SMTPUTF8"):
+            argument = argument[: -len(" SMTPUTF8")].rstrip(" ")
     elif not argument.isascii():
-        raise Refused(replies.RECIPIENT_NOT_ASCII)
+        raise Refused(replies.NOT_ASCII)
     if not argument:
         raise bad_argument(f"{verb} needs an address or a name")
     return Verify(verb, argument)
