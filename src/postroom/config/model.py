@@ -172,7 +172,7 @@ class OutboundSettings(Section):
     connect_timeout: Duration = Field(30, gt=0, description="Longest wait for a connection to one address.")
     greeting_timeout: Duration = Field(300, gt=0, description="Longest wait for the greeting (RFC 5321 §4.5.3.2.1).")
     command_timeout: Duration = Field(
-        300, gt=0, description="Longest wait for a reply to MAIL or RCPT (RFC 5321 §4.5.3.2.2, .3)."
+        300, gt=0, description="Longest wait for a reply to MAIL or RCPT (RFC 5321 §4.5.3.2.2, §4.5.3.2.3)."
     )
     data_timeout: Duration = Field(120, gt=0, description="Longest wait for the reply to DATA (RFC 5321 §4.5.3.2.4).")
     block_timeout: Duration = Field(

@@ -59,7 +59,7 @@ class Checker(Protocol):
         """What SCRAM is checked against; ``algorithm`` is SHA-256 or SHA-1.
 
         For a stranger, or an account without keys, keys that nobody can prove, the same ones each time
-        (RFC 5802 §9: nobody learns who lives here).
+        (RFC 4422 §3.6: nobody learns who lives here).
         """
         ...
 

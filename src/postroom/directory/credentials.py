@@ -158,7 +158,7 @@ class Credentials:
     async def scram_keys(self, name: str, algorithm: str, asker: Asker) -> ScramKeys | Unavailable:
         """What SCRAM is checked against; for a stranger, or an account without keys, what nobody can prove.
 
-        The salt of a name is the same before there is such an account, while there is, and after (RFC 5802 §9).
+        The salt of a name is the same before there is such an account, while there is, and after (RFC 4422 §3.6).
         """
         try:
             person = await self._find(name)

@@ -111,7 +111,7 @@ def scram_keys(text: str, key: str, secret: bytes, logins: Logins) -> tuple[Scra
 def scram_salt(algorithm: str, key: str, secret: bytes) -> bytes:
     """The salt of an account, or of nobody: random to whoever has not the store's secret (docs/adr/0009).
 
-    So a name has the same salt before there is such an account, while there is, and after (RFC 5802 §9).
+    So a name has the same salt before there is such an account, while there is, and after (RFC 4422 §3.6).
     """
     return _made_up("salt", algorithm, key, secret)[:_SALT]
 

@@ -54,6 +54,28 @@ def test_names_that_servers_are_told_are_in_ascii(file: Path) -> None:
     assert load(file, {}).outbound.hostname == ""
 
 
+def test_nobody_is_hurried(file: Path) -> None:
+    """RFC 5321 §4.5.3.2: what a client should wait for at least, and a server for the next command."""
+    file.write_text(HOST + TLS)
+    settings = load(file, {})
+    minutes = {
+        "greeting": settings.outbound.greeting_timeout / 60,
+        "MAIL, RCPT": settings.outbound.command_timeout / 60,
+        "DATA": settings.outbound.data_timeout / 60,
+        "block": settings.outbound.block_timeout / 60,
+        "dot": settings.outbound.final_timeout / 60,
+        "server": settings.smtp.command_timeout / 60,
+    }
+    assert minutes == {
+        "greeting": 5,  # RFC 5321 §4.5.3.2.1
+        "MAIL, RCPT": 5,  # RFC 5321 §4.5.3.2.2, §4.5.3.2.3
+        "DATA": 2,  # RFC 5321 §4.5.3.2.4
+        "block": 3,  # RFC 5321 §4.5.3.2.5
+        "dot": 10,  # RFC 5321 §4.5.3.2.6
+        "server": 5,  # RFC 5321 §4.5.3.2.7
+    }
+
+
 def test_relative_paths_lie_beside_the_file(file: Path) -> None:
     text = (
         HOST + TLS + '[[smarthost]]\nname="s"\nhost="h.example"\nca_file="ca.pem"\nuser="u"\npassword_file="/abs/pw"\n'

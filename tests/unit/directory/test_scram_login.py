@@ -119,7 +119,7 @@ class TestKeys:
 
 class TestStrangers:
     async def test_look_the_same_each_time_and_after_a_restart(self, house: House) -> None:
-        """RFC 5802 §9: nobody learns who lives here."""
+        """RFC 4422 §3.6: nobody learns who lives here."""
         again = House()
         for name in ("zoe@example.org", "ZOE@EXAMPLE.ORG", "no address", ""):
             first, second = await house.scram_keys(name), await again.scram_keys(name)

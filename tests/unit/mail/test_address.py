@@ -65,9 +65,9 @@ def test_read(written: str, local: str, domain: str) -> None:
         ("a\u2028b@x", "control character"),
         ("a\udcff@x", "control character"),
         ("a@x\n", "control character"),
-        ("a" * 65 + "@x", "64 octets"),
+        ("a" * 65 + "@x", "64 octets"),  # RFC 5321 §4.5.3.1.1
         ("é" * 33 + "@x", "64 octets"),
-        ("a" * 64 + "@" + "b." * 94 + "cd", "254 octets"),
+        ("a" * 64 + "@" + "b." * 94 + "cd", "254 octets"),  # RFC 5321 §4.5.3.1.3
         ("a@" + "b." * 125 + "cde", "254 octets"),
         ("a@" + "b." * 128, "255 octets"),
         ("a" * 1000 + "@x", "254 octets"),

@@ -48,7 +48,7 @@ def test_canonical_form(written: str, canonical: str) -> None:
         ("exa\nmple", "letters, digits"),
         ("example.org\n", "letters, digits"),
         ("a" * 64 + ".example", "63 octets"),
-        ("a." * 127 + "bc", "255 octets"),
+        ("a." * 127 + "bc", "255 octets"),  # RFC 5321 §4.5.3.1.2
         (".".join(["ü" * 40] * 6), "255 octets"),
         ("ü" * 64 + ".example", "not allowed"),
         ("\u200dx.example", "not allowed"),

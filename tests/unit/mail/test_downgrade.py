@@ -366,7 +366,7 @@ def test_the_tally_does_not_depend_on_the_cuts(data: bytes, size: int) -> None:
     lines = data.split(b"\r\n")
     assert whole.odd == any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines)
     if not whole.odd:
-        assert whole.long_line == (max(map(len, lines)) > 998)
+        assert whole.long_line == (max(map(len, lines)) > 998)  # RFC 5321 §4.5.3.1.6
 
 
 @given(st.binary(max_size=2000), st.integers(1, 300))

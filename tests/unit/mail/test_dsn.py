@@ -112,7 +112,7 @@ def test_a_failure_as_a_mail_program_reads_it() -> None:
     assert of_bob["Action"] == "failed"
     assert of_bob["Status"] == "5.1.1"
     assert of_bob["Remote-MTA"] == "dns; mx.far.example"
-    assert of_bob["Diagnostic-Code"] == "smtp; 550-5.1.1 no such user 550 5.1.1 look elsewhere"
+    assert of_bob["Diagnostic-Code"] == "smtp; 550-5.1.1 no such user 550 5.1.1 look elsewhere"  # RFC 3461 §9.2
     assert of_bob["Last-Attempt-Date"] == "Thu, 29 Feb 2024 12:34:55 +0000"
     assert of_bob["Will-Retry-Until"] is None
 
@@ -122,6 +122,7 @@ def test_a_failure_as_a_mail_program_reads_it() -> None:
 
 
 def test_the_envelope_of_a_dsn() -> None:
+    # RFC 3461 §6.1
     envelope = compose(a_notice()).envelope
     assert envelope.reverse_path is None
     assert [recipient.address for recipient in envelope.recipients] == [SENDER]
@@ -129,6 +130,7 @@ def test_the_envelope_of_a_dsn() -> None:
 
 
 def test_the_null_sender_never_gets_one() -> None:
+    # RFC 5321 §6.1, RFC 3461 §5.2
     with pytest.raises(ValueError, match="null sender"):
         compose(a_notice(message=a_message(reverse_path=None)))
 
@@ -220,6 +222,7 @@ def test_the_alias_that_the_sender_wrote_to_is_named() -> None:
     ],
 )
 def test_only_the_header_is_returned(content: bytes, envelope: dict[str, object]) -> None:
+    # RFC 3461 §4.3, §6.2
     dsn = compose(a_notice(content=content, message=a_message(content, **envelope)))
     _, text, _, returned = parts_of(dsn)
     assert returned.get_content_type() == "text/rfc822-headers"

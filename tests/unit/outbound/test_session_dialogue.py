@@ -374,6 +374,7 @@ async def test_lmtp_with_a_go_ahead_for_nobody() -> None:
 
 
 async def test_helo_for_a_host_that_knows_no_ehlo() -> None:
+    # RFC 5321 §3.2
     peer = ScriptedPeer(replies={"EHLO": "502 5.5.1 what?"})
     assert isinstance((await deliver(peer, make_request()))[0], Delivered)
     assert peer.commands[:2] == ["EHLO us.example.net", "HELO us.example.net"]

@@ -89,6 +89,7 @@ async def test_the_warning_comes_when_it_is_due_and_once() -> None:
     ],
 )
 async def test_no_warning_where_none_is_wanted(sender: str | None, notify: Notify | None, warning: float) -> None:
+    # RFC 3461 §4.1, §5.2.5
     house = House(delay_warning=warning)
     house.carrier.outcome = GREYLISTED
     async with house.running():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from postroom.protocol.lines import visible
 
 MAX_COMMAND = 512  # octets, CRLF included; RFC 2449 §4 asks for 255
-MAX_AUTH = 12288  # octets; as in RFC 4954 §4.3, for what mechanisms to come may need
+MAX_AUTH = 12288  # octets; as in RFC 4954 §4, for what mechanisms to come may need
 
 HIDDEN = "..."
 """Stands in a log for what may be a password."""

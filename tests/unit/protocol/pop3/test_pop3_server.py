@@ -137,6 +137,7 @@ class TestCapabilities:
         assert "SASL PLAIN LOGIN" in lines
 
     def test_after_login_those_of_before_it_stay(self) -> None:
+        # RFC 2449 §5, RFC 5034 §3
         lines = logged_in(auth_without_tls=True).say("CAPA").split("\r\n")
         assert {"USER", "SASL PLAIN LOGIN", "TOP", "UIDL"} <= set(lines)
         assert "STLS" not in lines
@@ -381,6 +382,7 @@ class TestUtf8:
         assert logged_in().say("UTF8") == "-ERR not now\r\n"
 
     def test_no_tls_after_it(self) -> None:
+        # RFC 6856 §2.1
         talk = Talk(tls=False)
         talk.say("UTF8")
         assert "STLS" not in talk.say("CAPA")
@@ -434,6 +436,7 @@ class TestLang:
     """RFC 6856 §3."""
 
     def test_the_languages(self) -> None:
+        # RFC 6856 §3.2
         assert Talk().say("LANG") == "+OK languages\r\nen English\r\nde Deutsch\r\n.\r\n"
 
     def test_all_that_follows_is_in_it(self) -> None:
@@ -559,6 +562,7 @@ class TestDeletion:
         assert talk.asked() == Update(())
 
     def test_quit_before_login_is_none(self) -> None:
+        # RFC 1939 §4
         for first in (["NOOP"], ["USER anna"]):
             talk = Talk()
             assert talk.say(*first, "QUIT", "CAPA").endswith("+OK bye\r\n")
@@ -745,6 +749,7 @@ class TestAnswer:
         assert str(Answer(False, "no", "AUTH")) == "-ERR [AUTH] no"
 
     def test_never_longer_than_512_octets(self) -> None:
+        # RFC 1939 §3, RFC 2449 §3
         assert len(error("x" * 1000).to_bytes()) == 512
         assert error("\u00fc" * 1000).to_bytes().decode().endswith("\u00fc\r\n")  # no half character
 

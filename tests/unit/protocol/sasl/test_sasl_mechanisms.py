@@ -98,6 +98,7 @@ class TestClients:
     @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
     @pytest.mark.parametrize("initial", [True, False])
     def test_each_meets_its_server(self, mechanism: str, initial: bool) -> None:
+        # RFC 4422 §3
         client = begin_client([mechanism], Secrets("jürgen", SECRET), "nonce")
         server = begin_server(mechanism, Around("nonce"))
         assert client is not None
@@ -125,6 +126,7 @@ class TestClients:
             PlainClient("tim", Password("a\0b"))
 
     def test_login_is_asked_twice(self) -> None:
+        # RFC 4422 §5: where the server speaks first there is no initial response
         client = LoginClient("tim", SECRET)
         assert client.initial() is None
         assert client.respond(b"User Name") == b"tim"
@@ -187,6 +189,7 @@ class TestChoice:
 
 
 def test_what_there_is() -> None:
+    # RFC 5802 §4
     assert tuple(SERVER) == (
         "SCRAM-SHA-256-PLUS",
         "SCRAM-SHA-256",

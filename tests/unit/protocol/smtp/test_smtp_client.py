@@ -411,6 +411,7 @@ def test_each_message_begins_a_line() -> None:
 )
 @pytest.mark.parametrize("size", [1, 1000])
 def test_reading_replies(lines: list[str], reply: Reply, size: int) -> None:
+    # RFC 5321 §4.2.1
     client = ready()
     client.send(SayNoop())
     stream = "".join(f"{line}\r\n" for line in lines).encode()
@@ -440,7 +441,7 @@ def test_a_bare_lf_ends_a_reply_too() -> None:
         b"250_ok\r\n",
         b"250-a\r\n251 b\r\n",
         b"250-a\r\n" * 100,
-        b"250 " + b"x" * 2050 + b"\r\n",
+        b"250 " + b"x" * 2050 + b"\r\n",  # RFC 5321 §4.5.3.1.5
         b"x" * 17 * 1024 * 1024,
         b"250 ok\r\n250 again\r\n",
     ],

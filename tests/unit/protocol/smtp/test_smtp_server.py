@@ -403,6 +403,21 @@ def test_a_three_megabyte_command_line_is_refused_once_and_not_kept() -> None:
     assert len(answered(shell.events)[0].line) <= 200
 
 
+def test_the_longest_parameters_that_there_may_be() -> None:
+    # RFC 3461 §5.4: each of at least that size, and all extensions together
+    shell = greeted(auth_mechanisms=("PLAIN",), auth_without_tls=True)
+    sender = f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 57}.e"
+    assert len(sender) == 252
+    mail = (
+        f"MAIL FROM:<{sender}> SIZE=52428800 BODY=BINARYMIME SMTPUTF8 RET=FULL ENVID={'e' * 100} AUTH={'f' * 500} "
+        "BY=+999999999;RT MT-PRIORITY=-9"
+    )
+    orcpt = "rfc822;" + "+2B" * 164 + "g"
+    assert len(orcpt) == 500
+    said = shell.say(mail, f"RCPT TO:<{sender}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT={orcpt}")
+    assert [line[:3] for line in said] == ["250", "250"]
+
+
 def test_a_command_line_without_end_is_given_up() -> None:
     shell = greeted()
     for _ in range(17):
@@ -413,11 +428,13 @@ def test_a_command_line_without_end_is_given_up() -> None:
 
 @pytest.mark.parametrize(("size", "code"), [(2046, 250), (2047, 500)])
 def test_the_longest_command_line(size: int, code: int) -> None:
+    # RFC 5321 §4.5.3.1.4
     line = "NOOP ".ljust(size, "x")
     assert greeted().say(line)[0].startswith(str(code))
 
 
 def test_auth_may_be_longer() -> None:
+    # RFC 4954 §4
     shell = greeted(auth_mechanisms=("PLAIN",), auth_without_tls=True)
     assert shell.say("AUTH PLAIN " + "A" * 12000)[0].startswith("535")
     assert shell.say("AUTH PLAIN " + "A" * 13000) == ["500 5.5.2 Line too long"]
