@@ -1,5 +1,6 @@
 """One SMTP session: moves bytes between stream and engine, and is where an operational exception becomes a 4yz."""
 
+import asyncio
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -19,13 +20,16 @@ from postroom.policy.limits import SessionLimits
 from postroom.policy.verdict import Accept, Defer, Refuse
 from postroom.protocol.smtp import events as ask
 from postroom.protocol.smtp.server import SmtpServer
-from postroom.report.events import CommandRefused, InternalError, SessionClosed, SessionOpened
+from postroom.report.events import CommandRefused, InternalError, Report, SessionClosed, SessionOpened
 
 _FLUSH = 16 * 1024
 """Octets of replies to pipelined commands that are gathered for one write."""
 
 _TOLD = 100
-"""Refused commands of one session that are reported one by one; a peer does not choose how long the log gets."""
+"""Refusals between two messages that are reported one by one; a peer does not choose how long the log gets."""
+
+_TURN = 64
+"""Events after which a session that has more at once lets the others have their turn."""
 
 
 class SmtpSession:
@@ -59,7 +63,7 @@ class SmtpSession:
         )
         self._limits = SessionLimits(settings.max_errors, settings.max_transactions)
         self._transaction: Transaction | None = None
-        self._pause = Pause(setup.rooms.clock)
+        self._pause = Pause(setup.rooms.clock, self._flush)
         self._conduct = Conduct(setup.manners, self._pause)
         self._peer = Peer(client, stream, setup.desk, self._pause, setup.rooms.reporter)
         self._out: list[bytes] = []  # replies that have not been sent
@@ -105,7 +109,7 @@ class SmtpSession:
 
     async def _talk(self) -> None:
         engine, stream = self._engine, self._stream
-        progress = True
+        progress, turn = True, 0
         while True:
             event = engine.next_event()
             if event is ask.NEED_DATA:
@@ -116,6 +120,7 @@ class SmtpSession:
                     settings = self._setup.rooms.settings
                     stream.set_timeout(settings.content_timeout if self._in_content else settings.command_timeout)
                     progress = False
+                turn = 0
                 self._flush()
                 await stream.drain()
                 self._idle = True
@@ -130,6 +135,10 @@ class SmtpSession:
                 self._flush()
                 return
             await self._handle(event)
+            turn += 1
+            if turn >= _TURN:
+                turn = 0
+                await asyncio.sleep(0)
             if self._out_size > _FLUSH:
                 self._flush()
                 await stream.drain()
@@ -212,17 +221,18 @@ class SmtpSession:
         if last_words is not None:
             self._reason = "drain" if self._draining else "errors"
             return last_words
-        transaction = Transaction(self._setup.rooms, self._peer.client, event)
+        transaction = Transaction(self._setup.rooms, self._peer.client, event, self._tell)
         reply = await transaction.open()
-        if reply.is_positive:
-            self._transaction = transaction
+        if not reply.is_positive:
+            return await self._count_refusal(reply, "refusals")
+        self._transaction = transaction
         return reply
 
     async def _rcpt(self, event: ask.Rcpt) -> Reply:
         refusal = await self._under_way().add(event.recipient)
         if refusal is None:
             return replies.RECIPIENT_OK
-        return await self._count_failure(refusal, "guessing") if refusal.is_permanent else refusal
+        return await self._count_refusal(refusal, "guessing")
 
     async def _data(self, _: ask.Data) -> Reply:
         self._under_way().begin_content()
@@ -237,7 +247,9 @@ class SmtpSession:
         if isinstance(outcome, Message):
             self._limits.count_message()
             self._conduct.delivered()
+            self._told = 0
             return accepted(outcome)
+        await self._conduct.refused()
         return outcome
 
     async def _take(self, piece: bytes) -> None:
@@ -270,9 +282,11 @@ class SmtpSession:
         if self._engine.is_over:
             self._reason = "errors"
             self._conduct.ended_for_errors(self._peer.client, "garbage")
-        elif reply.is_permanent:  # 452 4.5.3 is no error: recipients beyond the limit are due in the next transaction
+        elif event.counted:
             await self._conduct.refused()
         self._say(event.data)
+        if not event.counted:  # such as 452 4.5.3: recipients beyond the limit are due in the next transaction
+            self._end_if(self._count_deferral())
         if self._why_dropped and self._transaction is not None:
             self._transaction.report_refusal(reply, self._why_dropped)
             await self._abandon()
@@ -296,7 +310,9 @@ class SmtpSession:
         reply = await self._peer.log_in(event)
         if reply.code == 235:
             self._engine.authenticated()
-        return await self._count_failure(reply, "guessing") if reply.is_permanent else reply
+        if reply.is_positive:
+            return reply
+        return await self._count_failure(reply, "guessing")  # that it is locked is told to whoever guesses, too
 
     async def _introduce(self, event: ask.XClient) -> None:
         """The session begins anew, for the client behind the proxy."""
@@ -312,6 +328,20 @@ class SmtpSession:
         """The transaction: the engine asks in order, so there is one."""
         assert self._transaction is not None  # noqa: S101
         return self._transaction
+
+    async def _count_refusal(self, refusal: Reply, kind: str) -> Reply:
+        """The refusal of a sender or recipient, or the last words to a client that has had too many."""
+        if refusal.is_permanent:
+            return await self._count_failure(refusal, kind)
+        return self._count_deferral() or refusal
+
+    def _count_deferral(self) -> Reply | None:
+        """A refusal that is no fault of the client; the last words if it is one too many."""
+        last_words = self._limits.count_deferral()
+        if last_words is not None:
+            self._reason = "errors"
+            self._conduct.ended_for_errors(self._peer.client, "refusals")
+        return last_words
 
     async def _count_failure(self, refusal: Reply, kind: str) -> Reply:
         """The refusal, or the last words to a client that guesses."""
@@ -377,9 +407,13 @@ class SmtpSession:
             self._complain(error)
 
     def _tell_refused(self, command: str, line: str, reply: Reply) -> None:
+        self._tell(CommandRefused(self._peer.client, command, line, reply))
+
+    def _tell(self, refusal: Report) -> None:
+        """Report what was refused, unless there was much of it already."""
         self._told += 1
         if self._told <= _TOLD:
-            self._setup.rooms.reporter.tell(CommandRefused(self._peer.client, command, line, reply))
+            self._setup.rooms.reporter.tell(refusal)
 
     def _complain(self, error: Exception) -> None:
         where = f"smtp session {self._peer.client.session_id} ({self._peer.client.role.value})"

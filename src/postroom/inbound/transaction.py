@@ -25,7 +25,7 @@ from postroom.policy.verdict import Accept, Defer, Refuse, Verdict
 from postroom.protocol.smtp.events import Mail
 from postroom.queue.model import Draft
 from postroom.queue.store import QueueStore
-from postroom.report.events import MessageRefused, RecipientRefused, SenderRefused
+from postroom.report.events import MessageRefused, RecipientRefused, Report, SenderRefused
 from postroom.report.reporter import Reporter
 
 _LOOP = Refuse(
@@ -74,7 +74,10 @@ class Rooms:
 
 
 class Transaction:
-    """From MAIL to the end of content. Any method may raise StoreUnavailable; the session answers that."""
+    """From MAIL to the end of content. Any method may raise StoreUnavailable; the session answers that.
+
+    ``tell`` gets the reports of what is refused.
+    """
 
     __slots__ = (
         "_asked_at",
@@ -88,10 +91,12 @@ class Transaction:
         "_rooms",
         "_spool",
         "_submitted",
+        "_tell",
     )
 
-    def __init__(self, rooms: Rooms, client: Client, mail: Mail) -> None:
+    def __init__(self, rooms: Rooms, client: Client, mail: Mail, tell: Callable[[Report], None] | None = None) -> None:
         self._rooms = rooms
+        self._tell = tell or rooms.reporter.tell
         self._client = client
         self._mail = mail
         self._recipients: list[Recipient] = []
@@ -108,7 +113,7 @@ class Transaction:
         rooms, mail, client = self._rooms, self._mail, self._client
         verdict = await rooms.chain.on_mail(AtMail(client, mail.reverse_path, mail.size))
         if not isinstance(verdict, Accept):
-            rooms.reporter.tell(SenderRefused(client, self._sender, verdict.reply, verdict.reason))
+            self._tell(SenderRefused(client, self._sender, verdict.reply, verdict.reason))
             return verdict.reply
         self._is_open = True
         if mail.deliver_by is not None or mail.hold_for is not None:
@@ -128,9 +133,7 @@ class Transaction:
             self._recipients.append(recipient)
             self._resolutions.append(resolution)
             return None
-        rooms.reporter.tell(
-            RecipientRefused(self._client, self._sender, str(recipient.address), verdict.reply, verdict.reason)
-        )
+        self._tell(RecipientRefused(self._client, self._sender, str(recipient.address), verdict.reply, verdict.reason))
         return verdict.reply
 
     def begin_content(self) -> None:
@@ -234,9 +237,7 @@ class Transaction:
     def report_refusal(self, reply: Reply, reason: str) -> None:
         """Tell that the content was refused."""
         size = 0 if self._spool is None else self._spool.size
-        self._rooms.reporter.tell(
-            MessageRefused(self._client, self._sender, len(self._recipients), size, reply, reason)
-        )
+        self._tell(MessageRefused(self._client, self._sender, len(self._recipients), size, reply, reason))
 
     async def abandon(self) -> None:
         """No message comes of it: what was stored of its content goes."""

@@ -1,17 +1,22 @@
 """A pause that a session makes on purpose, and that a drain cuts short."""
 
 import asyncio
+from collections.abc import Callable
 
 from postroom.clock import Clock
 
 
 class Pause:
-    """At most one pause is under way at a time; after ``end`` there are none."""
+    """At most one pause is under way at a time; after ``end`` there are none.
 
-    __slots__ = ("_clock", "_over", "_sleep")
+    ``before`` is called before each: what is ready to be sent must not wait for it.
+    """
 
-    def __init__(self, clock: Clock) -> None:
+    __slots__ = ("_before", "_clock", "_over", "_sleep")
+
+    def __init__(self, clock: Clock, before: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
+        self._before = before
         self._sleep: asyncio.Future[None] | None = None
         self._over = False
 
@@ -19,6 +24,7 @@ class Pause:
         """Wait for ``seconds``, or until ``end``."""
         if seconds <= 0 or self._over:
             return
+        self._before()
         sleep = self._sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             await asyncio.wait([sleep])  # not cancelled with the sleep, only with the session

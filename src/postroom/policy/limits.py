@@ -2,6 +2,12 @@
 
 from postroom.mail.reply import Reply
 
+MOST_DEFERRED = 10_000
+"""Refusals between two messages that are no fault of a client: one that pipelines all recipients of a list, more than
+one message or its rate may have, or goes on after a refused MAIL, hears one for each command (RFC 5321 §4.5.3.1.10,
+RFC 2920 §3.1).
+"""
+
 _TOO_MANY_FAILURES = Reply.of(421, "4.7.0", "Too many errors, closing the connection")
 _TOO_MANY_MESSAGES = Reply.of(421, "4.7.0", "Enough messages for one session, please connect again")
 
@@ -9,11 +15,12 @@ _TOO_MANY_MESSAGES = Reply.of(421, "4.7.0", "Enough messages for one session, pl
 class SessionLimits:
     """Counts for one session. The engine counts the commands that it refuses; here count the shell's refusals."""
 
-    __slots__ = ("_failures", "_max_failures", "_max_messages", "_messages")
+    __slots__ = ("_deferred", "_failures", "_max_failures", "_max_messages", "_messages")
 
     def __init__(self, max_failures: int, max_messages: int) -> None:
         self._max_failures = max_failures
         self._max_messages = max_messages  # 0: no limit
+        self._deferred = 0
         self._failures = 0
         self._messages = 0
 
@@ -22,9 +29,15 @@ class SessionLimits:
         self._failures += 1
         return _TOO_MANY_FAILURES if self._failures >= self._max_failures else None
 
+    def count_deferral(self) -> Reply | None:
+        """Something was refused for now; the 421 that ends the session when it is one too many since a message."""
+        self._deferred += 1
+        return _TOO_MANY_FAILURES if self._deferred > MOST_DEFERRED else None
+
     def count_message(self) -> None:
         """A message was taken in."""
         self._messages += 1
+        self._deferred = 0
 
     def before_mail(self) -> Reply | None:
         """The 421 that ends the session instead of another transaction."""

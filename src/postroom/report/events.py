@@ -140,7 +140,10 @@ class LockoutLifted:
 
 @value(frozen=True, slots=True)
 class AbuseSeen:
-    """What a well-behaved client does not do. ``kind``: pregreet, commands, garbage, slow, guessing, smuggling."""
+    """What a well-behaved client does not do.
+
+    ``kind``: pregreet, commands, garbage, slow, guessing, refusals, smuggling.
+    """
 
     client: Client
     kind: str

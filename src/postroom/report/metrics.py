@@ -51,7 +51,7 @@ _MECHANISMS = frozenset({"PLAIN", "LOGIN", "USER", "APOP", "XOAUTH2", "OAUTHBEAR
 _SMTP = ("HELO", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP")
 _POP3 = ("USER", "PASS", "APOP", "CAPA", "STAT", "LIST", "RETR", "DELE", "UIDL", "TOP", "STLS", "UTF8", "LANG")
 _COMMANDS = frozenset((*_SMTP, "STARTTLS", "AUTH", "XCLIENT", *_POP3))
-_ABUSE = frozenset({"pregreet", "commands", "garbage", "slow", "guessing", "smuggling"})
+_ABUSE = frozenset({"pregreet", "commands", "garbage", "slow", "guessing", "refusals", "smuggling"})
 _STATUSES = frozenset({f"{kind}.{subject}" for kind in "45" for subject in range(8)})
 _LOGIN_REASONS = (
     # What the reason of a failed login begins with or has in it, and the class that is counted.

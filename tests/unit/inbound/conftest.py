@@ -61,12 +61,13 @@ async def start() -> AsyncIterator[Starter]:
         role: Role = Role.MX,
         stream: MemoryStream | None = None,
         house: SmtpHouse | None = None,
+        client: Client | None = None,
     ) -> Talk:
         house = house or SmtpHouse(settings)
         house.people.add_account("bob@local.example", password="set")
         service = SmtpService(role, house.house)
         stream = stream or MemoryStream()
-        task = asyncio.create_task(service.run(stream, Client(1, role, "192.0.2.1", 4711)))
+        task = asyncio.create_task(service.run(stream, client or Client(1, role, "192.0.2.1", 4711)))
         talks.append(Talk(house, service, stream, task))
         return talks[-1]
 

@@ -44,3 +44,15 @@ async def test_after_the_end_nobody_holds() -> None:
     pause = Pause(clock)
     pause.end()
     await asyncio.wait_for(pause.hold(5), 1)
+
+
+async def test_what_is_ready_goes_before() -> None:
+    clock, sent = ManualClock(), list[str]()
+    pause = Pause(clock, lambda: sent.append("ready"))
+    await pause.hold(0)
+    assert not sent
+    holding = asyncio.create_task(pause.hold(5))
+    await settle()
+    assert sent == ["ready"]
+    await clock.pass_time(5)
+    await holding

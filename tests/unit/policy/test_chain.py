@@ -7,7 +7,7 @@ from postroom.mail.headers import glance
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role
 from postroom.policy.chain import Chain
-from postroom.policy.limits import SessionLimits
+from postroom.policy.limits import MOST_DEFERRED, SessionLimits
 from postroom.policy.stage import AtMail, AtMessage, AtRcpt, Stage
 from postroom.policy.verdict import ACCEPT, Defer, Refuse, Verdict
 
@@ -46,6 +46,19 @@ def test_failures_are_counted() -> None:
     limits = SessionLimits(2, 0)
     assert limits.count_failure() is None
     last_words = limits.count_failure()
+    assert last_words is not None
+    assert (last_words.code, last_words.status) == (421, "4.7.0")
+
+
+def test_deferrals_are_counted_from_message_to_message() -> None:
+    """RFC 5321 §4.5.3.1.10: who names too many recipients at once has done nothing wrong."""
+    limits = SessionLimits(2, 0)
+    for _ in range(2):
+        assert [limits.count_deferral() for _ in range(MOST_DEFERRED)] == [None] * MOST_DEFERRED
+        limits.count_message()
+    for _ in range(MOST_DEFERRED):
+        limits.count_deferral()
+    last_words = limits.count_deferral()
     assert last_words is not None
     assert (last_words.code, last_words.status) == (421, "4.7.0")
 

@@ -90,7 +90,7 @@ class Mail:
     """MAIL FROM. ``size`` is the declared SIZE in octets or None; ``auth`` the decoded AUTH= mailbox or ``""``.
 
     ``hold_for`` is HOLDFOR in seconds, ``hold_until`` HOLDUNTIL in seconds since the Unix epoch; one of them at most
-    (RFC 4865 §4.1). ``priority`` is MT-PRIORITY as given, which the shell may lower (RFC 6710 §4.1).
+    (RFC 4865 §4.2). ``priority`` is MT-PRIORITY as given, which the shell may lower (RFC 6710 §4.1).
     """
 
     reverse_path: Address | None
@@ -179,13 +179,14 @@ class Answered:
     """The engine answered by itself (NOOP, HELP, BDAT chunks, syntax, order). ``data`` goes to the peer.
 
     ``command`` is the verb, ``""`` where none could be read; ``line`` the offending line, cut to 200 characters and
-    with AUTH material removed, for the log only.
+    with AUTH material removed, for the log only. ``counted`` says whether a refusal is the peer's fault.
     """
 
     reply: Reply
     data: bytes
     command: str = ""
     line: str = ""
+    counted: bool = True
 
 
 @value(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from postroom.protocol.smtp.replies import Refused
 from postroom.protocol.smtp.standing import Standing
 from postroom.protocol.smtp.states import CHUNK_MOVES, SERVER_MOVES, TRANSACTION, ServerState
 
-_COMMAND_LINE = 2048  # octets: RFC 5321 §4.5.3.1.4 asks for 512, its extensions for some hundreds more
+_COMMAND_LINE = 2048  # octets: RFC 5321 §4.5.3.1.4 asks for 512, RFC 3461 §5.4 for 1036, all extensions for 1500
 _AUTH_LINE = 12288  # octets, RFC 4954 §4
 
 
@@ -211,7 +211,7 @@ class SmtpServer:
                 return self._give_up(replies.TOO_MANY_ERRORS, verb, line)
         if verb in ("MAIL", "RCPT", "BDAT"):
             self._standing.excused = True
-        return Answered(refused.reply, refused.reply.to_bytes(), verb, line)
+        return Answered(refused.reply, refused.reply.to_bytes(), verb, line, refused.counted)
 
     # Reading, by state.
 
