@@ -53,12 +53,14 @@ def _chooser(shelf: Shelf, contexts: Sequence[SSL.Context]) -> Callable[[SSL.Con
 class ServerChannel:
     """The server's side of one session."""
 
-    __slots__ = ("_connection", "_contexts", "ended", "facts")
+    __slots__ = ("_connection", "_contexts", "_exported", "_holds_tickets", "ended", "facts")
 
     def __init__(self, contexts: ServerContexts) -> None:
         self._contexts = contexts  # OpenSSL may call what belongs to them as long as the handshake lasts
         self._connection = SSL.Connection(contexts.front, None)
         self._connection.set_accept_state()
+        self._exported: bytes | None = None
+        self._holds_tickets = False  # they go with what is said next: one write, one packet (RFC 8446 §4.6.1)
         self.facts: TlsFacts | None = None
         self.ended = False
 
@@ -72,6 +74,7 @@ class ServerChannel:
             if self.facts is None:
                 connection.do_handshake()
                 self.facts = self._establish()
+                self._holds_tickets = self.facts.version == "TLSv1.3"
             while True:
                 pieces.append(connection.recv(RECORD))
         except SSL.WantReadError:
@@ -88,11 +91,14 @@ class ServerChannel:
             if data:
                 self._connection.sendall(data)
         except SSL.Error:
-            return self.output()  # the session broke or was closed before: nothing can be said in it any more
+            return self._read_out(RECORD)  # the session broke or was closed before: nothing can be said in it any more
         return self._read_out(len(data) + (len(data) // RECORD + 2) * _RECORD_OVERHEAD)
 
     def output(self) -> bytes:
         """See ``TlsChannel``."""
+        if self._holds_tickets:
+            self._holds_tickets = False
+            return b""
         return self._read_out(RECORD)
 
     def close(self) -> bytes:
@@ -100,7 +106,7 @@ class ServerChannel:
         if self.facts is not None:
             with suppress(SSL.Error):  # it is broken already
                 self._connection.shutdown()
-        return self.output()
+        return self._read_out(RECORD)
 
     def binding(self, kind: str) -> bytes | None:
         """See ``TlsChannel``."""
@@ -111,7 +117,9 @@ class ServerChannel:
             return None if chosen is None else end_point_binding(chosen)
         # RFC 9266 §2: before TLS 1.3 only where the extended master secret makes it unique (RFC 7627).
         if kind == EXPORTER and (self.facts.version == "TLSv1.3" or _has_extended_master_secret(self._connection)):
-            return self._connection.export_keying_material(_EXPORTER_LABEL, _EXPORTER_SIZE)
+            if self._exported is None:  # asked for more than once in a session
+                self._exported = self._connection.export_keying_material(_EXPORTER_LABEL, _EXPORTER_SIZE)
+            return self._exported
         return None
 
     def _establish(self) -> TlsFacts:

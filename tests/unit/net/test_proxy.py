@@ -110,7 +110,7 @@ def test_the_longest_line_of_the_format_fits() -> None:
 
 
 def test_the_checksum() -> None:
-    """RFC 3720 Appendix B.4 has these examples."""
+    """RFC 3720 Appendix B.4 has these examples of what RFC 9260 calls CRC32c."""
     assert crc32c(b"") == 0
     assert crc32c(bytes(32)) == 0x8A9136AA
     assert crc32c(b"\xff" * 32) == 0x62A8AB43

@@ -49,6 +49,23 @@ def test_big_data_travels_both_ways(joined: tuple[Peer, ServerChannel]) -> None:
     assert channel.encrypt(b"") == b""
 
 
+def test_tickets_go_with_what_is_said_next() -> None:
+    """RFC 8446 §4.6.1: at any time after the handshake; here in one packet with the greeting."""
+    context = trusting_any()
+    peer, channel = Peer(context), ServerChannel(CONTEXTS)
+    with suppress(ssl.SSLWantReadError):
+        peer.tls.do_handshake()
+    channel.receive(peer.outgoing.read())
+    peer.incoming.write(channel.output())
+    peer.tls.do_handshake()
+    channel.receive(peer.outgoing.read())
+    assert channel.facts is not None
+    assert channel.output() == b""
+    alone = len(channel.encrypt(b"220 ready\r\n"))
+    assert alone > 100, "the tickets came with it"
+    assert len(channel.encrypt(b"220 ready\r\n")) < 100
+
+
 def test_octet_by_octet(joined: tuple[Peer, ServerChannel]) -> None:
     peer, channel = joined
     peer.tls.write(b"EHLO a\r\n")

@@ -30,6 +30,7 @@ class Peer:
             server.receive(self.outgoing.read())
             self.incoming.write(server.output())
             if shaken and server.facts is not None:
+                self.incoming.write(server.output())  # tickets wait for what is said next
                 assert self.read() == b""
                 return
         raise AssertionError("the handshake does not end")
