@@ -258,7 +258,7 @@ class Session:
         except AttemptEnded as ended:
             if trouble.leads_on(ended.trouble):
                 raise
-            for recipient in accepted:
+            for recipient in accepted:  # RFC 2033 §5: the replies that came stand
                 outcomes.setdefault(recipient.number, ended.trouble.outcome)
 
     def _final(self, reply: Reply, fitted: Fit) -> Outcome:

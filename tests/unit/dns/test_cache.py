@@ -41,6 +41,7 @@ def does_not_suspend(coroutine: object) -> object:
 
 
 async def test_answers_are_kept_for_their_ttl() -> None:
+    # RFC 1035 §3.2.1
     zone, clock = make_zone(), HandClock()
     cache = CachingResolver(ZoneResolver(zone), clock)
     first = await cache.mx("example.org")
@@ -64,6 +65,7 @@ async def test_each_kind_of_question_is_kept_apart() -> None:
 
 
 async def test_negative_answers_are_bounded() -> None:
+    # RFC 2308 §5
     zone, clock = make_zone(), HandClock()
     zone.negative_ttl = 10**9
     cache = CachingResolver(ZoneResolver(zone), clock)
@@ -76,6 +78,7 @@ async def test_negative_answers_are_bounded() -> None:
 
 
 async def test_failures_are_kept_briefly_and_recover() -> None:
+    # RFC 9520 §3.2
     zone, clock = make_zone(), HandClock()
     zone.servfail.add("example.org")
     cache = CachingResolver(ZoneResolver(zone), clock)
@@ -89,6 +92,7 @@ async def test_failures_are_kept_briefly_and_recover() -> None:
 
 
 async def test_a_ttl_of_zero_is_not_kept() -> None:
+    # RFC 1035 §3.2.1
     zone = make_zone()
     zone.ttl = 0
     cache = CachingResolver(ZoneResolver(zone), HandClock())

@@ -43,6 +43,7 @@ async def test_addresses_by_family(resolver: ZoneResolver) -> None:
 
 
 async def test_cname_is_followed_and_the_final_name_told(resolver: ZoneResolver) -> None:
+    # RFC 1034 §4.3.2
     answer = await resolver.addresses("www.example.org", Family.IPV4)
     assert answer.records == ("192.0.2.1",)
     assert answer.name == "mx1.example.org"
@@ -53,10 +54,12 @@ async def test_txt_strings_are_joined(resolver: ZoneResolver) -> None:
 
 
 async def test_ptr(resolver: ZoneResolver) -> None:
+    # RFC 1035 §3.5, RFC 3596 §2.5
     assert (await resolver.ptr("192.0.2.1")).records == ("mx1.example.org",)
 
 
 async def test_missing_name_and_missing_type_differ(resolver: ZoneResolver) -> None:
+    # RFC 2308 §2
     assert (await resolver.mx("nowhere.example")).existence is Existence.NO_SUCH_DOMAIN
     assert (await resolver.mx("mx1.example.org")).existence is Existence.NO_DATA
     assert (await resolver.mx("org")).existence is Existence.NO_DATA  # an empty non-terminal

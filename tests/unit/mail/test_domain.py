@@ -15,7 +15,7 @@ from postroom.mail.domain import literal_address, normalise_domain, show_domain
         ("3com.com", "3com.com"),
         ("bücher.example", "xn--bcher-kva.example"),
         ("BÜCHER.example", "xn--bcher-kva.example"),
-        ("bu\u0308cher.example", "xn--bcher-kva.example"),
+        ("bu\u0308cher.example", "xn--bcher-kva.example"),  # RFC 5891, RFC 5895 §2
         ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
         ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
         ("xn--i-7iq.ws", "xn--i-7iq.ws"),
@@ -47,7 +47,7 @@ def test_canonical_form(written: str, canonical: str) -> None:
         ("a b.example", "letters, digits"),
         ("exa\nmple", "letters, digits"),
         ("example.org\n", "letters, digits"),
-        ("a" * 64 + ".example", "63 octets"),
+        ("a" * 64 + ".example", "63 octets"),  # RFC 1035 §2.3.1
         ("a." * 127 + "bc", "255 octets"),  # RFC 5321 §4.5.3.1.2
         (".".join(["ü" * 40] * 6), "255 octets"),
         ("ü" * 64 + ".example", "not allowed"),

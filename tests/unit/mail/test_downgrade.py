@@ -163,7 +163,7 @@ MIME = b"MIME-Version: 1.0\r\n"
 
 
 def test_text_becomes_quoted_printable_and_the_rest_base64() -> None:
-    # RFC 6152 §3: a message that is valid 7-bit MIME, and nothing lost.
+    # RFC 6152 §3, RFC 2045 §6.8: a message that is valid 7-bit MIME, and nothing lost.
     body = UMLAUTS + b" = more\r\n"
     text = MIME + b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body
     assert convert(text) == (

@@ -192,6 +192,7 @@ def test_success(action: Action, subject: str) -> None:
 
 
 def test_one_report_for_several_the_gravest_named_first() -> None:
+    # RFC 3464 §2.3
     other = RecipientReport(
         Recipient(Address("carl", "far.example")), Action.RELAYED, Reply.of(250, "", "ok"), PEER, by_peer=True
     )
@@ -299,6 +300,7 @@ def test_a_strange_message_id_is_not_repeated() -> None:
 
 
 def test_the_boundary_stands_in_no_part() -> None:
+    # RFC 2046 §5.1.1
     first = compose(a_notice())
     boundary = email.message_from_bytes(first.content).get_boundary()
     assert boundary is not None
@@ -313,6 +315,7 @@ def test_content_without_last_line_end_gets_one() -> None:
 
 
 def test_status_class_fits_the_action() -> None:
+    # RFC 3464 §2.3.3, §2.3.4
     odd = replace(REFUSED, reply=Reply.of(250, "2.0.0", "fine"))
     _, of_bob = fields_of(parts_of(compose(a_notice(odd)))[2])
     assert of_bob["Status"] == "5.0.0"

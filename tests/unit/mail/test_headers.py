@@ -90,6 +90,7 @@ def test_header_ends_where_no_field_is() -> None:
 
 
 def test_white_space_before_the_colon_is_obsolete_and_understood() -> None:
+    # RFC 5322 §4.5
     header = split_header(b"Subject : old\r\n\r\n")
     assert [(field.name, field.text) for field in header.fields] == [(b"Subject", "old")]
 
@@ -106,11 +107,13 @@ def test_find_field_unfolds() -> None:
 
 
 def test_unfold() -> None:
+    # RFC 5322 §2.2.3
     assert unfold(b" a\r\n\tb\n c \r\n") == "a\tb c"
     assert unfold(b"\xff\xfe") == "\ufffd\ufffd"
 
 
 def test_date_is_written_as_rfc5322_asks() -> None:
+    # RFC 5322 §3.3
     assert show_date(0) == "Thu, 1 Jan 1970 00:00:00 +0000"
     assert show_date(1_709_210_096.9) == "Thu, 29 Feb 2024 12:34:56 +0000"
 

@@ -15,17 +15,17 @@ from postroom.mail.mailboxes import MAX_VALUE, read_mailboxes
         ('"Ann, <ann@b.example>" <bob@a.example>', ["bob@a.example"]),
         ('"a \\" <x@y.example>" <bob@a.example>', ["bob@a.example"]),
         ("bob@a.example, Ann <ann@b.example>", ["bob@a.example", "ann@b.example"]),
-        ("(a <x@y.example> (nested) \\) still) bob@a.example (end)", ["bob@a.example"]),
+        ("(a <x@y.example> (nested) \\) still) bob@a.example (end)", ["bob@a.example"]),  # RFC 5322 §3.2.2
         ('(an "unclosed quote) bob@a.example', ["bob@a.example"]),
         ("bob@a.example (never closed, ann@b.example", ["bob@a.example"]),
-        ("Team: bob@a.example, ann@b.example;", ["bob@a.example", "ann@b.example"]),
+        ("Team: bob@a.example, ann@b.example;", ["bob@a.example", "ann@b.example"]),  # RFC 6854 §2
         ("Undisclosed:;", []),
         ("", []),
         (" , ,", []),
         ("bob @ a.example", ["bob@a.example"]),
         ('"a b"@a.example', ['"a b"@a.example']),
         ("bob@[192.0.2.1]", ["bob@[192.0.2.1]"]),
-        ("<@r.example:bob@a.example>", ["bob@a.example"]),
+        ("<@r.example:bob@a.example>", ["bob@a.example"]),  # RFC 5322 §4.4
         ("=?utf-8?q?a=2C_b?= <bob@a.example>", ["bob@a.example"]),
         ("Jürgen <jürgen@a.example>", ["jürgen@a.example"]),
         # what is malformed is None

@@ -19,6 +19,7 @@ def test_every_word_is_a_status_with_a_text(word: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5.1", "3.1.1", "5.1.1.1", "5.1.1111", "5.1.x", "٥.1.1", " 5.1.1"])
 def test_what_is_no_status(text: str) -> None:
+    # RFC 3463 §2
     assert not is_status(text)
 
 

@@ -15,7 +15,7 @@ from tests.unit.outbound.making import CONTENT, PREFIX, SITE, StoredContent, mak
 from postroom.config.model import SmarthostSettings
 from postroom.dns.zone import Zone
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, Outcome, RouteKind, Site
-from postroom.mail.envelope import Body, ByMode, DeliverBy, Notify
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Notify, Ret
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound.job import ONE_WRITE
 from postroom.outbound.opening import SocketConnect
@@ -318,6 +318,39 @@ async def test_limits_that_make_no_sense_are_none() -> None:
     peer = ScriptedPeer((*ALL_EXTENSIONS, "LIMITS RCPTMAX=0 MAILMAX=99999999"))
     assert len(await deliver(peer, make_request("a@example.org", "b@example.org"))) == 2
     assert len(peer.taken) == 1
+
+
+# DSN.
+
+
+async def test_wishes_for_reports_are_handed_on() -> None:
+    # RFC 3461 §5.2.1 a to d
+    peer = ScriptedPeer()
+    request = make_request("a@example.org", "b@example.org", ret=Ret.HDRS, envid="QQ+1")
+    first, second = request.recipients
+    asked = replace(first.recipient, notify=Notify.SUCCESS | Notify.FAILURE, orcpt="rfc822;List@Home.Example")
+    await deliver(peer, replace(request, recipients=(replace(first, recipient=asked), second)))
+    assert peer.taken[0].mail.endswith(" RET=HDRS ENVID=QQ+2B1")
+    assert peer.taken[0].rcpts == [
+        "RCPT TO:<a@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;List@Home.Example",
+        "RCPT TO:<b@example.org>",
+    ]
+    plain = ScriptedPeer()
+    await deliver(plain, make_request())
+    assert not any(word in plain.taken[0].mail for word in ("RET", "ENVID"))
+
+
+async def test_a_host_without_dsn_is_told_of_no_wishes() -> None:
+    # RFC 3461 §5.2.2 a
+    peer = ScriptedPeer(SEVEN_HOST)
+    request = make_request(ret=Ret.HDRS, envid="QQ")
+    (only,) = request.recipients
+    wishing = replace(only, recipient=replace(only.recipient, notify=Notify.NEVER, orcpt="rfc822;x@y.example"))
+    (outcome,) = await deliver(peer, replace(request, recipients=(wishing,)))
+    assert isinstance(outcome, Delivered)
+    assert not outcome.notifies
+    assert not any(word in peer.taken[0].mail for word in ("RET", "ENVID"))
+    assert peer.taken[0].rcpts == ["RCPT TO:<to@example.org>"]
 
 
 # Priority and time.

@@ -97,6 +97,7 @@ async def test_no_such_domain_fails() -> None:
 
 
 async def test_null_mx_fails() -> None:
+    # RFC 7505 §3, §4.1, §4.2
     outcome = await failure_of({"example.org": {"MX": ["0 ."], "A": ["192.0.2.1"]}})
     assert isinstance(outcome, Failed)
     assert (outcome.reply.code, outcome.reply.status) == (556, "5.1.10")

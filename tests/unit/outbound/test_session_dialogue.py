@@ -358,6 +358,7 @@ async def test_lmtp_has_a_reply_for_each_recipient() -> None:
 
 
 async def test_lmtp_that_breaks_between_its_replies_leaves_only_the_others_open() -> None:
+    # RFC 2033 §5
     peer = ScriptedPeer(replies={".": ["250 2.0.0 placed", "421 4.3.0 dying"]}, lmtp=True)
     outcomes = await deliver(peer, make_request(*[f"{name}@example.org" for name in "abc"], site=LMTP_SITE))
     assert isinstance(outcomes[0], Delivered)
@@ -391,7 +392,7 @@ async def test_lmtp_has_no_helo() -> None:
     ("replies", "kind"),
     [
         ({"greeting": "554 5.7.1 no service"}, Failed),
-        ({"greeting": "521 no mail here"}, Failed),
+        ({"greeting": "521 no mail here"}, Failed),  # RFC 7504 §3
         ({"greeting": "421 4.3.2 busy"}, Deferred),
         ({"greeting": "450 later"}, Deferred),
         ({"greeting": "250 odd"}, Deferred),

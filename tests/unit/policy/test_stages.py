@@ -87,7 +87,7 @@ async def test_local_recipients_are_no_matter_of_relaying(resolution: Unknown | 
         ("ann@local.example", False),
         ("nobody@local.example", False),
         ("bob@remote.example", False),
-        (None, True),
+        (None, True),  # RFC 8098 §3
     ],
 )
 async def test_who_logged_in_sends_as_itself(

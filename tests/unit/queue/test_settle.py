@@ -156,7 +156,7 @@ async def test_failures_of_one_attempt_share_a_dsn_that_returns_the_message() ->
         parsed = email.message_from_bytes(dsn)
         assert parsed.get_content_type() == "multipart/report"
         assert dsn.count(b"Final-Recipient:") == 2
-        assert b"never@far.example" not in dsn
+        assert b"never@far.example" not in dsn  # RFC 3461 §5.2.8
         assert CONTENT in dsn
         (row,) = [row for row in house.store.history if row.kind == "dsn"]
         assert row.queue_id == message.queue_id

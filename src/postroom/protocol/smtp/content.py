@@ -1,4 +1,4 @@
-"""Content on its way in and out: only <CRLF>.<CRLF> ends it, only CRLF ends its lines (RFC 5321 §2.3.8, §4.5.2)."""
+"""Content on its way in and out: only <CRLF>.<CRLF> ends it, only CRLF ends its lines (RFC 5321 §2.3.8, §4.1.1.4)."""
 
 import re
 

@@ -20,7 +20,7 @@ def bad_argument(text: str) -> Refused:
 
 OK = Reply.of(250, "2.0.0", "OK")
 
-UNKNOWN_COMMAND = Reply.of(500, "5.5.1", "Unknown command")
+UNKNOWN_COMMAND = Reply.of(500, "5.5.1", "Unknown command")  # RFC 5321 §4.2.4
 BAD_CHARACTER = Reply.of(500, "5.5.2", "A command line cannot have control characters")
 NOT_UTF8 = Reply.of(500, "5.5.2", "The command line is neither ASCII nor UTF-8")
 NOT_ASCII = Reply.of(500, "5.5.2", "This command must be in ASCII")

@@ -125,7 +125,7 @@ def _write_mail(command: SayMail, capabilities: Mapping[str, str]) -> str:
             words.append(f"ENVID={write_xtext(command.envid)}")
     if command.deliver_by is not None and "DELIVERBY" in capabilities:
         words.append(f"BY={_write_by(command.deliver_by)}")
-    if "MT-PRIORITY" in capabilities:  # RFC 6710 §4.2: also the priority of those who named none, which is 0
+    if "MT-PRIORITY" in capabilities:  # RFC 6710 §4.2, §4.3: also the priority of those who named none: 0
         words.append(f"MT-PRIORITY={command.priority}")
     if command.require_tls and "REQUIRETLS" in capabilities:  # RFC 8689 §2
         words.append("REQUIRETLS")

@@ -54,7 +54,7 @@ class TestAddresses:
 
 class TestFields:
     def test_subject(self) -> None:
-        # RFC 6858 §2.3
+        # RFC 6858 §2.3, RFC 2047 §2, §4.1, §5
         long = "Grüße aus Köln, und noch viel mehr Wörter, als auf eine Zeile gehen: " + "ü" * 50
         assert str(read(f"Subject: {long}")) == long
 

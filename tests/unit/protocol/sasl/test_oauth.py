@@ -47,6 +47,11 @@ class TestBearer:
         message = bearer_client("user", Password("abc"), host, 465).initial()
         assert token_of(server.step(message)) == ("user", "abc")
 
+    def test_pairs_that_are_not_known_are_passed_over(self) -> None:
+        # RFC 7628 §3.1, §3.1.1
+        message = b"n,a=user,\x01mthd=POST\x01path=/\x01later=a=b\x01auth=Bearer abc\x01qs=\x01\x01"
+        assert token_of(BearerServer(AROUND).step(message)) == ("user", "abc")
+
     def test_another_host(self) -> None:
         # RFC 7628 §3.2
         server = BearerServer(Around("nonce", host="mail.example.org"))
@@ -72,7 +77,7 @@ class TestBearer:
             b"n,,\x01auth=Bearer abc\x01auth=Bearer def\x01\x01",
             b"n,,\x01auth=Basic abc\x01\x01",
             b"n,,\x01auth=Bearer\x01\x01",
-            b"n,,\x01auth=Bearer a b\x01\x01",
+            b"n,,\x01auth=Bearer a b\x01\x01",  # RFC 6750 §2.1
             b"n,,\x01auth=Bearer a\xff\x01\x01",
             b"n,,\x01auth=Bearer " + b"a" * 9000 + b"\x01\x01",
             b"n,,\x01=x\x01auth=Bearer abc\x01\x01",

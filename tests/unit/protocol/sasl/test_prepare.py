@@ -7,7 +7,7 @@ from postroom.protocol.sasl.prepare import saslprep
 
 @pytest.mark.parametrize(
     ("text", "prepared"),
-    [  # RFC 4013 §3
+    [  # RFC 4013 §2.1, §2.2, §3
         ("I\u00adX", "IX"),
         ("user", "user"),
         ("USER", "USER"),

@@ -664,7 +664,8 @@ def test_the_last_chunk_of_lmtp_has_a_reply_for_each_recipient() -> None:
     [
         ((), NOTHING_ANNOUNCED),
         (("SIZE 1000", "8BITMIME", "SMTPUTF8", "DSN"), Announced(1000, eight_bit=True, smtputf8=True, dsn=True)),
-        (("SIZE",), NOTHING_ANNOUNCED),
+        (("SMTPUTF8 later",), Announced(eight_bit=True, smtputf8=True)),  # RFC 6531 §3.1: parameters are passed over
+        (("SIZE",), NOTHING_ANNOUNCED),  # RFC 1870 §3
         (("SIZE lots", "BINARYMIME"), NOTHING_ANNOUNCED),
         (("BINARYMIME", "CHUNKING", "REQUIRETLS"), Announced(binary=True, require_tls=True)),
         (("DELIVERBY",), Announced(min_deliver_by=0)),  # RFC 2852 §2
