@@ -28,7 +28,7 @@ _FLUSH = 16 * 1024
 _TOLD = 100
 """Refusals between two messages that are reported one by one; a peer does not choose how long the log gets."""
 
-_TURN = 64
+_TURN = 16
 """Events after which a session that has more at once lets the others have their turn."""
 
 
@@ -93,6 +93,7 @@ class SmtpSession:
             self._end("failure", replies.FAILING)
         finally:
             self._stream.close()
+            self._pause.end()  # it knows the session: what is over must not keep its buffers until a collection
             await self._abandon()
             duration = rooms.clock.monotonic() - opened_at
             rooms.reporter.tell(SessionClosed(self._peer.client, self._reason, duration, self._limits.messages))
@@ -132,7 +133,6 @@ class SmtpSession:
                 continue
             progress = True
             if isinstance(event, ask.Signal | ask.Closed):  # the engine is over, or the client left
-                self._flush()
                 return
             await self._handle(event)
             turn += 1

@@ -14,7 +14,7 @@ class Pause:
 
     __slots__ = ("_before", "_clock", "_over", "_sleep")
 
-    def __init__(self, clock: Clock, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, clock: Clock, before: Callable[[], None] | None = None) -> None:
         self._clock = clock
         self._before = before
         self._sleep: asyncio.Future[None] | None = None
@@ -24,7 +24,8 @@ class Pause:
         """Wait for ``seconds``, or until ``end``."""
         if seconds <= 0 or self._over:
             return
-        self._before()
+        if self._before is not None:
+            self._before()
         sleep = self._sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             await asyncio.wait([sleep])  # not cancelled with the sleep, only with the session
@@ -33,7 +34,7 @@ class Pause:
             self._sleep = None
 
     def end(self) -> None:
-        """Whoever holds goes on, and nobody holds from now on."""
-        self._over = True
+        """Whoever holds goes on, and nobody holds from now on. Lets go of ``before``."""
+        self._over, self._before = True, None
         if self._sleep is not None:
             self._sleep.cancel()

@@ -1,6 +1,7 @@
 """Refusals without end: a session ends, the log does not grow with it, and others have their turn meanwhile."""
 
 import asyncio
+import gc
 
 import pytest
 from tests.fakes.clock import settle
@@ -10,6 +11,7 @@ from tests.unit.inbound.conftest import Starter, Talk
 
 from postroom.config.guard import FloodSettings
 from postroom.config.model import SmtpSettings
+from postroom.inbound.session import SmtpSession
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role
 from postroom.policy.chain import Chain
@@ -91,7 +93,7 @@ async def test_a_message_begins_the_count_anew(start: Starter) -> None:
     for _ in range(2):
         await talk.say("MAIL FROM:<>")
         talk.stream.feed(f"{recipient}\r\n".encode() * (100 + most))
-        await settle(500)
+        await settle(2000)
         said = answers(await talk.say("DATA", "Subject: to many", "", "."))
         assert said == {"250": 101, "452": most, "354": 1}
     assert len(talk.house.told(CommandRefused)) == 2 * TOLD
@@ -144,6 +146,20 @@ async def test_what_is_answered_already_does_not_wait_for_what_is_held_back(star
     said = await talk.say("NOOP", *["WHAT"] * 5)
     lines = said.splitlines(keepends=True)
     assert talk.stream.writes == [len("".join(lines[:4])), len(lines[4]), len(lines[5])], "the last two are held back"
+
+
+async def test_a_session_that_is_over_is_gone_before_any_collection(start: Starter) -> None:
+    """The collector seldom looks, and a client of this kind leaves a buffer behind each time."""
+    gc.collect()
+    gc.disable()
+    try:
+        talk = start(SmtpSettings(max_errors=5))
+        await settle(5)
+        assert any(isinstance(thing, SmtpSession) for thing in gc.get_objects())
+        await until_over(talk, "WHAT")
+        assert not any(isinstance(thing, SmtpSession) for thing in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("line", ["NOOP", "RCPT TO:<bob@local.example>"])
