@@ -159,7 +159,7 @@ async def dribble(plan: Mapping[str, Any], stop: asyncio.Event) -> Result:
 async def shout(plan: Mapping[str, Any], stop: asyncio.Event) -> Result:
     """Sessions, one after the other, that send a lot at once; until some have been turned away.
 
-    ``what``: lines, binary or long (all garbage), noop; or early, which speaks before the greeting.
+    ``what``: lines, binary or long (all garbage), noop, recipients; or early, which speaks before the greeting.
     """
     load = _LOADS[plan["what"]]()
     last, turned_away, sessions = Counter[str](), 0, 0
@@ -198,6 +198,7 @@ _LOADS: Mapping[str, Callable[[], bytes]] = {
     "binary": lambda: random.Random(2).randbytes(MEGABYTE),
     "long": lambda: (b"x" * 35_000 + b"\r\n") * 30,
     "noop": lambda: b"NOOP\r\n" * (MEGABYTE // 6),
+    "recipients": lambda: b"EHLO x.example\r\nMAIL FROM:<>\r\n" + b"RCPT TO:<bob@example.org>\r\n" * 38_000,
     "early": lambda: b"EHLO early.example\r\nMAIL FROM:<x@x.example>\r\n",
 }
 

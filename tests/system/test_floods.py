@@ -151,6 +151,30 @@ def test_garbage_noops_and_early_talk_until_the_address_is_banned(
     assert siege.log_lines.total() <= 5 * len(shouters) * 22
 
 
+def test_recipients_beyond_every_rate(make_program: MakeProgram, record_property: Record) -> None:
+    """Nobody is banned for it, as lists do it too; and nobody else waits."""
+    limits = {"address_messages": [], "address_recipients": ["900/1m"], "exempt_networks": []}
+    program = started(make_program, limits=limits)
+    with Siege(program, BOB) as siege:
+        plan = {"what": "recipients", "sessions": 3, "turned_away": 1}
+        floods = [siege.flood("shout", source=f"127.0.0.{number}", **plan) for number in (3, 4)]
+        ended = [flood.result() for flood in floods]
+        delivered = siege.metric("messages_accepted_total")
+        siege.wait_metric("messages_accepted_total", delivered + 100)
+    record_property("told", f"{ended}; {siege.told()}")
+    siege.assert_served()
+    assert siege.memory_grown < SLACK
+    assert [flood["turned_away"] for flood in ended] == [0, 0]
+    seen = program.told("abuse_seen")
+    assert Counter((line["address"], line["kind"]) for line in seen) == {
+        ("127.0.0.3", "refusals"): 3,
+        ("127.0.0.4", "refusals"): 3,
+    }
+    assert siege.metric("limits_reached_total", scope="address_recipients") == 2
+    # A hundred of a session's refusals have a line.
+    assert siege.log_lines == {"recipient_refused": 6 * 100, "abuse_seen": 6, "limit_reached": 2}
+
+
 @pytest.fixture
 def guessers() -> Iterator[Namespace]:
     missing = namespace.why_not()
