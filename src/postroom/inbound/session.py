@@ -133,6 +133,7 @@ class SmtpSession:
                 continue
             progress = True
             if isinstance(event, ask.Signal | ask.Closed):  # the engine is over, or the client left
+                self._flush()
                 return
             await self._handle(event)
             turn += 1
