@@ -111,8 +111,10 @@ class MemoryStream:
         """As the test set it in ``bindings``, once TLS is up."""
         return self.bindings.get(kind) if self.tls else None
 
-    def close(self) -> None:
+    def close(self, last: bytes = b"") -> None:
         """Send what is left and close; here: mark it."""
+        if last:
+            self.send(last)
         self.closed = True
         self._wake()
 

@@ -92,7 +92,7 @@ class SmtpSession:
             self._complain(error)
             self._end("failure", replies.FAILING)
         finally:
-            self._stream.close()
+            self._stream.close(b"".join(self._out))
             self._pause.end()  # it knows the session: what is over must not keep its buffers until a collection
             await self._abandon()
             duration = rooms.clock.monotonic() - opened_at
@@ -133,7 +133,6 @@ class SmtpSession:
                 continue
             progress = True
             if isinstance(event, ask.Signal | ask.Closed):  # the engine is over, or the client left
-                self._flush()
                 return
             await self._handle(event)
             turn += 1

@@ -65,8 +65,8 @@ class Stream(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Send what is unsent, then close; at once where the peer does not take it within LINGER."""
+    def close(self, last: bytes = b"") -> None:
+        """Send what is unsent and the ``last`` words, then close; at once where the peer does not take it within LINGER."""
         ...
 
     def abort(self) -> None:
@@ -197,14 +197,14 @@ class SocketStream(asyncio.Protocol):
         """What ties a login to the TLS session; see ``Stream``."""
         return None if self._tls is None else self._tls.binding(kind)
 
-    def close(self) -> None:
-        """Send what is unsent, then close; see ``Stream``."""
+    def close(self, last: bytes = b"") -> None:
+        """Send what is unsent and the last words, then close; see ``Stream``."""
         if self._closing or self._lost or self._transport is None:
             return
         if self._tls is not None:
-            farewell = self._tls.close()
-            if farewell:
-                self._transport.write(farewell)
+            last = (self._tls.encrypt(last) if last else b"") + self._tls.close()
+        if last:
+            self._transport.write(last)
         self._closing = True
         self._deadline = self._loop.time() + LINGER
         self._transport.close()

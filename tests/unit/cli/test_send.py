@@ -14,7 +14,7 @@ from tests.unit.cli.conftest import Ended, Run
 from postroom.cli.send import _may_write
 from postroom.mail.reply import Reply
 from postroom.protocol.smtp.events import Mail, Rcpt
-from postroom.protocol.smtp.server import ServerOptions
+from postroom.protocol.smtp.options import ServerOptions
 
 TO = ("--to", "bob@example.net")
 

@@ -22,7 +22,7 @@ from postroom.protocol.smtp.commands import (
     SayStartTls,
 )
 from postroom.protocol.smtp.events import NEED_DATA, Auth, AuthResponse, Closed, Mail, Rcpt, Replied
-from postroom.protocol.smtp.server import ServerOptions
+from postroom.protocol.smtp.options import ServerOptions
 
 
 class Pair:
