@@ -12,15 +12,15 @@ from OpenSSL._util import lib  # pyOpenSSL has no public word for two questions 
 
 from postroom.mail.session import TlsFacts
 from postroom.net.certificates import Certificate, CertificateError, Shelf, asked_name, end_point_binding
-from postroom.net.channel import END_POINT, EXPORTER, RECORD, TlsError
+from postroom.net.channel import END_POINT, EXPORTER, TlsError
 from postroom.net.clientcerts import ClientAuthorities
+from postroom.net.openssl import Pipe, Scratch
 
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5"  # TLS 1.2; 1.3 has only good ones (RFC 9325 §4.2)
 _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 _SESSION_ID = b"postroom"  # tickets are good for all certificates of one server: it is the same house behind each
-_RECORD_OVERHEAD = 64  # octets: what a record adds (RFC 8446 §5.2), rounded up
 _EXPORTER_LABEL = b"EXPORTER-Channel-Binding"  # RFC 9266 §2
 _EXPORTER_SIZE = 32
 
@@ -36,6 +36,7 @@ class ServerContexts:
         self, certificates: Sequence[Certificate], minimum: str, authorities: ClientAuthorities | None
     ) -> None:
         self.authorities = authorities
+        self.scratch = Scratch()
         contexts = [_context_of(each, minimum, authorities) for each in certificates]
         self.front = _bare_context(minimum, authorities)
         self.front.set_tlsext_servername_callback(_chooser(Shelf(certificates), contexts))
@@ -53,12 +54,13 @@ def _chooser(shelf: Shelf, contexts: Sequence[SSL.Context]) -> Callable[[SSL.Con
 class ServerChannel:
     """The server's side of one session."""
 
-    __slots__ = ("_connection", "_contexts", "_exported", "_holds_tickets", "ended", "facts")
+    __slots__ = ("_connection", "_contexts", "_exported", "_holds_tickets", "_pipe", "ended", "facts")
 
     def __init__(self, contexts: ServerContexts) -> None:
         self._contexts = contexts  # OpenSSL may call what belongs to them as long as the handshake lasts
         self._connection = SSL.Connection(contexts.front, None)
         self._connection.set_accept_state()
+        self._pipe = Pipe(self._connection, contexts.scratch)
         self._exported: bytes | None = None
         self._holds_tickets = False  # they go with what is said next: one write, one packet (RFC 8446 §4.6.1)
         self.facts: TlsFacts | None = None
@@ -66,17 +68,17 @@ class ServerChannel:
 
     def receive(self, cipher_text: bytes) -> bytes:
         """See ``TlsChannel``."""
-        connection = self._connection
+        pipe = self._pipe
         pieces: list[bytes] = []
         try:
             if cipher_text:
-                connection.bio_write(cipher_text)
+                pipe.feed(cipher_text)
             if self.facts is None:
-                connection.do_handshake()
+                self._connection.do_handshake()
                 self.facts = self._establish()
                 self._holds_tickets = self.facts.version == "TLSv1.3"
-            while True:
-                pieces.append(connection.recv(RECORD))
+            while piece := pipe.read():
+                pieces.append(piece)
         except SSL.WantReadError:
             pass  # the rest is still to come
         except SSL.ZeroReturnError:
@@ -89,24 +91,24 @@ class ServerChannel:
         """See ``TlsChannel``."""
         try:
             if data:
-                self._connection.sendall(data)
+                self._pipe.write(data)
         except SSL.Error:
-            return self._read_out(RECORD)  # the session broke or was closed before: nothing can be said in it any more
-        return self._read_out(len(data) + (len(data) // RECORD + 2) * _RECORD_OVERHEAD)
+            pass  # the session broke or was closed before: nothing can be said in it any more
+        return self._pipe.drain()
 
     def output(self) -> bytes:
         """See ``TlsChannel``."""
         if self._holds_tickets:
             self._holds_tickets = False
             return b""
-        return self._read_out(RECORD)
+        return self._pipe.drain()
 
     def close(self) -> bytes:
         """See ``TlsChannel``."""
         if self.facts is not None:
             with suppress(SSL.Error):  # it is broken already
                 self._connection.shutdown()
-        return self._read_out(RECORD)
+        return self._pipe.drain()
 
     def binding(self, kind: str) -> bytes | None:
         """See ``TlsChannel``."""
@@ -143,16 +145,6 @@ class ServerChannel:
         if leaf is None:
             return (), ""
         return authorities.examine(leaf, self._connection.get_peer_cert_chain() or [], resumed=resumed)
-
-    def _read_out(self, size: int) -> bytes:
-        """All that waits to be sent, which is most likely at most ``size`` octets."""
-        pieces: list[bytes] = []
-        with suppress(SSL.WantReadError):  # there is nothing
-            while True:
-                pieces.append(self._connection.bio_read(size))
-                if len(pieces[-1]) < size:
-                    break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _bare_context(minimum: str, authorities: ClientAuthorities | None) -> SSL.Context:

@@ -66,7 +66,7 @@ class Stream(Protocol):
         ...
 
     def close(self, last: bytes = b"") -> None:
-        """Send what is unsent and the ``last`` words, then close; at once where the peer does not take it within LINGER."""
+        """Send what is unsent and the ``last`` words, then close; cut off where the peer takes longer than LINGER."""
         ...
 
     def abort(self) -> None:
