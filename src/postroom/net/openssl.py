@@ -1,6 +1,6 @@
 """What each packet of a TLS session asks of OpenSSL, asked directly.
 
-pyOpenSSL's own words cost an exception and a buffer each time, which is a tenth of all the work for a message that comes
+pyOpenSSL's own words cost an exception and a buffer each time: a tenth of all the work for a message that comes
 in a session of its own (docs/adr/0010).
 """
 
