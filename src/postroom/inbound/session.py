@@ -1,6 +1,5 @@
 """One SMTP session: moves bytes between stream and engine, and is where an operational exception becomes a 4yz."""
 
-import asyncio
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from postroom.mail.message import Message
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.trouble import ResolverUnavailable, StoreUnavailable
-from postroom.net.pause import Pause
+from postroom.net.pause import Pause, give_way
 from postroom.net.stream import Stream
 from postroom.policy.limits import SessionLimits
 from postroom.policy.verdict import Accept, Defer, Refuse
@@ -138,7 +137,7 @@ class SmtpSession:
             turn += 1
             if turn >= _TURN:
                 turn = 0
-                await asyncio.sleep(0)
+                await give_way()
             if self._out_size > _FLUSH:
                 self._flush()
                 await stream.drain()
