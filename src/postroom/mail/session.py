@@ -21,8 +21,8 @@ class TlsFacts:
     """The protocol (``TLSv1.3``) and the cipher's name of an established TLS session.
 
     ``server_name`` is what the client asked for by SNI, ``""`` if nothing; ``peer_names`` are the mail addresses in the
-    client's certificate, verified, or empty; ``resumed``: the session was resumed by a ticket; ``peer_trouble``: why the
-    client's certificate counts for nothing, ``""`` if it does or there is none.
+    client's certificate, verified, or empty; ``resumed``: the session was resumed by a ticket; ``peer_trouble``: why
+    the client's certificate counts for nothing, ``""`` if it does or there is none.
     """
 
     version: str

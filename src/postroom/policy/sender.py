@@ -20,7 +20,7 @@ def sender_stage(directory: Directory) -> Stage:
         account = await directory.account(name)
         if account is not None and await directory.may_send_as(account, wanted):
             return ACCEPT
-        # RFC 6531 §3.7.4.2: a reply may hold UTF-8 only where the client asked for it, so it names ASCII addresses only.
+        # RFC 6531 §3.7.4.2: a reply may hold UTF-8 only where the client asked for it, so it names ASCII addresses.
         shown = f"{name} may not send as {wanted}" if f"{name}{wanted}".isascii() else "Not your address"
         return Refuse(Reply.of(550, "5.7.1", shown), f"{wanted} is not an address of the account {name}")
 
