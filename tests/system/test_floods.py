@@ -83,7 +83,7 @@ def test_slowloris_holds_nothing_longer_than_its_time(make_program: MakeProgram,
         make_program,
         smtp={"command_timeout": 3, "content_timeout": 3},
         connections={"tls_timeout": 3},
-        flood={"exempt_networks": []} | {"connection_rate": ["1000/1m"]},
+        flood={"exempt_networks": [], "connection_rate": ["1000/1m"]},
     )
     floods: dict[str, dict[str, Any]] = {
         "command": {"sessions": 300, "source": "127.0.0.3"},
