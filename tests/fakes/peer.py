@@ -204,8 +204,10 @@ class PeerStream:
         """There is none in memory."""
         return None
 
-    def close(self) -> None:
-        """Close."""
+    def close(self, last: bytes = b"") -> None:
+        """Close, with last words."""
+        if last:
+            self.send(last)
         if not self.closed:
             self.closed = True
             self._talk.over()

@@ -156,7 +156,7 @@ def test_recipients_beyond_every_rate(make_program: MakeProgram, record_property
     limits = {"address_messages": [], "address_recipients": ["900/1m"], "exempt_networks": []}
     program = started(make_program, limits=limits)
     with Siege(program, BOB) as siege:
-        plan = {"what": "recipients", "sessions": 3, "turned_away": 1}
+        plan: dict[str, Any] = {"what": "recipients", "sessions": 3, "turned_away": 1}
         floods = [siege.flood("shout", source=f"127.0.0.{number}", **plan) for number in (3, 4)]
         ended = [flood.result() for flood in floods]
         delivered = siege.metric("messages_accepted_total")
