@@ -95,7 +95,7 @@ def _bind_all(settings: ListenerSettings) -> tuple[socket.socket, ...]:
         missing: BindError | None = None
         for address in settings.addresses:
             try:
-                bound = _bind(address, settings.port)
+                bound = bind(address, settings.port)
             except OSError as error:
                 missing = BindError(_explain(settings, address, error))
                 if address in _ANY_MACHINES and error.errno in _NO_IPV6:
@@ -109,17 +109,17 @@ def _bind_all(settings: ListenerSettings) -> tuple[socket.socket, ...]:
     return tuple(sockets)
 
 
-def _bind(address: str, port: int) -> socket.socket:
-    """A listening socket."""
+def bind(address: str, port: int, *, backlog: int = BACKLOG, both_families: bool = False) -> socket.socket:
+    """A listening socket. ``both_families``: the wildcard ``::`` listens for IPv4 too. Raises OSError."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both_families)
         bound.setblocking(False)
         bound.bind((address, port))
-        bound.listen(BACKLOG)
+        bound.listen(backlog)
     except BaseException:
         bound.close()
         raise

@@ -7,7 +7,8 @@ connection closed; when too many are open the oldest goes, so that idle ones can
 import asyncio
 import socket
 from collections.abc import Callable
-from ipaddress import ip_address
+
+from postroom.net.sockets import bind
 
 PATH = "/.well-known/acme-challenge/"
 
@@ -68,18 +69,7 @@ class ChallengeServer:
 
         ``::`` takes IPv4 as well, as the authority may come by either.
         """
-        family = socket.AF_INET6 if ip_address(self._address).version == 6 else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(self._address != "::"))
-            listening.bind((self._address, self._port))
-            listening.listen(BACKLOG)
-            listening.setblocking(False)
-        except OSError:
-            listening.close()
-            raise
+        listening = bind(self._address, self._port, backlog=BACKLOG, both_families=self._address == "::")
         self._socket = listening
         host, port = listening.getsockname()[:2]
         return str(host), int(port)

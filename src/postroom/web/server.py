@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from ipaddress import ip_address
 
 import uvicorn
 from fastapi import FastAPI
 
 from postroom.config.model import WebSettings
+from postroom.net.sockets import bind
 
 MOST_REQUESTS = 100  # at once; more get 503
 GRACE = 5  # seconds that open requests have when the server stops
@@ -47,19 +47,7 @@ class WebServer:
 
     def open(self) -> tuple[str, int]:
         """Bind the port (before privileges are dropped); returns address and port. OSError if it is taken."""
-        address = self._settings.address
-        family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listening.bind((address, self._settings.port))
-            listening.listen(BACKLOG)
-            listening.setblocking(False)
-        except OSError:
-            listening.close()
-            raise
+        listening = bind(self._settings.address, self._settings.port, backlog=BACKLOG)
         self._socket = listening
         host, port = listening.getsockname()[:2]
         return str(host), int(port)
