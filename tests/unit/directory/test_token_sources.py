@@ -212,7 +212,19 @@ class TestKeys:
             {"body": b" " * (2 << 20)},
             {"silent": True},
         ],
-        ids=str,
+        ids=[
+            "status-500",
+            "status-302",
+            "html",
+            "a-list",
+            "a-number",
+            "none",
+            "half-a-key",
+            "a-text",
+            "symmetric",
+            "huge",
+            "silent",
+        ],
     )
     async def test_without_any_nobody_can_tell(self, issuer: Issuer, clock: ManualClock, fault: dict[str, Any]) -> None:
         for name, value in fault.items():
