@@ -121,6 +121,11 @@ class Postfix:
             smtpd_tls_session_cache_database=f"btree:{self._folder}/data/smtpd_scache",
         )
 
+    def hash_alike(self) -> None:
+        """While it runs: passwords are hashed as Postroom's are."""
+        if self._sasl is not None:
+            self._sasl.hash_alike()
+
     def start(self) -> None:
         """Write the settings, start the instance, wait for its port."""
         trouble = why_not()

@@ -25,6 +25,8 @@ class Findings:
     stored: list[Rates] = field(default_factory=list)
     relayed: list[Rates] = field(default_factory=list)
     submitted: list[Submitted] = field(default_factory=list)
+    submitted_alike: list[Submitted] = field(default_factory=list)
+    """With passwords hashed alike."""
     guarded: list[float] = field(default_factory=list)
     """With every limit on: stored with the guard, as a share of what the same server stores without."""
     latency: list[LoadResult] = field(default_factory=list)
@@ -89,6 +91,13 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
             "/s",
             lambda f: [r.complete for r in f.relayed],
             at_least="ratio 3",
+            more_is_better=True,
+        ),
+        line(
+            "submitted: settled, hashed alike",
+            "/s",
+            lambda f: [r.complete for r in f.submitted_alike],
+            at_least="ratio 2",
             more_is_better=True,
         ),
         line("submitted: accepted", "/s", lambda f: [r.accepted for r in f.submitted], more_is_better=True),

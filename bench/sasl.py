@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from bench.processes import BenchError, family, stop_pids, wait_until
+from postroom.directory.passwords import hash_password
 
 
 def dovecot() -> str | None:
@@ -15,8 +16,8 @@ def dovecot() -> str | None:
 class DovecotSasl:
     """Answers SASL for one account on a socket in Postfix's queue folder.
 
-    The password stands there in the clear: Dovecot does not remember what it verified from a file, as Postroom does,
-    and hashing as Postroom hashes (argon2id) would hold it to some 80 logins a second.
+    The password stands there in the clear until ``hash_alike``: Dovecot does not remember what it verified from a file,
+    as Postroom does, so that hashing as Postroom hashes (argon2id) bounds the number of its logins.
     """
 
     def __init__(self, folder: Path, queue: Path, *, address: str, password: str) -> None:
@@ -33,7 +34,7 @@ class DovecotSasl:
             raise BenchError("dovecot not found: install dovecot-core (Debian: apt-get install dovecot-core)")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o755)
-        (self._folder / "users").write_text(f"{self._address}:{{PLAIN}}{self._password}\n")
+        self._write_user("{PLAIN}" + self._password)
         settings = self._folder / "dovecot.conf"
         settings.write_text(
             f"base_dir = {self._folder}/run\nstate_dir = {self._folder}/state\nlog_path = {self._folder}/log\n"
@@ -45,6 +46,15 @@ class DovecotSasl:
         )
         self._process = subprocess.Popen([program, "-F", "-c", str(settings)], stdin=subprocess.DEVNULL)
         wait_until(self._socket.exists, seconds=20, what="Dovecot did not open its socket")
+
+    def hash_alike(self) -> None:
+        """From now on the password is hashed as Postroom hashes it; Dovecot reads the file anew."""
+        self._write_user("{ARGON2ID}" + hash_password(self._password))
+
+    def _write_user(self, password: str) -> None:
+        fresh = self._folder / "users.new"
+        fresh.write_text(f"{self._address}:{password}\n")
+        fresh.rename(self._folder / "users")
 
     def stop(self) -> None:
         """Stop it and every process of it."""
