@@ -42,7 +42,8 @@ class Sweeper:
     def hurry(self, member: Sweepable, seconds: float) -> None:
         """Look at ``member`` in ``seconds`` too, if that is sooner than the next sweep is sure to come."""
         if seconds < self._interval:
-            asyncio.get_running_loop().call_later(seconds, self._look_at, member)
+            loop = asyncio.get_running_loop()
+            loop.call_later(seconds, self._look_at, member, loop.time() + seconds)
 
     def stop(self) -> None:
         """Sweep no more: the service is over."""
@@ -60,6 +61,6 @@ class Sweeper:
         if self._members:
             self._timer = loop.call_later(self._interval, self._sweep)
 
-    def _look_at(self, member: Sweepable) -> None:
+    def _look_at(self, member: Sweepable, due: float) -> None:
         if member in self._members:
-            member.sweep(asyncio.get_running_loop().time())
+            member.sweep(max(asyncio.get_running_loop().time(), due))  # a timer of uvloop may fire a millisecond early
