@@ -29,7 +29,7 @@ class EarlyLoop:
         act(*args)
 
 
-@dataclass
+@dataclass(eq=False)
 class Waiting:
     deadline: float
     overdue: bool = False
