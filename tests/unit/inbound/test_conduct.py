@@ -1,5 +1,7 @@
 """What a client that does not behave itself meets: early talk, floods, garbage, slow content, sessions without end."""
 
+from ipaddress import IPv4Network
+
 import pytest
 from tests.fakes.clock import settle
 from tests.fakes.smtp_house import SmtpHouse
@@ -151,3 +153,15 @@ async def test_a_session_without_a_login_may_not_last_for_ever(start: Starter) -
     assert "421" not in await talk.say("NOOP")
     talk.house.clock.advance(600)
     assert "421 4.4.2 " in await talk.say("NOOP")
+
+
+async def test_a_proxy_that_introduces_its_client_has_waited_already(start: Starter) -> None:
+    """XCLIENT: the greeting that follows answers the proxy; what it pipelined is no early talk of the client's."""
+    house = SmtpHouse(SmtpSettings(xclient_networks=(IPv4Network("192.0.2.1/32"),)), flood=FloodSettings())
+    talk = start(house=house)
+    await settle(5)
+    await talk.say("EHLO proxy.example")
+    talk.stream.feed(b"XCLIENT ADDR=198.51.100.7\r\n", b"EHLO client.example\r\n")
+    await settle(60)
+    assert talk.stream.take_sent().startswith(b"220 ")
+    assert talk.house.told(AbuseSeen) == []
