@@ -34,7 +34,8 @@ class Zone:
     """Records by name and type as text in the form of zone files, host names absolute with or without a final dot.
 
     ``servfail`` and ``silent`` are names for which the server fails or does not answer at all; ``secure`` are names
-    whose records are signed, so that answers from them alone carry the AD bit; ``asked`` holds the last questions as ``(type, name)``.
+    whose records are signed, so that answers from them alone carry the AD bit; ``asked`` holds the last questions as
+    ``(type, name)``.
     """
 
     records: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
