@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from postroom.clock import Clock
 from postroom.config.road import OutboundSettings, RouteSettings, SmarthostSettings
 from postroom.dns.resolver import Existence, Family, MxRecord, Resolver
-from postroom.mail.delivery import Failed, Outcome, RouteKind, Site
+from postroom.mail.delivery import Failed, Outcome, RouteKind, Site, StsPolicy
 from postroom.mail.domain import literal_address
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
@@ -26,6 +27,9 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 IsLocal = Callable[[str], Awaitable[bool]]
 """Whether a domain is one of ours."""
+
+StsOf = Callable[[str], Awaitable[StsPolicy | None]]
+"""The MTA-STS policy that mail for a domain goes by now."""
 
 
 @value(frozen=True, slots=True)
@@ -51,12 +55,14 @@ class MailRouter:
         resolver: Resolver,
         is_local: IsLocal,
         clock: Clock,
+        sts_of: StsOf | None = None,
     ) -> None:
         """ValueError where a route names a smarthost that is not there."""
         self._hostname = hostname.lower()
         self._settings = settings
         self._resolver = resolver
         self._is_local = is_local
+        self._sts_of = sts_of
         self._clock = clock
         self._memo: dict[str, _Memo] = {}
         vias = {smarthost.name: _smarthost_site(smarthost) for smarthost in smarthosts}
@@ -127,9 +133,14 @@ class MailRouter:
             case Existence.NO_SUCH_DOMAIN:
                 return trouble.no_such_domain(domain)
             case Existence.NO_DATA:
-                return await self._implicit_mx(domain)
+                site = await self._implicit_mx(domain)
             case Existence.FOUND:
-                return self._by_preference(domain, answer.records)
+                site = self._by_preference(domain, answer.records)
+        if not isinstance(site, Site):
+            return site
+        dnssec = self._settings.dane and answer.authenticated  # RFC 7672 §2.2.1, §2.2.2
+        sts = None if self._sts_of is None else await self._sts_of(domain)
+        return replace(site, dnssec=dnssec, sts=sts) if dnssec or sts is not None else site
 
     async def _implicit_mx(self, domain: str) -> Site | Outcome:
         """RFC 5321 §5.1: without MX records the domain itself is the host, with preference 0."""
