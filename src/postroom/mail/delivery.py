@@ -2,6 +2,7 @@
 
 from enum import Enum
 
+from postroom.mail.cause import Cause
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
@@ -77,6 +78,7 @@ class Deferred:
     peer: Peer = NO_PEER
     ambiguous: bool = False
     detail: str = ""
+    cause: Cause = Cause.OTHER
 
 
 @value(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Failed:
     reply: Reply
     peer: Peer = NO_PEER
     detail: str = ""
+    cause: Cause = Cause.OTHER
 
 
 Outcome = Delivered | Deferred | Failed
