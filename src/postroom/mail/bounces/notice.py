@@ -6,6 +6,7 @@ address failed; lines that begin with an address; the only address there is. Wha
 
 import re
 
+from postroom.mail.address import Address
 from postroom.mail.bounces import wording
 from postroom.mail.bounces.model import MAX_RECIPIENTS
 from postroom.mail.phrases import Phrases, folded
@@ -19,10 +20,23 @@ _ADDRESS = re.compile(r"(?<![\w.+@-])[\w!#$%&'*+/=?^{|}~.-]{1,64}@[\w-]{1,63}(?:
 _LABEL = re.compile(
     r"(?:(?:final|original|failed|intended|invalid|unknown|bad|undeliverable|your)[ -])?"
     r"(?:recipient|recipients|address|addressee|user|rcpt to|to|e-?mail|e-?mail address|mailbox|name|destination|"
-    r"empfänger|an|destinataire|destinatario|destinatário|bestemming|收件人)(?:\(s\)|\(es\))?\s*[:：=]\s*",
+    r"error-for|empfänger|an|destinataire|destinatario|destinatário|bestemming|收件人)(?:\(s\)|\(es\))?\s*[:：=]\s*",
     re.IGNORECASE,
 )
 _BULLET = " \t>*•·|-–+#=:'\"`“«([\u00a0\u3000"
+_X400 = re.compile(r"\W{0,4}[a-z]{1,4}=[^@]{0,200}?\bsmtp[=:]\s*", re.IGNORECASE)
+"""What stands before the address in the form of Exchange's X.400 days: ``c=US;a= ;p=Org;o=Site;dda:SMTP=``."""
+
+_BARE_NAME = re.compile(r"[ \t]+([\w.+-]{1,64})[ \t]*")
+_EARLIER = re.compile(
+    r"(?:expanded|generated|forwarded|redirected|aliased) from:? *<?([^\s<>()]{3,320})", re.IGNORECASE
+)
+_NOT_TO = re.compile(
+    r"(?:(?<!generated )(?<!expanded )\b(?:from|sender|contact|by|von|de la part de)|mailto):?[ \t<\"']*\Z",
+    re.IGNORECASE,
+)
+"""Before an address: it is not the one that was written to."""
+
 _QUOTED_REPLY = re.compile(r"(?:<<<|>>>)?\s*\(?(?:reason:|smtp;)?\s*[45]\d\d[ -]", re.IGNORECASE)
 _HEADER_LINE = re.compile(r"[> ]{0,4}(received|return-path|message-id|mime-version|x-mailer|content-type)\s*:", re.I)
 _WORDS = Phrases((wording.FAILED, wording.DELAYED, wording.GIVEN_UP, wording.COPY_FOLLOWS))
@@ -38,20 +52,36 @@ class Notice:
     delayed: bool
 
 
-def read_notice(text: str, excluded: frozenset[str] = frozenset()) -> Notice:
-    """The failed or delayed addresses of the text. ``excluded``: addresses in small letters that are not meant."""
+def read_notice(text: str, excluded: frozenset[str] = frozenset(), domain: str = "") -> Notice:
+    """The failed or delayed addresses of the text.
+
+    ``excluded``: addresses in small letters that are not meant. ``domain``: the writer's, for names without one.
+    """
     lines = [line[:MAX_LINE] for line in text.split("\n")[:MAX_LINES]]
     own = _own_words(lines)
     for part in (own, lines) if len(own) < len(lines) else (lines,):
-        said = {place.group for line in part for place in _WORDS.places(folded(line))}
-        said |= {place.group for place in _WORDS.places(folded("\n".join(part)))}
-        for read in (_listed, _self_telling, _beginning, _only_one):
-            found = read(part, excluded)
-            if found and (read is not _only_one or _FAILED in said or _DELAYED in said):
-                return Notice(found, _DELAYED in said and _GIVEN_UP not in said)
-        if part is own and own is not lines and _FAILED not in said and _DELAYED not in said:
-            continue
+        said = {place.group for place in _WORDS.places(folded("\n".join(part)))}
+        found = (
+            _listed(part, excluded)
+            or _self_telling(part, excluded)
+            or _beginning(part, excluded)
+            or (_only_one(part, excluded) or _bare(part, domain) if said & {_FAILED, _DELAYED} else {})
+        )
+        if found:
+            return Notice(found, _DELAYED in said and _GIVEN_UP not in said)
     return Notice({}, False)
+
+
+def earlier_address(reason: str) -> str:
+    """The address that was written to, where the reason says from which one the failed address was made."""
+    match = _EARLIER.search(reason)
+    return _trimmed(match[1]) if match is not None and "@" in match[1] else ""
+
+
+def later_address(address: str, reason: str) -> str:
+    """The address that it became: the only other one that the reason speaks of."""
+    others = [other for other in _addresses(reason, frozenset()) if other.lower() != address.lower()]
+    return others[0] if len(others) == 1 else address
 
 
 def _own_words(lines: list[str]) -> list[str]:
@@ -75,7 +105,10 @@ def _is_heading(line: str) -> bool:
         return False
     if all(place.group != _COPY for place in _WORDS.places(folded(stripped))):
         return stripped.strip("-=_* ").lower() in _BARE_HEADINGS and stripped[0] in "-=_*"
-    return stripped[0] in "-=_*[>" or stripped[-1] in ":.-=_*" or len(stripped) < 40
+    return stripped[0] in "-=_*[" or stripped[-1] in ":-=_*" or stripped.lower().rstrip(".").endswith(_FOLLOWS)
+
+
+_FOLLOWS = ("follows", "below")
 
 
 _BARE_HEADINGS = frozenset({"original message", "message header", "message headers", "returned message", "message"})
@@ -87,46 +120,57 @@ def _listed(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     announced = False
     current = ""
     for number, line in enumerate(lines):
-        after = lines[number + 1] if number + 1 < len(lines) else ""
-        address, rest = _item(line, excluded)
-        if announced and address:
-            if len(found) >= MAX_RECIPIENTS:
-                break
+        if len(found) >= MAX_RECIPIENTS:
+            break
+        address, rest = _item(line, excluded) if announced else ("", "")
+        if address:
             current = address
-            found.setdefault(address, rest)
+            _tell(found, address, rest)
             for more in _others_in_list(rest, excluded):
                 found.setdefault(more, "")
-            continue
-        words = folded(line)
-        tells = any(
-            place.group in (_FAILED, _DELAYED) and place.start < len(words)
-            for place in _WORDS.places(f"{words} {folded(after)}")
-        )
-        if tells and not _QUOTED_REPLY.match(line.strip()) and not (current and line[:1] in {" ", "\t"}):
-            named = _addresses(line, excluded)
-            if named and not announced:
-                for one in named:
-                    found.setdefault(one, line.strip())
-                current = named[-1]
+        elif current:
+            _tell(found, current, line)
+        elif not announced and _announces(line, lines[number + 1] if number + 1 < len(lines) else ""):
             announced = True
-        elif current and line.strip():
-            found[current] = f"{found[current]} {line.strip()}"[:_REASON]
+            for named in _addresses(line, excluded):
+                found.setdefault(named, line.strip())
+                current = named
     return found
+
+
+def _tell(found: dict[str, str], address: str, reason: str) -> None:
+    """Add a line to what is said of the address."""
+    found[address] = f"{found.get(address, '')} {reason.strip()}".strip()[:_REASON]
+
+
+def _announces(line: str, after: str) -> bool:
+    """The line tells of a failure or delay, in words that may run over into the next line."""
+    if _QUOTED_REPLY.match(line.strip()):
+        return False
+    words = folded(line)
+    return any(
+        place.group in (_FAILED, _DELAYED) and place.start < len(words)
+        for place in _WORDS.places(f"{words} {folded(after)}")
+    )
 
 
 def _self_telling(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     """Addresses in lines that tell the failure themselves: ``<user@example.org>: unknown``, ``550 no such user …``."""
     found: dict[str, str] = {}
+    current = ""
     for line in lines:
-        if "@" not in line:
-            continue
         named = _addresses(line, excluded)
-        tells = any(place.group == _FAILED for place in _WORDS.places(folded(line)))
-        if named and (tells or _QUOTED_REPLY.match(line.strip())):
-            found.setdefault(named[0], line.strip()[:_REASON])
-        if len(found) >= MAX_RECIPIENTS:
-            break
+        if named and (_QUOTED_REPLY.match(line.strip()) or _tells(line)):
+            if named[0] not in found and len(found) >= MAX_RECIPIENTS:
+                break
+            current = named[0]
+        if current:
+            _tell(found, current, line)
     return found
+
+
+def _tells(line: str) -> bool:
+    return any(place.group == _FAILED for place in _WORDS.places(folded(line)))
 
 
 def _beginning(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
@@ -140,7 +184,19 @@ def _beginning(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
 
 def _only_one(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     found = {address for line in lines if "@" in line for address in _addresses(line, excluded)}
-    return {address: "" for address in found} if len(found) == 1 else {}
+    return dict.fromkeys(found, "") if len(found) == 1 else {}
+
+
+def _bare(lines: list[str], domain: str) -> dict[str, str]:
+    """Names without a domain in a list that a sentence announces: they are of the writer's own domain."""
+    found: dict[str, str] = {}
+    announced = False
+    for line in lines:
+        name = _BARE_NAME.fullmatch(line)
+        if announced and name is not None and domain and len(found) < MAX_RECIPIENTS:
+            found.setdefault(f"{name[1]}@{domain}", "")
+        announced = announced or any(place.group in (_FAILED, _DELAYED) for place in _WORDS.places(folded(line)))
+    return found
 
 
 def _item(line: str, excluded: frozenset[str]) -> tuple[str, str]:
@@ -148,7 +204,7 @@ def _item(line: str, excluded: frozenset[str]) -> tuple[str, str]:
     if "@" not in line:
         return "", ""
     start = line.lstrip(_BULLET + "<")
-    label = _LABEL.match(start)
+    label = _LABEL.match(start) or _X400.match(start)
     if label is not None:
         start = start[label.end() :].lstrip(_BULLET + "<")
     match = _ADDRESS.match(start)
@@ -172,14 +228,25 @@ def _others_in_list(rest: str, excluded: frozenset[str]) -> list[str]:
 def _addresses(text: str, excluded: frozenset[str]) -> list[str]:
     if "@" not in text:
         return []
-    found = (_trimmed(match[0]) for match in _ADDRESS.finditer(text))
+    found = (_trimmed(match[0]) for match in _ADDRESS.finditer(text) if not _NOT_TO.search(text, 0, match.start()))
     return [address for address in dict.fromkeys(found) if not _is_out(address, excluded)]
 
 
 def _trimmed(address: str) -> str:
-    return address.strip("'*=/|.-")
+    address = address.strip("'*=/|.-")
+    return address[5:] if address[:5].lower() == "smtp=" else address
 
 
 def _is_out(address: str, excluded: frozenset[str]) -> bool:
+    """Not one that can have failed: nobody can write to it, or it is the reporter's or the sender's."""
     lowered = address.lower()
-    return "@" not in address or lowered in excluded or lowered.partition("@")[0] in wording.MAIL_SYSTEMS
+    if lowered in excluded or lowered.partition("@")[0] in _NEVER_MEANT:
+        return True
+    try:
+        Address.parse(address)
+    except ValueError:
+        return True
+    return False
+
+
+_NEVER_MEANT = frozenset({"mailer-daemon", "postmaster", "maildaemon"})

@@ -6,8 +6,8 @@ from dataclasses import replace
 from postroom.mail.bounces import wording
 from postroom.mail.bounces.diagnosis import diagnose
 from postroom.mail.bounces.feedback import read_feedback
-from postroom.mail.bounces.model import Bounce, Complaint
-from postroom.mail.bounces.notice import read_notice
+from postroom.mail.bounces.model import Bounce, Complaint, ReturnedRecipient
+from postroom.mail.bounces.notice import earlier_address, later_address, read_notice
 from postroom.mail.bounces.parts import Part, read_parts
 from postroom.mail.bounces.report import find_report, read_report
 from postroom.mail.bounces.returned import message_id_of
@@ -19,6 +19,9 @@ from postroom.mail.phrases import Phrases, folded
 _SUBJECTS = Phrases((wording.FAILURE_SUBJECTS, wording.AUTO_REPLY_SUBJECTS))
 _FAILURE, _AUTO_REPLY = range(2)
 _ENCODED_WORD = re.compile(r"=\?([\w-]{1,40})\?([bq])\?([^?\s]{0,500})\?=", re.IGNORECASE)
+_GOES_ON = ("re:", "aw:", "sv:", "fwd:", "fw:", "wg:", "tr:")
+"""A person answers or forwards; a few programs that keep the subject of what they return are missed for it."""
+
 _MAX_TEXTS = 1 << 16
 
 
@@ -33,14 +36,25 @@ def read_bounce(content: bytes, classifier: Classifier) -> Bounce | Complaint | 
     if complaint is not None:
         return complaint
     texts = _texts(parts)
-    report = find_report(parts)
-    if report is not None:
-        bounce = read_report(report, classifier, texts)
-        if bounce.recipients:
-            return replace(bounce, message_id=message_id_of(parts))
+    for around in (parts, _inner_report(parts)):
+        report = find_report(around)
+        if report is not None:
+            bounce = read_report(report, classifier, texts)
+            if bounce.recipients:
+                return replace(bounce, message_id=message_id_of(around))
     if not _is_notice(parts[0]):
         return None
     return _from_words(parts, texts, classifier)
+
+
+def _inner_report(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts of a report that a gateway has passed on inside a message of its own; empty if there is none."""
+    for part in parts[1:]:
+        if part.kind == "message/rfc822":
+            inner = read_parts(part.body)
+            if inner[0].kind == "multipart/report":
+                return inner
+    return ()
 
 
 def _from_words(parts: tuple[Part, ...], texts: str, classifier: Classifier) -> Bounce | None:
@@ -51,16 +65,26 @@ def _from_words(parts: tuple[Part, ...], texts: str, classifier: Classifier) -> 
         for address in read_mailboxes(top.field(name)[:1000])
         if address is not None
     )
-    notice = read_notice(texts, excluded)
+    notice = read_notice(texts, excluded, _domain_of(top))
     named = _listed_in_header(top)
     reasons = {address: notice.reasons.get(address, "") for address in named} if named else notice.reasons
     if not reasons:
         return None
     action = Action.DELAYED if notice.delayed else Action.FAILED
-    recipients = tuple(
-        diagnose(classifier, address, action, diagnostic=reason or texts) for address, reason in reasons.items()
-    )
+    recipients = tuple(_recipient(address, reason, texts, action, classifier) for address, reason in reasons.items())
     return Bounce(recipients, message_id_of(parts))
+
+
+def _recipient(address: str, reason: str, texts: str, action: Action, classifier: Classifier) -> ReturnedRecipient:
+    """One recipient, with the address that was written to and the one that failed, where the reason has both."""
+    earlier = earlier_address(reason)
+    final = address if earlier else later_address(address, reason)
+    return diagnose(classifier, earlier or address, action, final=final, diagnostic=reason or texts)
+
+
+def _domain_of(top: Part) -> str:
+    found = [address for address in read_mailboxes(top.field(b"from")[:1000]) if address is not None]
+    return found[0].domain if found else ""
 
 
 def _texts(parts: tuple[Part, ...]) -> str:
@@ -79,13 +103,14 @@ def _is_notice(top: Part) -> bool:
     from_system = _is_from_system(top)
     if _AUTO_REPLY in said and _FAILURE not in said:
         return False
-    if not from_system and (_answers_by_itself(top) or subject.startswith(("re:", "aw:", "fwd:", "fw:"))):
+    if not from_system and (_answers_by_itself(top) or subject.startswith(_GOES_ON)):
         return False
-    return from_system or _FAILURE in said
+    return from_system or _FAILURE in said or top.kind == "multipart/report"
 
 
 def _is_from_system(top: Part) -> bool:
-    if top.field(b"return-path").replace(" ", "") == "<>" and top.header.first(b"auto-submitted") is None:
+    path = top.field(b"return-path").strip("<> ").lower()
+    if top.header.first(b"return-path") is not None and path in {"", "mailer-daemon"} and not _answers_by_itself(top):
         return True
     written = top.field(b"from")[:1000]
     local = re.search(r"[\w.+-]{1,64}(?=@)", written)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from postroom.mail.address import Address
 from postroom.mail.bounces.diagnosis import diagnose
 from postroom.mail.bounces.model import MAX_RECIPIENTS, Bounce, ReturnedRecipient
 from postroom.mail.bounces.parts import Part
@@ -103,22 +104,31 @@ def _recipient(fields: Fields, classifier: Classifier, human: str) -> ReturnedRe
     final = read_address(fields.get("final-recipient", ""))
     original = read_address(fields.get("original-recipient", ""))
     address = original if "@" in original else final if "@" in final else ""
-    if not address:
+    if not _can_be_written_to(address):
         return None
     status = fields.get("status", "").strip().split(" ")[0]
     diagnostic = fields.get("diagnostic-code", "")
     kind, separator, rest = diagnostic.partition(";")
     if separator and " " not in kind.strip():
         diagnostic = rest.strip()
+    action = _action(fields.get("action", ""), status)
     return diagnose(
         classifier,
         address,
-        _action(fields.get("action", ""), status),
+        action,
         final=final,
         status=status,
-        diagnostic=diagnostic or human,
+        diagnostic=diagnostic or (human if action in (Action.FAILED, Action.DELAYED) else ""),
         host=_name(fields.get("remote-mta", "")),
     )
+
+
+def _can_be_written_to(address: str) -> bool:
+    try:
+        Address.parse(address)
+    except ValueError:
+        return False
+    return "@" in address
 
 
 def _action(written: str, status: str) -> Action:
