@@ -19,8 +19,8 @@ _REASON = 800
 _ADDRESS = re.compile(r"(?<![\w.+@-])[\w!#$%&'*+/=?^{|}~.-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _LABEL = re.compile(
     r"(?:(?:final|original|failed|intended|invalid|unknown|bad|undeliverable|your)[ -])?"
-    r"(?:recipient|recipients|address|addressee|user|rcpt to|to|e-?mail|e-?mail address|mailbox|name|destination|"
-    r"error-for|empfänger|an|destinataire|destinatario|destinatário|bestemming|收件人)(?:\(s\)|\(es\))?\s*[:：=]\s*",
+    r"(?:recipient|recipients|recipient address|address|addressee|user|rcpt to|to|e-?mail|e-?mail address|mailbox|name|"
+    r"destination|error-for|empfänger|an|destinataire|destinatario|destinatário|bestemming|收件人)(?:\(s\)|\(es\))?\s*[:：=]\s*",
     re.IGNORECASE,
 )
 _BULLET = " \t>*•·|-–+#=:'\"`“«([\u00a0\u3000"
@@ -175,10 +175,15 @@ def _tells(line: str) -> bool:
 
 def _beginning(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     found: dict[str, str] = {}
+    current = ""
     for line in lines:
         address, rest = _item(line, excluded)
-        if address and len(found) < MAX_RECIPIENTS:
-            found.setdefault(address, rest)
+        if address:
+            if address not in found and len(found) >= MAX_RECIPIENTS:
+                break
+            current = address
+        if current:
+            _tell(found, current, rest if address else line)
     return found
 
 
@@ -207,6 +212,8 @@ def _item(line: str, excluded: frozenset[str]) -> tuple[str, str]:
     label = _LABEL.match(start) or _X400.match(start)
     if label is not None:
         start = start[label.end() :].lstrip(_BULLET + "<")
+    if start[:5].lower() == "smtp:":
+        start = start[5:]
     match = _ADDRESS.match(start)
     if match is None:
         return "", ""
