@@ -46,7 +46,15 @@ def test_all_conditions_must_hold(reply: Reply, host: str, fits: bool) -> None:
 
 @pytest.mark.parametrize(
     ("written", "fits"),
-    [("5.1.1", True), ("1.1", True), ("1.*", True), ("5.1.*", True), ("4.1.1", False), ("1.2", False), ("4.1.*", False)],
+    [
+        ("5.1.1", True),
+        ("1.1", True),
+        ("1.*", True),
+        ("5.1.*", True),
+        ("4.1.1", False),
+        ("1.2", False),
+        ("4.1.*", False),
+    ],
 )
 def test_the_spellings_of_a_status(written: str, fits: bool) -> None:
     rule = ReplyRule(Cause.MAILBOX_UNKNOWN, statuses=(written,))

@@ -37,6 +37,7 @@ _NOT_TO = re.compile(
 )
 """Before an address: it is not the one that was written to."""
 
+_GOES_ON = re.compile(r"[^@:]{0,80}@[\w.-]{1,255} [a-z]")
 _QUOTED_REPLY = re.compile(r"(?:<<<|>>>)?\s*\(?(?:reason:|smtp;)?\s*[45]\d\d[ -]", re.IGNORECASE)
 _HEADER_LINE = re.compile(r"[> ]{0,4}(received|return-path|message-id|mime-version|x-mailer|content-type)\s*:", re.I)
 _WORDS = Phrases((wording.FAILED, wording.DELAYED, wording.GIVEN_UP, wording.COPY_FOLLOWS))
@@ -122,7 +123,7 @@ def _listed(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     for number, line in enumerate(lines):
         if len(found) >= MAX_RECIPIENTS:
             break
-        address, rest = _item(line, excluded) if announced else ("", "")
+        address, rest = _item_at(lines, number, excluded) if announced else ("", "")
         if address:
             current = address
             _tell(found, address, rest)
@@ -176,8 +177,8 @@ def _tells(line: str) -> bool:
 def _beginning(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     current = ""
-    for line in lines:
-        address, rest = _item(line, excluded)
+    for number, line in enumerate(lines):
+        address, rest = _item_at(lines, number, excluded)
         if address:
             if address not in found and len(found) >= MAX_RECIPIENTS:
                 break
@@ -221,6 +222,14 @@ def _item(line: str, excluded: frozenset[str]) -> tuple[str, str]:
     if _is_out(address, excluded):
         return "", ""
     return address, start[match.end() :].strip(" \t>)]:;,\"'")[:_REASON]
+
+
+def _item_at(lines: list[str], number: int, excluded: frozenset[str]) -> tuple[str, str]:
+    """The same, unless the line begins with an address only because a sentence was wrapped there."""
+    line = lines[number]
+    if number and "@" in line and lines[number - 1].strip()[-1:] not in {"", ":"} and _GOES_ON.match(line):
+        return "", ""
+    return _item(line, excluded)
 
 
 def _others_in_list(rest: str, excluded: frozenset[str]) -> list[str]:
