@@ -145,6 +145,83 @@ domain_unknown   556 5.1.10 -  x
 dns              451 4.4.3 -  temporary lookup failure in DNS
 connection       450 4.4.1 -  connect to mx.example[192.0.2.1]: Connection timed out
 expired          554 5.4.7 -  delivery time expired
+# Written after the rules had been made for all above, and before they had seen these: 71 of 76 were right at first.
+mailbox_unknown  550 5.1.1 -  <bob@example.org>: Email address could not be found, or was misspelled (G8)
+mailbox_unknown  550 5.1.1 -  bob@example.org Invalid Recipient - https://community.mimecast.com/docs/DOC-1369#550
+mailbox_unknown  550 5.1.1 -  The email account that you tried to reach is not valid at this host
+mailbox_unknown  550 -     -  5.1.1 <bob@example.org> is not a valid mailbox
+mailbox_unknown  553 5.3.0 -  <bob@example.org>... Addressee unknown, relay=[192.0.2.1]
+mailbox_unknown  550 -     -  bob@example.org no such address here
+mailbox_unknown  550 5.1.1 -  This mailbox does not exist, sorry
+mailbox_unknown  554 -     -  Mailbox does not exist on this server
+mailbox_unknown  550 5.2.1 -  The mailbox is not available: no such recipient
+mailbox_unknown  551 -     -  User not local; please try <forward-path>
+mailbox_unknown  550 5.4.1 -  All recipient addresses rejected : Access denied. AS(201806281)
+mailbox_unknown  550 -     -  该用户不存在
+mailbox_unknown  550 -     -  Ce destinataire n'existe pas
+mailbox_unknown  550 -     -  Empfaenger unbekannt
+mailbox_disabled 554 5.7.1 -  <bob@example.org>: Recipient address rejected: account is inactive
+mailbox_disabled 550 5.2.1 -  This account has been deactivated by the owner
+mailbox_disabled 550 -     -  Mailbox temporarily suspended due to inactivity
+mailbox_disabled 550 5.1.6 -  Recipient no longer on server: bob@example.org
+mailbox_full     552 -     -  5.2.2 <bob@example.org> Mailbox size limit exceeded
+mailbox_full     450 -     -  Requested mail action not taken: mailbox of bob has no more room, over quota
+mailbox_full     552 5.7.0 -  Number of 'Incoming Messages' has been exceeded; Account storage limit reached
+mailbox_full     550 5.7.1 -  Quota exceeded, bob's inbox cannot take more
+greylisted       450 4.7.1 -  <bob@example.org>: Recipient address rejected: Policy Rejection- Please try later; graylisting
+greylisted       451 4.7.1 -  Temporarily deferred, please try again after 5 minutes (see greylisting.org)
+greylisted       450 -     -  Your message is being delayed as we do not know you: first attempt, please retry
+greylisted       421 4.7.1 -  Intentional policy rejection, please try again later
+rate_limit       421 4.7.0 -  Try again later, closing connection. (MAIL) too many messages in this session
+rate_limit       450 4.2.1 -  The user you are trying to contact is receiving mail too quickly. Please resend your message at a later time.
+rate_limit       452 4.2.2 -  Too many messages for this recipient in the last hour
+rate_limit       421 4.3.2 -  The maximum number of concurrent server connections has exceeded a per-source limit, closing transmission channel
+rate_limit       421 -     -  4.7.1 Messages from 192.0.2.1 temporarily deferred due to excessive rate
+rate_limit       554 -     -  Too many concurrent SMTP connections from this IP address; please try again later.
+rate_limit       421 -     -  mx.example bizsmtp Temporarily rejected. Reverse DNS ok, but too many connections
+reputation       554 -     -  mx.example bizsmtp IB105. Connection refused. IP 192.0.2.1 has poor reputation
+reputation       550 5.7.1 -  Mail from 192.0.2.1 was rejected due to listing in Trend Micro RBL+
+reputation       550 5.7.1 -  550 5.7.1 Service unavailable; client [192.0.2.1] blocked using b.barracudacentral.org
+reputation       521 5.2.1 -  (HVU:B1) https://postmaster.aol.com/error-codes
+reputation       550 -     -  JunkMail rejected - mail.example [192.0.2.1] is in an RBL on rbl.example
+reputation       554 5.7.0 -  Your IP is temporarily blacklisted by an anti-troll mechanism
+reputation       421 4.7.0 -  [192.0.2.1] Our system has detected that your network sends a lot of bulk mail: this IP has a bad reputation
+authentication   550 5.7.1 -  SPF Sender Invalid - envelope rejected
+authentication   550 -     -  DMARC Sender Invalid - envelope rejected
+authentication   554 5.7.5 -  Permanent error evaluating DMARC policy
+authentication   550 5.7.25 -  Your sending IP has no PTR record
+authentication   450 4.1.8 -  <a@b.example>: Sender address rejected: unverified address
+authentication   504 5.5.2 -  <localhost>: Helo command rejected: need fully-qualified hostname
+authentication   550 5.7.515 -  Access denied, sending domain b.example doesn't meet the required authentication level.
+authentication   554 5.7.0 -  Reject, id=01234-05 - BAD_HEADER - SPF fail
+policy           550 5.7.1 -  Unable to relay for bob@example.org
+policy           550 5.7.1 -  You are not allowed to send mail to this address
+policy           554 5.7.1 -  The message from (<a@b.example>) with the subject of (hi) matches a profile the Internet community may consider undesirable: local policy
+policy           550 5.7.1 -  TRANSPORT.RULES.RejectMessage; the message was rejected by organization policy
+policy           550 -     -  relay not permitted
+policy           550 5.7.1 -  <a@b.example>: Sender address rejected: not accepted here
+content          554 5.7.1 -  Rejected as SPAM by filter, id=12345
+content          550 5.7.1 -  This message appears to be unsolicited bulk email
+content          552 5.7.0 -  Our system detected an illegal attachment on your message
+content          554 -     -  Virus Eicar-Test-Signature found
+content          550 5.6.0 -  Mail with no Date header not accepted here: missing date
+content          554 5.6.1 -  Body type not supported by Remote Host: message contains bare newlines
+size             552 -     -  Message exceeds maximum fixed size
+size             523 -     -  the message exceeds the recipient's size limit
+tls              550 5.7.10 -  Encryption required by recipient domain
+tls              454 4.7.0 -  TLS not available due to local problem
+loop             554 5.4.14 -  Hop count exceeded - possible mail loop ATTR34
+busy             451 4.3.0 -  Error: queue file write error
+busy             450 4.3.2 -  Service currently unavailable
+busy             431 -     -  The recipient's mail server is experiencing a disk full condition
+busy             451 4.3.5 -  Server configuration problem
+busy             421 4.4.5 -  Server busy, try again later.
+connection       550 5.4.1 -  No answer from host
+connection       451 4.4.2 -  Bad connection (io timeout)
+dns              451 4.4.4 -  Temporary server error: DNS query failed
+domain_unknown   550 5.1.2 -  example.invalid: domain does not exist
+domain_unknown   550 5.4.4 -  Invalid domain: no MX record found
+expired          550 5.4.7 -  Delivery expired (message too old)
 # Nothing is concluded from a bare number about an address.
 other            550 -     -  no
 other            554 -     -  transaction failed
