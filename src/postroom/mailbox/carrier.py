@@ -112,7 +112,7 @@ def _obstacle(found: Destination) -> Outcome | None:
         return Deferred(_NOT_OURS, detail="the domain is not ours any more", cause=Cause.LOCAL)
     if found.forwards:
         # A queued message cannot be split between mailboxes and the world; sent anew, the intake does it.
-        return Failed(_MOVED, detail="the alias forwards to other hosts", cause=Cause.MAILBOX_DISABLED)
+        return Failed(_MOVED, detail="the alias forwards to other hosts", cause=Cause.LOCAL)
     if not found.accounts:
         return Failed(_UNKNOWN, detail="no such account or alias", cause=Cause.MAILBOX_UNKNOWN)
     return None
