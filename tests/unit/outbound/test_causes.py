@@ -10,7 +10,7 @@ from tests.fakes.hand_clock import HandClock
 from tests.fakes.peer import Network, ScriptedPeer
 from tests.unit.outbound.making import SITE, StoredContent, make_request, make_zone
 
-from postroom.config.model import OutboundSettings
+from postroom.config.road import OutboundSettings
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.cause import Cause
 from postroom.mail.classify import Classifier, ReplyRule
@@ -104,6 +104,8 @@ def test_what_has_a_cause_keeps_it_and_success_needs_none() -> None:
     assert classified(ours) is ours
     done = Delivered(Reply.of(250, "", "greylisted"), PEER)
     assert classified(done) is done
+    waiting = Deferred(Reply.of(450, "", "greylisted"), retry_at=99.0)
+    assert classified(waiting) is waiting
     unknown = Failed(Reply.of(550, "", "no"), PEER)
     assert classified(unknown) is unknown
 
