@@ -114,6 +114,7 @@ LONG = {
     ),
     "header only": filled(b"", b"a: b\r\n"),
     "folds": filled(b"X: a\r\n", b" a\r\n"),
+    "failed recipients": filled(b"X-Failed-Recipients: ", b"a@b.example, "),
     "words": filled(b"\r\n", b"mailbox is not delivered user "),
     "parameters": filled(b"Content-Type: multipart/report;", b' a="b\\'),
     "encoded subject": filled(b"Subject: ", b"=?utf-8?q?a?= "),

@@ -110,8 +110,6 @@ def _is_heading(line: str) -> bool:
 
 
 _FOLLOWS = ("follows", "below")
-
-
 _BARE_HEADINGS = frozenset({"original message", "message header", "message headers", "returned message", "message"})
 
 

@@ -120,6 +120,19 @@ def test_persons_and_automatic_replies_are_no_bounces(header: str) -> None:
     assert read(header + "To: news@home.example\n\n<a@x.example>: user unknown, could not be delivered\n") is None
 
 
+def test_an_empty_return_path_makes_no_mail_system() -> None:
+    # Answers of vacation programs have it too (RFC 3834 §3.3), and some say nothing else of themselves.
+    top = "Return-Path: <>\nFrom: petra@people.example\nTo: news@home.example\nSubject: Re: hello\n\n"
+    assert read(top + "Petra no longer works here. Please write to:\n\noffice@people.example\n") is None
+
+
+def test_a_bounce_that_a_person_passes_on_is_not_ours() -> None:
+    inner = "Content-Type: multipart/report; boundary=i\n\n--i\nContent-Type: message/delivery-status\n\n"
+    report = "Final-Recipient: rfc822; a@x.example\nAction: failed\n\n--i--\n"
+    top = "From: paul@people.example\nSubject: look\nContent-Type: multipart/mixed; boundary=o\n\n--o\n\nHi\n--o\n"
+    assert read(f"{top}Content-Type: message/rfc822\n\n{inner}{report}--o--\n") is None
+
+
 def test_the_message_id_of_a_returned_message_in_the_text() -> None:
     text = (
         SYSTEM
