@@ -188,7 +188,7 @@ def _say_host(detail: Mapping[str, Any]) -> str:
     if host and address:
         text += f" [{address}]"
     text += f", {detail['tls']}" if detail.get("tls") else ""
-    return text + (f" (policy: {detail['tls_policy']})" if detail.get("tls_policy") else "")
+    return text + (f" (policy: {detail['policy']})" if detail.get("policy") else "")
 
 
 def _say_reply(detail: Mapping[str, Any]) -> str:

@@ -25,7 +25,8 @@ MAX_RECORDS = 100
 class Tlsa:
     """The secure TLSA records of a host. ``base`` is the TLSA base domain (RFC 7672 §2.2.3), which is the SNI too.
 
-    ``usable`` are those that can authenticate it; none: TLS is needed all the same, of whatever certificate (§2.2).
+    ``usable`` are those that can authenticate it; none: TLS is needed all the same, with any certificate
+    (RFC 7672 §2.2).
     """
 
     base: str

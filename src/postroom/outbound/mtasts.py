@@ -16,7 +16,9 @@ from postroom.report.events import Report
 from postroom.report.road import StsPolicyFetched
 
 WAIT = 5.0
-"""Seconds that mail waits for a policy that is not known yet. The fetch goes on; the mail goes as without (§5.1)."""
+"""Seconds that mail waits for a policy that is not known yet. The fetch goes on; the mail goes as if there were none
+(RFC 8461 §5.1).
+"""
 
 FETCH_TIMEOUT = 30.0
 """Seconds; RFC 8461 §3.3 suggests a minute at most."""

@@ -83,7 +83,7 @@ class MxTls:
 
     async def _tlsa(self, site: Site, host: str, wish: Wish) -> Tlsa | None:
         """The host's TLSA records, also where the MX records are not secure: RFC 7672 §2.2.1 leaves that to us."""
-        if self._dane is None or _is_address(host):  # §2.2: no DANE for addresses
+        if self._dane is None or _is_address(host):  # RFC 7672 §2.2
             return None
         try:
             return await self._dane.look_up(host, site.port)
@@ -109,7 +109,7 @@ class MxTls:
             self._policy.any_certificate(),
             _waived(policy if site.dnssec else f"{policy}, MX insecure", wish),
             tlsa.base,  # RFC 7672 §8.1
-            # §2.2: without a usable record any certificate will do; not for REQUIRETLS, which wants to know whose it is
+            # RFC 7672 §2.2: without a usable record any certificate will do; not for REQUIRETLS, where a name counts
             check if usable else self._pkix(host) if wish.secured else None,
             strict=not wish.waived,
             applied=applied_tlsa(tlsa),

@@ -43,11 +43,11 @@ class PkixCheck:
 
 @value(frozen=True, slots=True)
 class DaneCheck:
-    """The TLSA records must authenticate the host (RFC 7672 §3).
+    """The TLSA records must authenticate the host (RFC 7672 §3, §3.2.2).
 
     ``next_hops`` are, for each recipient domain, the names that it is known by: each domain must be meant, where the
-    TLSA base domain is not (§3.2.2). ``host`` is a name that the certificate must have in any case (RFC 8689 §4.2.1),
-    ``""`` for none.
+    TLSA base domain is not. ``host`` is a name that the certificate must have in any case (RFC 8689 §4.2.1), ``""`` for
+    none.
     """
 
     tlsa: Tlsa

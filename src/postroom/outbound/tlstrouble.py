@@ -1,7 +1,7 @@
 """Troubles with what is demanded of TLS, in the shape that ``outbound/trouble.py`` gives all of them.
 
-All are of the host: the next one may do better, and nothing is ever final for a policy's sake (RFC 8461 §5, RFC 7672
-§2.2): the domain may mend its policy or its servers meanwhile. Only REQUIRETLS makes it so.
+All are of the host: the next one may do better. Nothing is ever final for a policy's sake (RFC 8461 §5, RFC 7672 §2.2):
+the domain may mend its policy or its servers meanwhile. Only REQUIRETLS makes it so.
 """
 
 from postroom.mail.cause import Cause

@@ -144,8 +144,6 @@ def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now
         detail["address"] = peer.address
     if peer.tls:
         detail["tls"] = peer.tls
-    if peer.policy:
-        detail["tls_policy"] = peer.policy
     if outcome.detail:
         detail["why"] = outcome.detail
     if peer.policy:

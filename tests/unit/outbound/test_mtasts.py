@@ -95,7 +95,7 @@ async def test_it_survives_a_restart_and_a_dead_policy_host(world: World) -> Non
 
 async def test_without_a_record_nothing_is_fetched(world: World) -> None:
     assert await world.sts.of("other.example") is None
-    assert await world.sts.of("sub.example.org") is None  # §3.4
+    assert await world.sts.of("sub.example.org") is None  # RFC 8461 §3.4
     assert not world.https.asked
 
 
@@ -136,7 +136,7 @@ async def test_a_policy_of_none_is_as_no_policy(world: World) -> None:
     assert await world.sts.of(DOMAIN) is None
     assert world.told[-1] == StsPolicyFetched(DOMAIN, "none", "2")
     world.publish("v=STSv1; id=3")
-    world.https.failure = HttpsFailed("removed")  # §8.3: that is how it is taken away
+    world.https.failure = HttpsFailed("removed")  # RFC 8461 §8.3: that is how it is taken away
     assert await world.sts.of(DOMAIN) is None
     assert world.failures == []
 
@@ -159,7 +159,7 @@ async def test_a_fetch_that_fails_means_no_policy_and_is_told(
         setattr(world.https, name, given)
     assert await world.sts.of(DOMAIN) is None
     assert await world.sts.of(DOMAIN) is None
-    assert len(world.https.asked) == 1  # §3.3: five minutes or longer
+    assert len(world.https.asked) == 1  # RFC 8461 §3.3: five minutes or longer
     assert world.failures == [(DOMAIN, result)]
     assert world.told[0].trouble
     world.clock.advance(AGAIN)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from postroom.mail.delivery import StsMode
 from postroom.outbound.stspolicy import MAX_AGE, MAX_MX, MAX_POLICY, allows, read_policy, read_record
 
-# §3.2
+# RFC 8461 §3.2
 EXAMPLE = b"""version: STSv1\r
 mode: enforce\r
 mx: mail.example.com\r
@@ -20,11 +20,11 @@ max_age: 604800\r
 @pytest.mark.parametrize(
     ("records", "policy_id"),
     [
-        ([b"v=STSv1; id=20160831085700Z;"], "20160831085700Z"),  # §3.1
+        ([b"v=STSv1; id=20160831085700Z;"], "20160831085700Z"),  # RFC 8461 §3.1
         ([b"v=STSv1;id=1"], "1"),
         ([b"v=STSv1 ;\tid=1 ; "], "1"),
         ([b"v=STSv1; x=y; id=1"], "1"),
-        ([b"v=STSv1; id=1; id=2"], "1"),  # §3.2: all entries except for the first are ignored
+        ([b"v=STSv1; id=1; id=2"], "1"),  # RFC 8461 §3.2: all entries except for the first are ignored
         ([b"v=spf1 -all", b"v=STSv1; id=1"], "1"),
         ([b"v=STSv1; id=1", b"v=STSv1; id=1"], ""),
         ([b"v=STSv1"], ""),

@@ -10,7 +10,7 @@ from postroom.outbound.tlsrpt.record import MAX_TARGETS, read_targets
 @pytest.mark.parametrize(
     ("records", "targets"),
     [
-        ([b"v=TLSRPTv1;rua=mailto:reports@example.com"], ["mailto:reports@example.com"]),  # §3.1.1
+        ([b"v=TLSRPTv1;rua=mailto:reports@example.com"], ["mailto:reports@example.com"]),  # RFC 8460 §3.1.1
         ([b"v=TLSRPTv1; rua=https://reporting.example.com/v1/tlsrpt"], ["https://reporting.example.com/v1/tlsrpt"]),
         (
             [b"v=TLSRPTv1 ; x=y; rua=mailto:a@example.com , https://b.example/?c=d ;"],
