@@ -49,6 +49,11 @@ REFRESH_SECONDS = 0.5
 GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
+TLS_SECONDS = 5.0
+"""How often what was learnt of TLS on the road is written behind."""
+
+RENEWAL_SECONDS = 600.0
+REPORT_SECONDS = 60.0
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
@@ -188,6 +193,7 @@ class Node:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
+        await self._road.tls.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -209,6 +215,11 @@ class Node:
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(0, self._notices.write, "notices")
+        self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
+        self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        if self._settings.tlsrpt.enabled:
+            reports = self._road.tls.reports(self._road.door, self._ids.next)
+            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -241,6 +252,7 @@ class Node:
         await self._road.drain(timeout)
         await self._chores.stop()
         await self._guard.close()
+        await self._road.tls.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         if web is not None:

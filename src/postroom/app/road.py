@@ -14,6 +14,7 @@ from postroom.mail.message import QueueIds
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.route import MailRouter
+from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
@@ -28,7 +29,9 @@ from postroom.storage.sqlite.store import SqliteStore
 
 
 class Road:
-    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it."""
+    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it,
+    ``tls`` what is known of TLS on the way.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,15 @@ class Road:
         self._ids = ids
         self._clock = clock
         self._reporter = reporter
+        self.tls = TlsRoom(
+            settings.outbound,
+            settings.tlsrpt,
+            hostname=settings.hostname,
+            resolver=resolver,
+            store=store.tls,
+            clock=clock,
+            reporter=reporter,
+        )
         self._build_outbound(resolver, is_local)
         self._build_queue()
 
@@ -63,6 +75,7 @@ class Road:
             resolver=resolver,
             is_local=is_local,
             clock=clock,
+            sts_of=self.tls.sts_of,
         )
         self._carrier = SmtpCarrier(
             hostname=settings.hostname,
@@ -71,6 +84,7 @@ class Road:
             resolver=resolver,
             content=store.queue,
             clock=clock,
+            note_tls=self.tls.note,
             classifier=reply_classifier(settings.reply),
         )
 

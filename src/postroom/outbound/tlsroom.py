@@ -7,6 +7,7 @@ from postroom.config.road import OutboundSettings, TlsrptSettings
 from postroom.dns.resolver import Resolver
 from postroom.mail.delivery import StsPolicy
 from postroom.mail.message import QueueId
+from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound.https import StrangersHttps
 from postroom.outbound.mtasts import MtaSts
 from postroom.outbound.tlslevels import TlsLevels
@@ -14,6 +15,7 @@ from postroom.outbound.tlsmet import TlsMet, applied_sts
 from postroom.outbound.tlsrpt.sending import Door, ReportRooms, TlsReporter
 from postroom.outbound.tlsrpt.tally import TlsTally
 from postroom.outbound.tlsstore import TlsRecord, TlsStore
+from postroom.report.events import StoreTrouble
 from postroom.report.reporter import Reporter
 
 FORGET_EVERY = 3600.0  # seconds
@@ -111,10 +113,13 @@ class TlsRoom:
             await self._store.forget(self._clock.now())
 
     async def close(self) -> None:
-        """Let go of what is under way, and write what has not been written. Raises StoreUnavailable."""
+        """Let go of what is under way, and write what has not been written."""
         await self._sts.close()
         await self._https.close()
-        await self.tick()
+        try:
+            await self.tick()
+        except StoreUnavailable as error:
+            self._tell(StoreTrouble(f"TLS levels and tallies: {error}"))
 
     def _note_sts_failure(self, domain: str, policy: StsPolicy | None, result: str, why: str) -> None:
         self._tally.note_sts_failure(domain, applied_sts(policy), result, why)
