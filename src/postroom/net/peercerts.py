@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
@@ -40,6 +41,15 @@ class CertificateFault:
     flaw: Flaw
     text: str
 
+
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What reading a hostile certificate can raise, at once or later."""
 
 Chain = Sequence[x509.Certificate]
 """Certificates as a server showed them, its own first."""
@@ -74,7 +84,7 @@ def examine_anchored(chain: Chain, anchors: Chain) -> CertificateFault | None:
 
 
 def read_der_chain(chain: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
-    """The certificates of a handshake. ValueError if there is none, or one that cannot be read."""
+    """The certificates of a handshake. One of UNREADABLE if there is none, or one that cannot be read."""
     if not chain:
         raise ValueError("the server showed no certificate")
     return tuple([x509.load_der_x509_certificate(each) for each in chain[:MAX_CHAIN]])
@@ -89,12 +99,26 @@ def check_names(
     """
     try:
         shown = _shown_names(certificate, common_name=common_name)
-    except ValueError as error:
+    except UNREADABLE as error:
         return CertificateFault(Flaw.INVALID, f"its names cannot be read: {error}")
     if any(matches(pattern, name) for pattern in shown for name in names):
         return None
     listed = ", ".join(shown[:5]) or "nobody"
     return CertificateFault(Flaw.MISMATCH, f"it is for {listed[:200]} and not for {' or '.join(names)}")
+
+
+def public_key_info(certificate: x509.Certificate) -> bytes:
+    """The SubjectPublicKeyInfo as it stands in the certificate (RFC 5280 §4.1). ValueError if it is malformed.
+
+    Not as it would be written anew: a key can be written in more than one way, and digests are of the one there.
+    """
+    der = certificate.tbs_certificate_bytes
+    at, _ = _contents(der, 0)
+    if der[at : at + 1] == b"\xa0":  # the version
+        _, at = _contents(der, at)
+    for _ in range(5):  # serial number, signature, issuer, validity, subject
+        _, at = _contents(der, at)
+    return der[at : _contents(der, at)[1]]
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -107,6 +131,17 @@ def matches(pattern: str, name: str) -> bool:
         label, dot, rest = name.partition(".")
         return bool(label and dot) and bool(rest) and rest == pattern[2:]
     return bool(pattern) and "*" not in pattern and pattern == name
+
+
+def _contents(der: bytes, at: int) -> tuple[int, int]:
+    """Where the contents of the element at ``at`` begin and end. ValueError beyond the end."""
+    size, start = int.from_bytes(der[at + 1 : at + 2], "big"), at + 2
+    if size >= 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(der[at + 2 : start], "big")
+    if start + size > len(der) or at >= len(der):
+        raise ValueError("the certificate is cut off")
+    return start, start + size
 
 
 def _shown_names(certificate: x509.Certificate, *, common_name: bool) -> list[str]:
@@ -130,7 +165,7 @@ def _trust(store: crypto.X509Store, chain: Chain) -> CertificateFault | None:
     except crypto.X509StoreContextError as error:
         expired = bool(error.errors) and error.errors[0] == _EXPIRED
         return CertificateFault(Flaw.EXPIRED if expired else Flaw.UNTRUSTED, str(error))
-    except (ValueError, crypto.Error) as error:
+    except (*UNREADABLE, crypto.Error) as error:
         return CertificateFault(Flaw.INVALID, f"it cannot be read: {error}")
     return CertificateFault(Flaw.UNTRUSTED, why) if why else None
 

@@ -4,14 +4,23 @@ import hashlib
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 
 from postroom.dns.resolver import Answer, Family, Resolver, TlsaRecord
 from postroom.mail.trouble import ResolverUnavailable
 from postroom.mail.value import value
-from postroom.net.peercerts import CertificateFault, Chain, Flaw, check_names, examine_anchored, read_der_chain
+from postroom.net.peercerts import (
+    UNREADABLE,
+    CertificateFault,
+    Chain,
+    Flaw,
+    check_names,
+    examine_anchored,
+    public_key_info,
+    read_der_chain,
+)
 
 _TA, _EE = 2, 3  # DANE-TA and DANE-EE (RFC 7218 §2.1); 0 and 1 are of no use for SMTP (RFC 7672 §3.1.3)
 _CERT, _SPKI = 0, 1
@@ -106,7 +115,7 @@ def examine(tlsa: Tlsa, chain: Sequence[bytes], names: Sequence[str]) -> Certifi
         if any(_is_of(record, certificates[0]) for record in ends):
             return None
         anchors = [each for record in tlsa.usable if record.usage == _TA for each in _anchors(record, certificates)]
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         return CertificateFault(Flaw.INVALID, f"its certificates cannot be read: {error}")
     if not anchors:
         return CertificateFault(Flaw.UNTRUSTED, f"no TLSA record of {tlsa.base} is of its certificates")
@@ -127,17 +136,15 @@ def _is_readable(record: TlsaRecord) -> bool:
             x509.load_der_x509_certificate(record.data)
         else:
             load_der_public_key(record.data)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return False
     return True
 
 
 def _is_of(record: TlsaRecord, certificate: x509.Certificate) -> bool:
     """RFC 6698 §2.1.2, §2.1.3."""
-    if record.selector == _CERT:
-        data = certificate.public_bytes(Encoding.DER)
-    else:
-        data = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    is_whole = record.selector == _CERT
+    data = certificate.public_bytes(Encoding.DER) if is_whole else public_key_info(certificate)
     return record.data == (data if record.matching == _FULL else _DIGESTS[record.matching](data).digest())
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from postroom.mail.value import value
-from postroom.net.peercerts import CertificateFault, Flaw, ServerAuthorities, check_names, read_der_chain
+from postroom.net.peercerts import UNREADABLE, CertificateFault, Flaw, ServerAuthorities, check_names, read_der_chain
 from postroom.outbound import dane
 from postroom.outbound.dane import Tlsa
 
@@ -36,7 +36,7 @@ class PkixCheck:
         """See ``Check``."""
         try:
             certificates = read_der_chain(chain)
-        except ValueError as error:
+        except UNREADABLE as error:
             return Examined(CertificateFault(Flaw.INVALID, f"its certificates cannot be read: {error}"))
         return Examined(self.authorities.examine(certificates, (self.host,)))
 

@@ -1,12 +1,16 @@
 """What certificates of servers are worth, with chains made for the purpose."""
 
+import shutil
 import ssl
+import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.fakes.chains import Issuer, make_leaf, make_root
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tests.fakes.chains import Issuer, Key, make_leaf, make_root, spki
 
 from postroom.net.channel import ClientChannel
 from postroom.net.peercerts import (
@@ -15,6 +19,7 @@ from postroom.net.peercerts import (
     check_names,
     examine_anchored,
     matches,
+    public_key_info,
     read_der_chain,
 )
 
@@ -111,6 +116,32 @@ def test_no_certificate_and_rubbish() -> None:
         read_der_chain(())
     with pytest.raises(ValueError, match=r".+"):
         read_der_chain((b"rubbish",))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP521R1()),
+        rsa.generate_private_key(65537, 2048),
+        rsa.generate_private_key(65537, 4096),
+    ],
+)
+def test_the_key_as_it_stands_in_the_certificate(root: Issuer, key: Key) -> None:
+    leaf = make_leaf(root, *[f"mx{number}.example.org" for number in range(50)], key=key)
+    assert public_key_info(leaf) == spki(leaf)
+
+
+def test_a_key_that_is_written_in_another_way_is_taken_as_it_is() -> None:
+    # RFC 4055 §1.2: id-RSASSA-PSS; who reads and writes it anew may make an ordinary RSA key of it
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    words = "req -x509 -newkey rsa-pss -pkeyopt rsa_keygen_bits:2048 -nodes -subj /CN=x -keyout /dev/null -outform DER"
+    der = subprocess.run(["openssl", *words.split()], capture_output=True, check=True, timeout=60).stdout
+    certificate = x509.load_der_x509_certificate(der)
+    info = public_key_info(certificate)
+    assert bytes.fromhex("06092a864886f70d01010a") in info[:30]  # the OID of RSASSA-PSS
+    assert info in der
 
 
 def test_authorities_that_cannot_be_read(tmp_path: Path) -> None:
