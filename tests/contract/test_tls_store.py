@@ -11,6 +11,7 @@ from tests.fakes.tls_store import MemoryTlsStore
 from postroom.mail.delivery import StsMode, StsPolicy
 from postroom.outbound.tlsstore import (
     LEVEL_KEPT,
+    MOST_POLICIES,
     TALLY_KEPT,
     HostLevel,
     KeptPolicy,
@@ -88,3 +89,12 @@ async def test_what_was_reported_is_gone(tls: TlsStore) -> None:
     await tls.save(TlsRecord((), (), (*RECORD.tallies, other, yesterday)))
     await tls.reported(TODAY, "example.org")
     assert set((await tls.load(NOON)).tallies) == {other, yesterday}
+
+
+async def test_of_too_many_policies_the_oldest_go(tls: TlsStore) -> None:
+    policies = [KeptPolicy(replace(POLICY, domain=f"d{n}.example"), NOON + n) for n in range(MOST_POLICIES + 2)]
+    await tls.save(TlsRecord(tuple(policies)))
+    assert await tls.forget(NOON) == 2
+    assert {kept.policy.domain for kept in policies[2:]} == {
+        kept.policy.domain for kept in (await tls.load(NOON)).policies
+    }

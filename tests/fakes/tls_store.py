@@ -1,9 +1,9 @@
 """MemoryTlsStore: the port of what is known of TLS over dictionaries; its failures are fields."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from postroom.mail.trouble import StoreUnavailable
-from postroom.outbound.tlsstore import LEVEL_KEPT, TALLY_KEPT, HostLevel, KeptPolicy, Tally, TlsRecord
+from postroom.outbound.tlsstore import LEVEL_KEPT, MOST_POLICIES, TALLY_KEPT, HostLevel, KeptPolicy, Tally, TlsRecord
 
 
 @dataclass
@@ -38,6 +38,8 @@ class MemoryTlsStore:
 
     async def forget(self, now: float) -> int:
         kept = await self.load(now)
+        newest = sorted(kept.policies, key=lambda one: one.fetched_at)[-MOST_POLICIES:]
+        kept = replace(kept, policies=tuple(newest))
         before = len(self.policies) + len(self.levels) + len(self.tallies)
         self.policies = {one.policy.domain: one for one in kept.policies}
         self.levels = {one.host: one for one in kept.levels}

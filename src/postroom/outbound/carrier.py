@@ -55,7 +55,7 @@ class SmtpCarrier:
         self._hosts = Hosts(resolver, settings, clock)
         self._policy = TlsPolicy(settings, smarthosts, clock)
         self._mx_tls = MxTls(settings, self._policy, resolver, note_tls)
-        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock, note_tls)
+        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock, note=note_tls)
         self.pool = Pool(settings, clock)
 
     async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:

@@ -35,6 +35,9 @@ RENEW_AGAIN = 3600.0
 MAX_KEPT = 10_000
 """Policies in memory; the ones used least recently go first."""
 
+MAX_OCTETS = 32 << 20
+"""Octets of all policies in memory together: a policy may be large, and a stranger may have many domains."""
+
 MAX_FETCHES = 200
 """Domains whose policies are being fetched at once; mail for more goes as without."""
 
@@ -72,6 +75,7 @@ class MtaSts:
         self._tell = tell
         self._note_failure = note_failure
         self._kept: OrderedDict[str, KeptPolicy] = OrderedDict()
+        self._octets = 0
         self._changed: dict[str, KeptPolicy] = {}
         self._failed: OrderedDict[str, tuple[str, float]] = OrderedDict()  # policy id, and until when it is left alone
         self._fetching: dict[str, asyncio.Task[KeptPolicy | None]] = {}
@@ -80,7 +84,7 @@ class MtaSts:
     def load(self, policies: Iterable[KeptPolicy]) -> None:
         """What was kept by an earlier process."""
         for kept in sorted(policies, key=lambda kept: kept.fetched_at)[-MAX_KEPT:]:
-            self._kept[kept.policy.domain] = kept
+            self._keep(kept)
 
     def changed(self) -> tuple[KeptPolicy, ...]:
         """What has changed since this was asked last."""
@@ -163,12 +167,19 @@ class MtaSts:
         except ValueError as error:
             self._note_trouble(domain, policy_id, "sts-policy-invalid", str(error))
             return None
-        kept = self._kept[domain] = self._changed[domain] = KeptPolicy(policy, now)
+        kept = self._changed[domain] = KeptPolicy(policy, now)
+        self._keep(kept)
         self._failed.pop(domain, None)
-        while len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
         self._tell(StsPolicyFetched(domain, policy.mode.value, policy_id))
         return kept
+
+    def _keep(self, kept: KeptPolicy) -> None:
+        before = self._kept.pop(kept.policy.domain, None)
+        self._octets += _octets_of(kept) - (0 if before is None else _octets_of(before))
+        self._kept[kept.policy.domain] = kept
+        while len(self._kept) > MAX_KEPT or self._octets > MAX_OCTETS:
+            _, gone = self._kept.popitem(last=False)
+            self._octets -= _octets_of(gone)
 
     async def _get(self, domain: str) -> bytes:
         answer = await self._https.get(f"mta-sts.{domain}", _PATH, limit=MAX_POLICY, seconds=FETCH_TIMEOUT)
@@ -191,3 +202,9 @@ class MtaSts:
             mode = "" if kept is None else kept.policy.mode.value
             self._tell(StsPolicyFetched(domain, mode, policy_id, why))
             self._note_failure(domain, None if kept is None else kept.policy, result, why)
+
+
+def _octets_of(kept: KeptPolicy) -> int:
+    """About what it takes in memory."""
+    lines = (*kept.policy.mx, *kept.policy.text)
+    return 500 + sum(map(len, lines)) + 60 * len(lines)

@@ -112,7 +112,7 @@ class Opener:
     """Opens sessions, all with the same name and timeouts."""
 
     def __init__(
-        self, hostname: str, settings: OutboundSettings, connect: Connect, clock: Clock, note: NoteTls = note_nothing
+        self, hostname: str, settings: OutboundSettings, connect: Connect, clock: Clock, *, note: NoteTls = note_nothing
     ) -> None:
         """``note`` hears what came of TLS with MX hosts."""
         self._note = note

@@ -13,6 +13,9 @@ from postroom.mail.value import value
 LEVEL_KEPT = 90 * 86400.0
 """Seconds for which the level of a host that was not met again is kept."""
 
+MOST_POLICIES = 20_000
+"""Policies that are kept; more than a server holds in memory."""
+
 TALLY_KEPT = 3
 """Days for which tallies are kept: a report is tried for a day after the one that it is about (RFC 8460 §5.5)."""
 
@@ -85,5 +88,7 @@ class TlsStore(Protocol):
         ...
 
     async def forget(self, now: float) -> int:
-        """Remove what does not count any more; returns how many rows."""
+        """Remove what does not count any more, and of policies beyond MOST_POLICIES those fetched longest ago; returns
+        how many rows.
+        """
         ...

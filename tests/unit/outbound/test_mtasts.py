@@ -234,3 +234,16 @@ async def test_only_so_many_are_kept(world: World, monkeypatch: pytest.MonkeyPat
     assert len(world.https.asked) == asked
     await world.sts.of("d1.example")
     assert len(world.https.asked) == asked + 1
+
+
+async def test_policies_together_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mtasts, "MAX_OCTETS", 100_000)
+    world.https.body = policy_text() + b"".join(b"mx: mx%d.example.org\n" % number for number in range(100))
+    for number in range(20):
+        world.zone.add(f"_mta-sts.d{number}.example", "TXT", "v=STSv1; id=1")
+        assert await world.sts.of(f"d{number}.example") is not None
+    asked = len(world.https.asked)
+    await world.sts.of("d19.example")
+    assert len(world.https.asked) == asked
+    await world.sts.of("d0.example")
+    assert len(world.https.asked) == asked + 1

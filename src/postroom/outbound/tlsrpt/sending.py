@@ -117,13 +117,14 @@ class TlsReporter:
         except ResolverUnavailable as error:
             await self._put_off(day, domain, "", None, str(error))
             return
-        if not targets:
+        tallies = rooms.tally.of_domain(day, domain)
+        if not targets or not tallies:
             await self._done(day, domain)
             return
         # The same report has the same name, should it be sent twice (RFC 8460 §5.3).
         mark = hashlib.sha256(f"{self._reporting.hostname} {domain} {day}".encode()).hexdigest()[:24]
         report_id = f"{mark}@{self._reporting.contact.domain}"
-        report = make_report(self._reporting, domain, day, rooms.tally.of_domain(day, domain), report_id)
+        report = make_report(self._reporting, domain, day, tallies, report_id)
         troubles = {target: await self._send(report, target) for target in targets}
         if all(troubles.values()):  # RFC 8460 §3: one endpoint that takes it is enough
             target, trouble = next(iter(troubles.items()))

@@ -19,6 +19,9 @@ MAX_FAILURES = 200
 MAX_POLICIES = 20
 """Policies told apart for one domain on one day."""
 
+MAX_OCTETS = 64 << 20
+"""Octets of all that is counted together; what would need more is not counted."""
+
 _LONGEST_REASON = 300  # characters
 
 
@@ -39,6 +42,7 @@ class TlsTally:
         self._clock = clock
         self._enabled = enabled
         self._days: dict[int, dict[str, _OfDomain]] = {}
+        self._octets = 0
         self._changed: set[tuple[int, str, str, str]] = set()
 
     def load(self, tallies: Iterable[Tally]) -> None:
@@ -47,6 +51,7 @@ class TlsTally:
             of_domain = self._days.setdefault(one.day, {}).setdefault(one.domain, {})
             counts = of_domain.setdefault(one.policy, _OfPolicy()).counts
             counts[one.failure] = counts.get(one.failure, 0) + one.count
+            self._octets += _octets_of(one.domain, one.policy, one.failure)
 
     def changed(self) -> tuple[Tally, ...]:
         """What has changed since this was asked last."""
@@ -90,6 +95,8 @@ class TlsTally:
     def drop(self, day: int, domain: str) -> None:
         """It is dealt with."""
         domains = self._days.get(day, {})
+        for tally in self.of_domain(day, domain):
+            self._octets -= _octets_of(domain, tally.policy, tally.failure)
         domains.pop(domain, None)
         if not domains:
             self._days.pop(day, None)
@@ -98,26 +105,38 @@ class TlsTally:
         """Let go of days that are too long ago to be reported."""
         today = int(self._clock.now() // DAY)
         for day in [day for day in self._days if day <= today - TALLY_KEPT]:
-            del self._days[day]
+            for domain in self.of_day(day):
+                self.drop(day, domain)
 
     def _add(self, domain: str, applied: AppliedPolicy, failure: str, result: str) -> None:
         day = int(self._clock.now() // DAY)
-        domains = self._days.setdefault(day, {})
-        of_domain = domains.get(domain)
-        if of_domain is None:
-            if len(domains) >= MAX_DOMAINS or domain.startswith("["):
+        counts = self._counts_for(day, domain, applied)
+        if counts is None:
+            return
+        if failure not in counts and len(counts) >= MAX_FAILURES:
+            failure = json.dumps({"result-type": result}) if result else ""
+        if failure not in counts:
+            octets = _octets_of(domain, applied.text, failure)
+            if self._octets + octets > MAX_OCTETS:
                 return
-            of_domain = domains[domain] = {}
+            self._octets += octets
+        counts[failure] = counts.get(failure, 0) + 1
+        self._changed.add((day, domain, applied.text, failure))
+
+    def _counts_for(self, day: int, domain: str, applied: AppliedPolicy) -> dict[str, int] | None:
+        """The counts by failure, None where there is no room for them."""
+        of_domain = self._days.get(day, {}).get(domain)
+        if of_domain is None:
+            full = len(self._days.get(day, ())) >= MAX_DOMAINS or self._octets >= MAX_OCTETS
+            if full or domain.startswith("["):
+                return None
+            of_domain = self._days.setdefault(day, {})[domain] = {}
         of_policy = of_domain.get(applied.text)
         if of_policy is None:
             if len(of_domain) >= MAX_POLICIES:
-                return
+                return None
             of_policy = of_domain[applied.text] = _OfPolicy()
-        counts = of_policy.counts
-        if failure not in counts and len(counts) >= MAX_FAILURES:
-            failure = json.dumps({"result-type": result}) if result else ""
-        counts[failure] = counts.get(failure, 0) + 1
-        self._changed.add((day, domain, applied.text, failure))
+        return of_policy.counts
 
     def _count_of(self, day: int, domain: str, policy: str, failure: str) -> int:
         of_policy = self._days.get(day, {}).get(domain, {}).get(policy)
@@ -134,3 +153,8 @@ def _show_failure(met: TlsMet) -> str:
         "failure-reason-code": met.reason[:_LONGEST_REASON],
     }
     return json.dumps({key: text for key, text in shown.items() if text}, sort_keys=True)
+
+
+def _octets_of(domain: str, policy: str, failure: str) -> int:
+    """About what a tally takes in memory."""
+    return 300 + len(domain) + len(policy) + len(failure)

@@ -7,7 +7,16 @@ from typing import Any
 import apsw
 
 from postroom.mail.delivery import StsMode, StsPolicy
-from postroom.outbound.tlsstore import LEVEL_KEPT, TALLY_KEPT, HostLevel, KeptPolicy, Tally, TlsLevel, TlsRecord
+from postroom.outbound.tlsstore import (
+    LEVEL_KEPT,
+    MOST_POLICIES,
+    TALLY_KEPT,
+    HostLevel,
+    KeptPolicy,
+    Tally,
+    TlsLevel,
+    TlsRecord,
+)
 from postroom.storage.batch import BatchWriter, Kind
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import as_json
@@ -40,8 +49,12 @@ INSERT OR REPLACE INTO tls_tally (day, domain, policy, failure, count)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)
 """
 _REPORTED = "DELETE FROM tls_tally WHERE day = ? AND domain = ?"
+_TOO_MANY = """
+DELETE FROM tls_policy WHERE domain IN (SELECT domain FROM tls_policy ORDER BY fetched_at DESC LIMIT -1 OFFSET ?)
+"""
 _FORGET = (
     ("DELETE FROM tls_policy WHERE expires_at <= ?", lambda now: now),
+    (_TOO_MANY, lambda _now: MOST_POLICIES),
     ("DELETE FROM tls_level WHERE seen_at <= ?", lambda now: now - LEVEL_KEPT),
     ("DELETE FROM tls_tally WHERE day <= ?", lambda now: int(now // _DAY) - TALLY_KEPT),
 )
@@ -67,7 +80,7 @@ class SqliteTls:
         await self._writer.submit(_REPORTED_KIND, (day, domain))
 
     async def forget(self, now: float) -> int:
-        """Remove what does not count any more; returns how many rows."""
+        """Remove what does not count any more, or is too much; returns how many rows."""
         return await self._writer.submit(_FORGET_KIND, now)
 
 

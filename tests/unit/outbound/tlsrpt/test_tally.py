@@ -118,3 +118,17 @@ def test_it_is_bounded(tally: TlsTally, monkeypatch: pytest.MonkeyPatch) -> None
     for number in range(5):
         tally.note(replace(GOOD, applied=AppliedPolicy("sts", (str(number),)), domains=("d0.example",)))
     assert len({one.policy for one in tally.of_domain(10, "d0.example")}) == 2
+
+
+def test_octets_are_bounded_and_come_free_again(
+    tally: TlsTally, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally_module, "MAX_OCTETS", 10_000)
+    for _ in range(3):
+        for number in range(100):
+            tally.note(replace(GOOD, domains=(f"d{number}.example",)))
+        day = int(clock.now() // DAY)
+        kept = [domain for domain in tally.of_day(day) if tally.of_domain(day, domain)]
+        assert 10 < len(kept) < 40
+        clock.advance(DAY * TALLY_KEPT)
+        tally.forget()
