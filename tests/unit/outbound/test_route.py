@@ -7,7 +7,10 @@ from postroom.config.road import OutboundSettings, RouteSettings, SmarthostSetti
 from postroom.dns.cache import CachingResolver
 from postroom.dns.resolver import Answer, MxRecord
 from postroom.dns.zone import Zone, ZoneResolver
+from postroom.mail.address import Address
 from postroom.mail.delivery import Deferred, Failed, Outcome, RouteKind, Site
+from postroom.mail.envelope import Envelope, Recipient
+from postroom.mail.message import Message, QueueId
 from postroom.outbound.route import MAX_MX, MEMO_TTL, MailRouter
 
 SMARTHOSTS = (
@@ -20,15 +23,27 @@ async def is_local(domain: str) -> bool:
     return domain in {"ours.example", "[192.0.2.100]"}
 
 
+class DomainRouter(MailRouter):
+    """Asked about a domain alone, by a message without anything that rules look at."""
+
+    async def site_of(self, destination: str) -> Site | Outcome:
+        recipient = Recipient(Address("someone", destination))
+        return await super().site_of(self.destination(message_to(recipient), recipient))
+
+
+def message_to(*recipients: Recipient) -> Message:
+    return Message(QueueId(7), 0.0, Envelope(None, recipients), b"", 0)
+
+
 def make_router(
     zone: Zone | dict[str, dict[str, list[str]]],
     *routes: tuple[tuple[str, ...], str],
     clock: HandClock | None = None,
     ipv6: bool = True,
-) -> MailRouter:
+) -> DomainRouter:
     clock = clock or HandClock()
     zone = zone if isinstance(zone, Zone) else Zone.of(zone)
-    return MailRouter(
+    return DomainRouter(
         hostname="us.example.net",
         settings=OutboundSettings(concurrency_per_site=7, concurrency=100, ipv6=ipv6),
         routes=tuple(RouteSettings(domains=domains, via=via) for domains, via in routes),
