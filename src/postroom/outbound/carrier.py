@@ -27,7 +27,7 @@ _DISCARDED = Delivered(Reply.of(250, "2.0.0", "discarded"))
 class SmtpCarrier:
     """The carrier for MX, smarthost and LMTP sites, and for what is discarded.
 
-    Raises OSError where the password file of a smarthost cannot be read.
+    Raises OSError where a file with a secret of a smarthost cannot be read.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class SmtpCarrier:
     ) -> None:
         self._settings = settings
         self._content = content
-        self._logins = {smarthost.name: login_for(smarthost) for smarthost in smarthosts}
-        self._hosts = Hosts(resolver, settings, clock)
+        self._logins = {smarthost.name: login_for(smarthost, clock) for smarthost in smarthosts}
+        self._hosts = Hosts(resolver, settings, clock, ports={each.name: each.port for each in smarthosts})
         self._policy = TlsPolicy(settings, smarthosts, clock)
         self._opener = Opener(hostname, settings, connect or SocketConnect(), clock)
         self.pool = Pool(settings, clock)
@@ -64,6 +64,9 @@ class SmtpCarrier:
     async def close(self) -> None:
         """End the sessions that are idle; those in use end after their message."""
         await self.pool.close()
+        for login in self._logins.values():
+            if login is not None:
+                await login.close()
 
     async def _carry(self, request: DeliveryRequest) -> dict[int, Outcome]:
         message = request.message
@@ -144,7 +147,7 @@ class SmtpCarrier:
         """
         secured = secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
         plan = self._plan(site, target, secured=secured)
-        login = self._logins.get(site.route)
+        login = self._logins.get(target.relay)
         await self.pool.reserve()
         try:
             try:
@@ -163,14 +166,15 @@ class SmtpCarrier:
         return session
 
     def _plan(self, site: Site, target: Target, *, secured: bool) -> TlsPlan:
-        if site.route and site.route not in self._logins:
-            raise AttemptEnded(trouble.no_route(f"there is no smarthost {site.route!r} in the settings"))
+        relay = target.relay
+        if relay and relay not in self._logins:
+            raise AttemptEnded(trouble.no_route(f"there is no smarthost {relay!r} in the settings"))
+        if target.is_socket:
+            return PLAIN
         try:
-            return self._policy.plan(site, target.host, secured=secured)
-        except OSError as error:  # the ca_file
-            raise AttemptEnded(
-                trouble.no_route(f"the authorities for {site.route!r} cannot be read: {error}")
-            ) from error
+            return self._policy.plan(site, target.host, secured=secured, relay=relay)
+        except OSError as error:  # ca_file, certificate or key
+            raise AttemptEnded(trouble.no_route(f"the TLS files of {relay!r} cannot be read: {error}")) from error
 
     async def _use(self, session: Session, job: Job) -> dict[int, Outcome]:
         """Carry the message by the session, which goes back to the pool or away."""

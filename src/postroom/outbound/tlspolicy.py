@@ -43,18 +43,21 @@ class TlsPolicy:
     def __init__(self, settings: OutboundSettings, smarthosts: Sequence[SmarthostSettings], clock: Clock) -> None:
         self._clock = clock
         self._needs = {smarthost.name: TlsNeed(smarthost.tls) for smarthost in smarthosts}
-        self._ca_files = {smarthost.name: smarthost.ca_file for smarthost in smarthosts}
+        self._smarthosts = {smarthost.name: smarthost for smarthost in smarthosts}
         self._mx_need = TlsNeed.OPPORTUNISTIC if settings.tls else TlsNeed.NONE
         self._verifying: dict[str, ssl.SSLContext] = {}
         self._opportunistic: ssl.SSLContext | None = None
         self._plain_until: dict[str, float] = {}
 
-    def plan(self, site: Site, host: str, *, secured: bool = False) -> TlsPlan:
-        """What a new connection to ``host`` of ``site`` needs. OSError where a smarthost's ca_file cannot be read.
+    def plan(self, site: Site, host: str, *, secured: bool = False, relay: str = "") -> TlsPlan:
+        """What a new connection to ``host`` of ``site`` needs; ``relay`` names the smarthost where there are several.
+
+        OSError where a smarthost's ca_file, certificate or key cannot be read.
 
         ``secured``: TLS with a valid certificate for the host in any case (RFC 8689 §4.2.1).
         """
-        need = self._needs[site.route] if site.route else self._mx_need
+        route = relay or site.route
+        need = self._needs[route] if route else self._mx_need
         if secured and need is not TlsNeed.IMPLICIT:
             need = TlsNeed.REQUIRED
         match need:
@@ -67,10 +70,19 @@ class TlsPolicy:
                     self._opportunistic = opportunistic_context()
                 return TlsPlan(need, self._opportunistic)
             case TlsNeed.REQUIRED | TlsNeed.IMPLICIT:
-                context = self._verifying.get(site.route)
+                context = self._verifying.get(route)
                 if context is None:
-                    context = self._verifying[site.route] = verifying_context(self._ca_files.get(site.route))
+                    context = self._verifying[route] = self._context(route)
                 return TlsPlan(need, context)
+
+    def _context(self, route: str) -> ssl.SSLContext:
+        """What checks the host's certificate, and shows ours where the settings name one."""
+        smarthost = self._smarthosts.get(route)
+        context = verifying_context(None if smarthost is None else smarthost.ca_file)
+        if smarthost is not None and smarthost.certificate is not None:
+            # With a password of ours OpenSSL does not ask for one on the terminal, should the key be encrypted.
+            context.load_cert_chain(smarthost.certificate, smarthost.key, password="")
+        return context
 
     def handshake_failed(self, host: str) -> None:
         """An opportunistic handshake failed: the host is met in the clear for a while."""
