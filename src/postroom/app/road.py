@@ -12,6 +12,8 @@ from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.carrier import SmtpCarrier
+from postroom.outbound.command import CommandCarrier
+from postroom.outbound.maildir import MaildirCarrier
 from postroom.outbound.route import MailRouter
 from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
@@ -59,6 +61,8 @@ class Road:
             resolver=resolver,
             is_local=is_local,
             clock=clock,
+            maildirs=settings.maildir,
+            commands=settings.command,
         )
         self._carrier = SmtpCarrier(
             hostname=settings.hostname,
@@ -93,6 +97,11 @@ class Road:
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
+        separator = settings.delivery.plus_separator
+        carriers[RouteKind.MAILDIR] = MaildirCarrier(
+            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
+        )
+        carriers[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
         self.scheduler = Scheduler(
             settings=settings.queue,
             concurrency=settings.outbound.concurrency,

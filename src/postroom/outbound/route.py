@@ -73,6 +73,7 @@ class MailRouter:
             (RouteKind.COMMAND, [command.name for command in commands]),
         ):
             self._vias |= {name: Site(f"{kind.value}:{name}", kind, route=name) for name in names}
+        self._running = {command.name: command.concurrency for command in commands}
         self.rules = Rules(routes)
         for route in routes:
             self._check(route)
@@ -104,8 +105,10 @@ class MailRouter:
     def concurrency(self, site: Site) -> int:
         """How many requests may be under way at the site at once."""
         match site.kind:
-            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.COMMAND | RouteKind.DISCARD:
+            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.DISCARD:
                 return self._settings.concurrency
+            case RouteKind.COMMAND:
+                return self._running[site.route]
             case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
                 return min(self._settings.concurrency_per_site, self._settings.concurrency)
 
