@@ -106,6 +106,8 @@ class CommandCarrier:
         assert stdin is not None  # noqa: S101 - for the type checker: it is a pipe
         async with aclosing(pieces(request, queued, self._content)) as parts:
             async for piece in parts:
+                if stdin.is_closing():  # uvloop raises RuntimeError for a write after that
+                    break
                 try:
                     stdin.write(piece)
                     await stdin.drain()

@@ -4,7 +4,6 @@ Rules that name neither domains nor recipients are for mail that leaves the hous
 Those that name them are meant, also where the domain is ours. What a rule looks at is at hand: nothing is read for it.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from itertools import accumulate
@@ -14,6 +13,7 @@ from postroom.config.section import Network
 from postroom.mail.address import Address
 from postroom.mail.domain import normalise_domain
 from postroom.mail.message import Message
+from postroom.mail.tags import header_tag
 from postroom.mail.value import value
 
 EVERYWHERE = "*"
@@ -23,7 +23,6 @@ MAILBOX = "mailbox"
 _KEPT = 10_000  # domains whose rules are remembered, and clients whose networks are; then all are forgotten
 _HASH = 0x9E3779B97F4A7C15  # Fibonacci hashing: neighbouring queue ids must not get neighbouring shares
 _MASK = (1 << 64) - 1
-_HEADER_TAG = "header:"
 
 Test = Callable[[Message, Address], bool]
 
@@ -190,16 +189,6 @@ def domain_key(pattern: str) -> str:
     return "." + normalise_domain(pattern[1:]) if pattern.startswith(".") else normalise_domain(pattern)
 
 
-def header_conditions(routes: Sequence[RouteSettings]) -> tuple[tuple[str, str], ...]:
-    """The conditions on the header in all rules: field and pattern, each once."""
-    return tuple(dict.fromkeys([pair for route in routes for pair in route.headers.items()]))
-
-
-def header_tag(field: str, pattern: str) -> str:
-    """The tag of a message whose header fulfils a condition."""
-    return f"{_HEADER_TAG}{field}={pattern}"
-
-
 def rule_name(route: RouteSettings, place: int) -> str:
     """What the rule is called: its name, or its place among the rules, counted from 1."""
     return route.name or f"route {place}"
@@ -340,17 +329,3 @@ def _tags(tags: Sequence[str]) -> Condition:
     return Condition(
         lambda message, _: not wanted.isdisjoint(message.tags), lambda *_: f"it has no tag {' or '.join(tags)}"
     )
-
-
-def wildcard(pattern: str) -> "re.Pattern[str]":
-    """What a pattern with ``*`` and ``?`` stands for, in any case. Linear in what it is matched against: runs of ``*``
-    are one, and each is matched as little as can be.
-    """
-    parts = re.split(r"\*+", pattern.casefold())
-    escaped = [re.escape(part).replace(r"\?", ".") for part in parts]
-    if len(escaped) == 1:
-        return re.compile(escaped[0] + r"\Z", re.DOTALL)
-    first, *middle, last = escaped
-    # Atomic groups: once a piece between two stars is found, no other place for it is tried.
-    found = "".join([f"(?>.*?{piece})" for piece in middle])
-    return re.compile(f"{first}{found}.*{last}\\Z", re.DOTALL)

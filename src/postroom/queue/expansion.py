@@ -118,6 +118,7 @@ def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -
         draft.account,
         client.address if client is not None else "",
         draft.message_id,
+        draft.tags,
     )
     return Intake(
         message,

@@ -35,7 +35,7 @@ class Draft:
     RCPT found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id: then
     ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from
     which the header of a "delivered" DSN is taken. ``account`` is the login that submits it or ``""``, ``client`` None
-    for mail of our own.
+    for mail of our own, ``tags`` those of ``Message.tags``.
     """
 
     queue_id: QueueId
@@ -49,6 +49,7 @@ class Draft:
     account: str = ""
     client: Client | None = None
     message_id: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @value(frozen=True, slots=True)

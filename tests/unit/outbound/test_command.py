@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from tests.unit.outbound.making import CONTENT, PREFIX, StoredContent, make_request
 
 from postroom.config.road import CommandSettings
@@ -232,3 +233,13 @@ async def test_a_store_that_fails_defers_and_ends_the_program() -> None:
 async def test_a_command_that_is_not_in_the_settings_defers() -> None:
     carrier = CommandCarrier([], StoredContent())
     assert isinstance(await run(carrier), Deferred)
+
+
+def test_the_same_on_the_loop_of_production() -> None:
+    async def all_of_it() -> list[Outcome]:
+        content = b"x" * (ONE_WRITE - 2) + b"\r\n"
+        commands = ["/bin/true", "/bin/cat", "/bin/false", "/nonexistent"]
+        return [await run(make(command), content=content) for command in commands for _ in range(5)]
+
+    outcomes = uvloop.run(all_of_it())
+    assert [type(outcome) for outcome in outcomes] == [Delivered] * 10 + [Deferred] * 10

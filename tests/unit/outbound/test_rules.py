@@ -4,14 +4,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from postroom.config.road import RouteSettings
 from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope
 from postroom.mail.message import Message, QueueId, QueueIds
-from postroom.outbound.rules import Rules, header_conditions, header_tag, wildcard
+from postroom.mail.tags import header_tag
+from postroom.outbound.rules import Rules
 
 BOB = Address("bob", "example.org")
 
@@ -191,48 +190,3 @@ def test_each_rule_is_told_of_up_to_the_one_that_matches() -> None:
     assert "example.org" in told[0][1]
     assert "ann@ours.example" in told[1][1]
     assert all("ours" in look.obstacle for look in list(rules.looks(message(), BOB, ours=True))[1:])
-
-
-# Patterns.
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "matches"),
-    [
-        ("*news.example.org*", "The <NEWS.example.org> list", True),
-        ("*news.example.org*", "news-example.org", False),
-        ("bulk", "Bulk", True),
-        ("bulk", "bulky", False),
-        ("b?lk", "balk", True),
-        ("b?lk", "blk", False),
-        ("*", "", True),
-        ("a*b*c", "a-b-b-c", True),
-        ("a*b*c", "a-c-b", False),
-        ("[x]*", "[x] y", True),
-        ("[x]*", "x y", False),
-        ("a*a", "a", False),
-    ],
-)
-def test_patterns(pattern: str, text: str, matches: bool) -> None:
-    assert bool(wildcard(pattern).match(text.casefold())) is matches
-
-
-@given(st.text("ab?*", max_size=8), st.text("ab", max_size=12))
-def test_a_pattern_matches_as_its_meaning_says(pattern: str, text: str) -> None:
-    def meant(pattern: str, text: str) -> bool:
-        if not pattern:
-            return not text
-        if pattern[0] == "*":
-            return any(meant(pattern[1:], text[at:]) for at in range(len(text) + 1))
-        return bool(text) and pattern[0] in ("?", text[0]) and meant(pattern[1:], text[1:])
-
-    assert bool(wildcard(pattern).match(text)) is meant(pattern, text)
-
-
-def test_a_pattern_with_many_stars_does_not_take_for_ever() -> None:
-    assert not wildcard("*a" * 30 + "b").match("a" * 20_000)
-
-
-def test_header_conditions_are_each_named_once() -> None:
-    routes = [RouteSettings(headers={"X": "1", "Y": "2"}), RouteSettings(headers={"X": "1"})]
-    assert header_conditions(routes) == (("X", "1"), ("Y", "2"))
