@@ -73,7 +73,6 @@ class MailRouter:
             (RouteKind.COMMAND, [command.name for command in commands]),
         ):
             self._vias |= {name: Site(f"{kind.value}:{name}", kind, route=name) for name in names}
-        self._running = {command.name: command.concurrency for command in commands}
         self.rules = Rules(routes)
         for route in routes:
             self._check(route)
@@ -101,16 +100,6 @@ class MailRouter:
             self._memo.clear()
         self._memo[destination] = _Memo(site, now + MEMO_TTL)
         return site
-
-    def concurrency(self, site: Site) -> int:
-        """How many requests may be under way at the site at once."""
-        match site.kind:
-            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.DISCARD:
-                return self._settings.concurrency
-            case RouteKind.COMMAND:
-                return self._running[site.route]
-            case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
-                return min(self._settings.concurrency_per_site, self._settings.concurrency)
 
     async def _look_up(self, destination: str) -> Site | Outcome:
         domain, _, choice = destination.partition(" ")
