@@ -81,7 +81,7 @@ class Road:
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
         node, resolve = self._node, self._resolve
-        ways = Ways(self.router)
+        ways = Ways(self.router, separator=settings.delivery.plus_separator)
         dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,

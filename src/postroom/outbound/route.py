@@ -8,6 +8,7 @@ from itertools import groupby
 from postroom.clock import Clock
 from postroom.config.road import CommandSettings, MaildirSettings, OutboundSettings, RouteSettings, SmarthostSettings
 from postroom.dns.resolver import Existence, Family, MxRecord, Resolver
+from postroom.mail.address import Address
 from postroom.mail.delivery import Failed, Outcome, RouteKind, Site
 from postroom.mail.domain import literal_address
 from postroom.mail.envelope import Recipient
@@ -81,13 +82,13 @@ class MailRouter:
         """The recipient's domain, followed by a blank and the rule where it goes by one. No rule that holds."""
         return self.rules.destination(message, recipient.address)
 
-    def holds(self, message: Message, recipient: Recipient) -> str:
+    def holds(self, message: Message, recipient: Recipient, *, ours: bool = False) -> str:
         """The rule that keeps the recipient until an operator releases it; ``""`` where there is none."""
-        return self.rules.holding(message, recipient.address)
+        return self.rules.holding(message, recipient.address, ours=ours)
 
-    def takes(self, message: Message, recipient: Recipient) -> bool:
-        """Whether a rule takes a recipient of ours elsewhere than to the mailbox, or holds it."""
-        return self.rules.takes(message, recipient.address)
+    def takes(self, message: Message, address: Address) -> bool:
+        """Whether a rule takes mail for an account of this address elsewhere than to its mailbox, or holds it."""
+        return self.rules.takes(message, address)
 
     async def site_of(self, destination: str) -> Site | Outcome:
         """The site, or a Deferred or Failed for all recipients there."""
