@@ -24,6 +24,7 @@ from postroom.directory.sources.opening import open_credentials
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.inbound.service import SMTP_ROLES, House, SmtpService
+from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
@@ -157,6 +158,7 @@ class Node:
             reporter=self._reporter,
             limits=self._guard.limiter,
             lockout=self._guard.lockout,
+            tagger=tagger_for(settings.route),
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:

@@ -13,6 +13,8 @@ from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.carrier import SmtpCarrier
+from postroom.outbound.command import CommandCarrier
+from postroom.outbound.maildir import MaildirCarrier
 from postroom.outbound.route import MailRouter
 from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
@@ -76,6 +78,8 @@ class Road:
             is_local=is_local,
             clock=clock,
             sts_of=self.tls.sts_of,
+            maildirs=settings.maildir,
+            commands=settings.command,
         )
         self._carrier = SmtpCarrier(
             hostname=settings.hostname,
@@ -91,7 +95,7 @@ class Road:
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
         node, resolve = self._node, self._resolve
-        ways = Ways(self.router)
+        ways = Ways(self.router, separator=settings.delivery.plus_separator)
         dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,
@@ -115,6 +119,11 @@ class Road:
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
+        separator = settings.delivery.plus_separator
+        carriers[RouteKind.MAILDIR] = MaildirCarrier(
+            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
+        )
+        carriers[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
         self.scheduler = Scheduler(
             settings=settings.queue,
             concurrency=settings.outbound.concurrency,

@@ -365,6 +365,7 @@ async def connect(
     sweeper: Sweeper | None = None,
 ) -> SocketStream:
     """A connection to an IP address, from the local address ``source``, with TLS from the start where ``tls`` is given.
+    ``host_address`` may also be the path of a socket in the file system.
 
     Raises OSError, TimeoutError or TlsError. Streams that share a ``sweeper`` share its timer.
     """
@@ -373,7 +374,10 @@ async def connect(
     local = None if source is None else (source, 0)
     try:
         async with asyncio.timeout(timeout):
-            await loop.create_connection(lambda: stream, host_address, port, local_addr=local)
+            if host_address.startswith("/"):
+                await loop.create_unix_connection(lambda: stream, host_address)
+            else:
+                await loop.create_connection(lambda: stream, host_address, port, local_addr=local)
             if tls is not None:
                 await stream.start_tls(tls, server_hostname)
     except BaseException:

@@ -31,7 +31,7 @@ class SmtpCarrier:
     """The carrier for MX, smarthost and LMTP sites, and for what is discarded.
 
     ``classifier`` names the causes of what peers reply; without one they stay OTHER.
-    Raises OSError where the password file of a smarthost cannot be read.
+    Raises OSError where a file with a secret of a smarthost cannot be read.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class SmtpCarrier:
         self._classifier = classifier
         self._settings = settings
         self._content = content
-        self._logins = {smarthost.name: login_for(smarthost) for smarthost in smarthosts}
-        self._hosts = Hosts(resolver, settings, clock)
+        self._logins = {smarthost.name: login_for(smarthost, clock) for smarthost in smarthosts}
+        self._hosts = Hosts(resolver, settings, clock, ports={each.name: each.port for each in smarthosts})
         self._policy = TlsPolicy(settings, smarthosts, clock)
         self._mx_tls = MxTls(settings, self._policy, resolver, note_tls)
         self._opener = Opener(hostname, settings, connect or SocketConnect(), clock, note=note_tls)
@@ -76,6 +76,9 @@ class SmtpCarrier:
     async def close(self) -> None:
         """End the sessions that are idle; those in use end after their message."""
         await self.pool.close()
+        for login in self._logins.values():
+            if login is not None:
+                await login.close()
 
     async def _carry(self, request: DeliveryRequest) -> dict[int, Outcome]:
         message = request.message
@@ -157,7 +160,7 @@ class SmtpCarrier:
         """
         secured = job.secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
         plan = await self._plan(site, target, wish_of(job.message, job.recipients, secured=secured))
-        login = self._logins.get(site.route)
+        login = self._logins.get(target.relay)
         await self.pool.reserve()
         try:
             try:
@@ -179,14 +182,15 @@ class SmtpCarrier:
     async def _plan(self, site: Site, target: Target, wish: Wish) -> TlsPlan:
         if site.kind is RouteKind.MX:
             return await self._mx_tls.plan(site, target.host, wish)
-        if site.route and site.route not in self._logins:
-            raise AttemptEnded(trouble.no_route(f"there is no smarthost {site.route!r} in the settings"))
+        relay = target.relay
+        if relay and relay not in self._logins:
+            raise AttemptEnded(trouble.no_route(f"there is no smarthost {relay!r} in the settings"))
+        if target.is_socket:
+            return PLAIN
         try:
-            return self._policy.plan(site, target.host, secured=wish.secured)
-        except OSError as error:  # the ca_file
-            raise AttemptEnded(
-                trouble.no_route(f"the authorities for {site.route!r} cannot be read: {error}")
-            ) from error
+            return self._policy.plan(site, target.host, secured=wish.secured, relay=relay)
+        except OSError as error:  # ca_file, certificate or key
+            raise AttemptEnded(trouble.no_route(f"the TLS files of {relay!r} cannot be read: {error}")) from error
 
     async def _use(self, session: Session, job: Job) -> dict[int, Outcome]:
         """Carry the message by the session, which goes back to the pool or away."""

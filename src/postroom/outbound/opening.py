@@ -61,7 +61,7 @@ class Connect(Protocol):
         tls: ssl.SSLContext | None,
         server_hostname: str | None,
     ) -> ClientStream:
-        """A connection to an IP address."""
+        """A connection to an IP address, or to a socket in the file system by its path."""
         ...
 
 
@@ -81,7 +81,7 @@ class SocketConnect:
         tls: ssl.SSLContext | None,
         server_hostname: str | None,
     ) -> ClientStream:
-        """A connection to an IP address."""
+        """A connection to an IP address, or to a socket in the file system by its path."""
         return await connect(
             host_address,
             port,
