@@ -68,7 +68,7 @@ class CommandCarrier:
 
     async def _run(self, command: CommandSettings, request: DeliveryRequest, queued: QueuedRecipient) -> Outcome:
         peer = Peer(command.name)
-        words = words_for(request, queued.recipient.address, self._separator)
+        words = words_for(request.message, queued.recipient.address, self._separator)
         arguments = fill(command.command, words)
         if arguments is None:
             reply = Reply.of(553, "5.1.3", "an address that begins with a hyphen cannot be handed to the command")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from postroom.mail.address import Address
 from postroom.mail.delivery import DeliveryRequest, QueuedRecipient
 from postroom.mail.envelope import Body
-from postroom.mail.message import show_queue_id
+from postroom.mail.message import Message, show_queue_id
 from postroom.mailbox.carrier import entry_prefix
 from postroom.outbound.job import ONE_WRITE, Job, check_size, pieces_of
 from postroom.queue.carrier import ContentSource
@@ -54,12 +54,12 @@ async def pieces(
         yield held
 
 
-def words_for(request: DeliveryRequest, address: Address, separator: str) -> Mapping[str, str]:
+def words_for(message: Message, address: Address, separator: str) -> Mapping[str, str]:
     """What the placeholders of paths and commands stand for. ``separator`` divides a local part from its tag."""
     local, _, tag = address.local.partition(separator) if separator else (address.local, "", "")
     if not local:  # a local part that begins with the separator has no tag
         local, tag = address.local, ""
-    sender = request.message.envelope.reverse_path
+    sender = message.envelope.reverse_path
     return {
         "local": local,
         "tag": tag,
@@ -67,5 +67,5 @@ def words_for(request: DeliveryRequest, address: Address, separator: str) -> Map
         "address": str(Address(local, address.domain)),
         "recipient": str(address),
         "sender": "" if sender is None else str(sender),
-        "queue_id": show_queue_id(request.message.queue_id),
+        "queue_id": show_queue_id(message.queue_id),
     }

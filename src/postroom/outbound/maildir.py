@@ -60,7 +60,7 @@ class MaildirCarrier:
         outcomes: dict[int, Outcome] = {}
         by_path: dict[Path, Outcome] = {}
         for queued in request.recipients:
-            path = fill_path(template, words_for(request, _folded(queued.recipient.address), self._separator))
+            path = fill_path(template, words_for(request.message, folded(queued.recipient.address), self._separator))
             if path not in by_path:
                 by_path[path] = await self._place(request, queued, path, look=not is_fresh or queued.attempts > 0)
             outcomes[queued.number] = by_path[path]
@@ -147,7 +147,7 @@ def encode_part(text: str) -> str:
     return f"%2E{encoded[1:]}" if encoded.startswith(".") else encoded
 
 
-def _folded(address: Address) -> Address:
+def folded(address: Address) -> Address:
     """The same mailbox, however its local part was written."""
     local, _, _ = address.key.rpartition("@")
     return Address(local, address.domain)

@@ -151,7 +151,8 @@ class Rules:
         candidates = set(map(id, self.candidates(address.domain)))
         for rule in self.rules:
             if id(rule) not in candidates:
-                yield Look(rule, f"{address.domain} is none of its domains")
+                what = "no recipient" if rule.settings.recipients else "in none of the domains"
+                yield Look(rule, f"{address} is {what} of it")
             elif ours and not rule.is_explicit:
                 yield Look(rule, f"{address.domain} is ours, and the rule names neither domains nor recipients")
             else:

@@ -15,6 +15,7 @@ from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.queue import QueueView, RecipientView
 from postroom.admin.tallies import DomainTally, Stats
+from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
 
@@ -32,6 +33,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("life", Life),
         ("moment of a life", Moment),
         ("standing of a life", Standing),
+        ("`route`", RouteView),
+        ("way of a route", WayView),
+        ("rule of a way", RuleView),
+        ("host of a way", HostView),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
         ("`certificate list`", CertificateView),
