@@ -8,6 +8,8 @@ import poplib
 import ssl
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -48,6 +50,16 @@ name = "sink"
 host = "127.0.0.1"
 port = {sink_port}
 tls = "none"
+
+[[smarthost]]
+name = "dead"
+host = "127.0.0.1"
+port = 9
+tls = "none"
+
+[[route]]
+domains = ["dead.example"]
+via = "dead"
 
 [[route]]
 domains = ["*"]
@@ -121,9 +133,18 @@ class Postroom:
     name = "postroom"
 
     def __init__(
-        self, folder: Path, *, domain: str, accounts: tuple[str, ...], sink_port: int, further: str = ""
+        self,
+        folder: Path,
+        *,
+        domain: str,
+        accounts: tuple[str, ...],
+        sink_port: int,
+        further: str = "",
+        prepare: Callable[[Path], None] | None = None,
     ) -> None:
+        """``prepare`` is given the database before the server opens it."""
         self._folder = folder
+        self._prepare = prepare
         self._further = further  # tables of the settings file
         self._settings = folder / "postroom.toml"
         self._log = folder / "log"
@@ -141,10 +162,27 @@ class Postroom:
         self._run("domain", "add", self._domain)
         for account in self._accounts:
             self._run("user", "add", account, "--password-stdin", typed=PASSWORD + "\n")
+        if self._prepare is not None:
+            self._prepare(self.database)
+        self._serve()
+
+    def restart(self) -> float:
+        """Stop it and start it again; the seconds from its start until it was ready."""
+        self.stop()
+        begun = time.monotonic()
+        self._serve()
+        return time.monotonic() - begun
+
+    @property
+    def database(self) -> Path:
+        """Its one file."""
+        return self._folder / "data" / "postroom.db"
+
+    def _serve(self) -> None:
         with self._log.open("wb") as log:
             command = [sys.executable, "-m", "postroom", "serve", "-c", str(self._settings)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(self._is_ready, seconds=20, what="Postroom did not become ready")
+        wait_until(self._is_ready, seconds=60, what="Postroom did not become ready")
 
     def stop(self) -> None:
         """Stop it, with a drain."""
@@ -185,10 +223,13 @@ class Postroom:
         """How many recipients wait for another attempt: in a bench none may."""
         return self._count("SELECT count(*) FROM recipient WHERE attempts > 0")
 
+    def under_way(self) -> int:
+        """How many recipients are in the server's hands: as ``waiting`` where others wait for a later time."""
+        return self._count("SELECT count(*) FROM recipient INDEXED BY recipient_leased WHERE lease_node IS NOT NULL")
+
     def _count(self, question: str) -> int:
         """Asked of the database itself: commands take long to start, and metrics are renewed only now and then."""
-        file = str(self._folder / "data" / "postroom.db")
-        store = apsw.Connection(file, flags=apsw.SQLITE_OPEN_READONLY)
+        store = apsw.Connection(str(self.database), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             store.set_busy_timeout(10_000)
             return int(store.execute(question).get)
