@@ -17,7 +17,7 @@ import apsw
 
 from bench.generators import Sink, send_many
 from bench.measure import LOCAL, REMOTE
-from bench.postroom import Postroom
+from bench.postroom import Postroom, past_a_dead_site
 from bench.processes import BenchError, cpu_of, memory_of, peak_of, reset_peak
 from postroom.mail.address import Address
 from postroom.mail.delivery import Peer, QueuedRecipient, RecipientState
@@ -190,6 +190,6 @@ def crowd(folder: Path, sink: Sink, *, domain: str, accounts: tuple[str, ...], r
         folder,
         domain=domain,
         accounts=accounts,
-        sink_port=sink.port,
+        road=past_a_dead_site(sink.port),
         prepare=lambda database: fill(database, recipients, domains=5000, dead=dead),
     )
