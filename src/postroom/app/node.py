@@ -196,6 +196,7 @@ class Node:
         await self._directory.refresh()
         await self._guard.start()
         await self._road.tls.start()
+        await self._road.scheduler.heed()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -215,6 +216,7 @@ class Node:
             shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
