@@ -8,8 +8,10 @@ from typing import Protocol
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
+from postroom.queue.returned import ReturnedStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
+from postroom.reputation.store import SuppressionStore
 from postroom.storage.sqlite.store import SqliteStore
 
 
@@ -26,6 +28,10 @@ class Store(Protocol):
     def history(self) -> HistoryStore: ...
     @property
     def guard(self) -> GuardStore: ...
+    @property
+    def suppression(self) -> SuppressionStore: ...
+    @property
+    def returned(self) -> ReturnedStore: ...
     async def close(self) -> None: ...
 
 
