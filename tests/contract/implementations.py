@@ -8,7 +8,7 @@ from typing import Protocol
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
-from postroom.queue.returned import ReturnedStore
+from postroom.queue.returnmodel import ReturnedStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
 from postroom.reputation.store import SuppressionStore

@@ -22,6 +22,7 @@ from postroom.mailbox.carrier import entry_prefix
 from postroom.mailbox.model import NewEntry
 from postroom.queue.deadlines import time_is_up
 from postroom.queue.model import Draft, Intake, Lease
+from postroom.queue.returning import Marks
 from postroom.report.history import HistoryRow
 
 _SHOWN_RECIPIENTS = 20  # of a message in its accepted row; the others have rows of their own once they are settled
@@ -54,6 +55,7 @@ class Expansion:
     accounts: set[int] = field(default_factory=set)
     addresses: set[Address] = field(default_factory=set)
     release_at: float | None = None
+    marks: Marks | None = None
 
     @property
     def destinations(self) -> set[str]:
@@ -61,9 +63,12 @@ class Expansion:
         return {queued.recipient.address.domain for queued in self.queued}
 
 
-def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float) -> Expansion:
-    """Turn the recipients as RCPT gave them into those who receive. ``resolutions`` stand in their order."""
-    expansion = Expansion()
+def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float, marks: Marks | None = None) -> Expansion:
+    """Turn the recipients as RCPT gave them into those who receive. ``resolutions`` stand in their order.
+
+    ``marks`` gives recipients elsewhere return paths of their own.
+    """
+    expansion = Expansion(marks=marks)
     envelope = draft.envelope
     if envelope.has_options:
         if _is_late(draft, now):
@@ -78,7 +83,7 @@ def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float) -> Exp
             case Resolved():
                 _receive(expansion, draft, recipient, resolution, now)
             case NotLocal():
-                _queue(expansion, recipient, due)
+                _queue(expansion, recipient, due, _mark(expansion, recipient.address))
             case Unknown():
                 _fail(expansion, draft, recipient, _UNKNOWN, now)
             case _:
@@ -106,8 +111,10 @@ def _is_late(draft: Draft, now: float) -> bool:
     return by is not None and by.mode is ByMode.RETURN and by.ends_at(draft.received_at) <= now
 
 
-def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -> Intake:
-    """Everything that the message writes."""
+def build(
+    draft: Draft, expansion: Expansion, lease: Lease | None, now: float, returned: tuple[str, ...] = ()
+) -> Intake:
+    """Everything that the message writes. ``returned``: see ``Intake``."""
     client = draft.client
     message = Message(
         draft.queue_id,
@@ -126,6 +133,7 @@ def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -
         tuple(expansion.entries),
         lease,
         (_accepted(draft, message, now), *expansion.history),
+        returned,
     )
 
 
@@ -143,11 +151,17 @@ def _place(expansion: Expansion, draft: Draft, asked: Address, resolved: Resolve
         expansion.history.append(HistoryRow(draft.queue_id, now, "placed", name, account.address.domain, "", detail))
 
 
-def _queue(expansion: Expansion, recipient: Recipient, due: float) -> None:
+def _mark(expansion: Expansion, address: Address, asked: Address | None = None) -> Address | None:
+    """The return path of one who leaves the house."""
+    return None if expansion.marks is None else expansion.marks.of(address, asked)
+
+
+def _queue(expansion: Expansion, recipient: Recipient, due: float, return_path: Address | None = None) -> None:
     """Add one who leaves the house, or whose time has not come, once."""
     if recipient.address not in expansion.addresses:
         expansion.addresses.add(recipient.address)
-        expansion.queued.append(QueuedRecipient(len(expansion.queued), recipient, next_attempt=due))
+        number = len(expansion.queued)
+        expansion.queued.append(QueuedRecipient(number, recipient, next_attempt=due, return_path=return_path))
 
 
 def _fail(expansion: Expansion, draft: Draft, recipient: Recipient, reply: Reply, now: float) -> None:
@@ -166,16 +180,16 @@ def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, due
 
     NOTIFY and ORCPT go with them: whole for one target alone, else without SUCCESS (RFC 3461 §5.2.7.2, §5.2.7.3 c).
     """
-    targets = list(resolved.forwards)
     notify = recipient.notify
-    if notify is not None and len(resolved.accounts) + len(targets) > 1:
+    if notify is not None and len(resolved.accounts) + len(resolved.forwards) > 1:
         notify &= ~Notify.SUCCESS
-    if expansion.release_at is not None:
-        targets += [account.address for account in resolved.accounts]
     # RFC 3461 §5.2.1 d: what we add is the address of the RCPT command that we were given
     orcpt = recipient.orcpt or original_recipient(recipient.address)
-    for address in targets:
-        _queue(expansion, Recipient(address, notify, orcpt), due)
+    for address in resolved.forwards:
+        _queue(expansion, Recipient(address, notify, orcpt), due, _mark(expansion, address, recipient.address))
+    if expansion.release_at is not None:
+        for account in resolved.accounts:
+            _queue(expansion, Recipient(account.address, notify, orcpt), due)
 
 
 def original_recipient(address: Address) -> str:
