@@ -17,7 +17,7 @@ RITA = Suppression(
     "ours.example", Address("Rita", "remote.example"), Origin.BOUNCE, "mailbox_unknown", NOON, NOON, NOON + 90 * DAY, 1,
     "550 5.1.1 no such user", 7,
 )  # fmt: skip
-RITA_ELSEWHERE = replace(RITA, sender_domain="other.example", cause="mailbox_disabled")
+RITA_ELSEWHERE = replace(RITA, sender_domain="public.example", cause="mailbox_disabled")
 SAM = replace(RITA, recipient=Address("sam", "far.example"), origin=Origin.COMPLAINT, cause="abuse", queue_id=8)
 TIM = replace(RITA, recipient=Address("tim", "far.example"), origin=Origin.MANUAL, cause="manual", queue_id=0)
 EVERY = SuppressionFilter()
@@ -117,7 +117,7 @@ async def test_listed_page_by_page(listed: SuppressionStore) -> None:
 @pytest.mark.parametrize(
     ("which", "expected"),
     [
-        (SuppressionFilter(sender_domain="other.example"), [RITA_ELSEWHERE]),
+        (SuppressionFilter(sender_domain="public.example"), [RITA_ELSEWHERE]),
         (SuppressionFilter(recipient="rita@remote.example"), [RITA, RITA_ELSEWHERE]),
         (SuppressionFilter(recipient_domain="far.example"), [SAM, TIM]),
         (SuppressionFilter(cause="mailbox_unknown"), [RITA]),

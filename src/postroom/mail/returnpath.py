@@ -1,4 +1,4 @@
-"""Return paths of our making: SRS for what is forwarded, VERP for what is submitted. Made, and read when they come back.
+"""Return paths of our making: SRS for what is forwarded, VERP for what is submitted; and read when they come back.
 
 Both carry a code (an HMAC) that nobody else can make, so that they open no relay, and the day on which they were made,
 after which they are good for a limited time. What they say is not secret. SRS is written as libsrs2 and its kin write

@@ -124,7 +124,7 @@ class Returns:
         if draft.account:
             if not settings.verp:
                 return None
-        elif not settings.srs or not any([one.forwards for one in resolutions]) or await self._is_local(sender.domain):
+        elif not settings.srs or not any(one.forwards for one in resolutions) or await self._is_local(sender.domain):
             return None
         forwards = not draft.account
         comes_back_to = settings.domain or ("" if forwards else sender.domain)

@@ -8,7 +8,7 @@ from postroom.reputation.model import LONGEST_REASON, Origin, Suppression
 
 
 def after_failure(
-    settings: SuppressionSettings, message: Message, recipient: Address, cause: Cause, reason: str, now: float
+    settings: SuppressionSettings, message: Message, recipient: Address, cause: Cause, *, reason: str, now: float
 ) -> Suppression | None:
     """The event that a failure for good makes; None where it says nothing of the address, or nobody here sent it.
 
@@ -18,7 +18,7 @@ def after_failure(
     sender = message.envelope.reverse_path
     if not settings.enabled or not message.account or sender is None or not cause.suppresses:
         return None
-    return of_bounce(settings, sender.domain, recipient, cause, reason, now, message.queue_id)
+    return of_bounce(settings, sender.domain, recipient, cause, reason=reason, now=now, queue_id=message.queue_id)
 
 
 def of_bounce(
@@ -26,6 +26,7 @@ def of_bounce(
     sender_domain: str,
     recipient: Address,
     cause: Cause,
+    *,
     reason: str,
     now: float,
     queue_id: int,
@@ -38,7 +39,7 @@ def of_bounce(
 
 
 def of_complaint(
-    settings: SuppressionSettings, sender_domain: str, recipient: Address, kind: str, now: float, queue_id: int
+    settings: SuppressionSettings, sender_domain: str, recipient: Address, kind: str, *, now: float, queue_id: int
 ) -> Suppression:
     """A complaint by a feedback loop."""
     until = now + settings.complaint_expiry
