@@ -12,6 +12,10 @@ MOST_NAMES = 20
 """Recipients of one returned mail that are kept: a bounce has one."""
 
 
+FIRST = QueueId(0)
+"""Before every message."""
+
+
 @value(frozen=True, slots=True)
 class ReturnedMail:
     """A message that was taken in and may be a bounce or a complaint. ``recipients`` are those it came for, as text."""
@@ -19,6 +23,7 @@ class ReturnedMail:
     queue_id: QueueId
     received_at: float
     recipients: tuple[str, ...]
+    null_sender: bool = True
 
 
 @value(frozen=True, slots=True)
@@ -33,8 +38,8 @@ class Finding:
 class ReturnedStore(Protocol):
     """What is to be looked at is written with its intake. Any method may raise ``StoreUnavailable``."""
 
-    async def pending(self, limit: int) -> Sequence[ReturnedMail]:
-        """What is still to be looked at, oldest first."""
+    async def pending(self, limit: int, after: QueueId = FIRST) -> Sequence[ReturnedMail]:
+        """What is still to be looked at, in order of queue id, those after ``after``."""
         ...
 
     async def finish(self, findings: Sequence[Finding]) -> Sequence[bool]:

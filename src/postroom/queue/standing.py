@@ -120,10 +120,13 @@ def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now
     if outcome.detail:
         detail["why"] = outcome.detail
     if not isinstance(outcome, Delivered):
+        detail["cause"] = outcome.cause.value
         if stands.next_attempt is not None:
             detail["next_attempt"] = round(stands.next_attempt, 3)
         if isinstance(outcome, Deferred) and outcome.ambiguous:
             detail["ambiguous"] = True
+    if stands.return_path is not None:
+        detail["return_path"] = str(stands.return_path)
     address = stands.recipient.address
     return HistoryRow(message.queue_id, now, _KINDS[stands.state], str(address), address.domain, "", to_json(detail))
 

@@ -7,7 +7,7 @@ from itertools import chain
 import apsw
 
 from postroom.mail.message import QueueId
-from postroom.queue.returnmodel import Finding, ReturnedMail
+from postroom.queue.returnmodel import FIRST, Finding, ReturnedMail
 from postroom.storage.batch import BatchWriter, Kind
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row
@@ -15,8 +15,8 @@ from postroom.storage.sqlite.statements import rows_of
 from postroom.storage.sqlite.suppression import note_suppressions
 
 _PENDING = """
-SELECT json_group_array(json_array(queue_id, at, recipients)) FROM (
-    SELECT queue_id, at, recipients FROM returned ORDER BY queue_id LIMIT ?)
+SELECT json_group_array(json_array(queue_id, at, recipients, null_sender)) FROM (
+    SELECT queue_id, at, recipients, null_sender FROM returned WHERE queue_id > ? ORDER BY queue_id LIMIT ?)
 """
 _DONE = "DELETE FROM returned WHERE queue_id = ?"
 
@@ -28,10 +28,13 @@ class SqliteReturned:
         self._writer = writer
         self._listings = listings
 
-    async def pending(self, limit: int) -> Sequence[ReturnedMail]:
-        """What is still to be looked at, oldest first."""
-        rows = await self._listings.run(lambda connection: rows_of(connection, _PENDING, (limit,)))
-        return [ReturnedMail(QueueId(queue_id), at, tuple(json.loads(names))) for queue_id, at, names in rows]
+    async def pending(self, limit: int, after: QueueId = FIRST) -> Sequence[ReturnedMail]:
+        """What is still to be looked at, in order of queue id, those after ``after``."""
+        rows = await self._listings.run(lambda connection: rows_of(connection, _PENDING, (after, limit)))
+        return [
+            ReturnedMail(QueueId(queue_id), at, tuple(json.loads(names)), bool(null_sender))
+            for queue_id, at, names, null_sender in rows
+        ]
 
     async def finish(self, findings: Sequence[Finding]) -> Sequence[bool]:
         """Write what came of it; whether each was still to be done, in order."""

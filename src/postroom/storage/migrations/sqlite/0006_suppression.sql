@@ -23,7 +23,8 @@ CREATE INDEX suppression_until ON suppression (until);
 -- Mail that may be a bounce or a complaint and is still to be looked at, written with its intake.
 -- recipients are those that it came for, as JSON.
 CREATE TABLE returned (
-    queue_id   INTEGER PRIMARY KEY,
-    at         REAL NOT NULL,
-    recipients TEXT NOT NULL
+    queue_id    INTEGER PRIMARY KEY,
+    at          REAL NOT NULL,
+    recipients  TEXT NOT NULL,
+    null_sender INTEGER NOT NULL
 ) STRICT;
