@@ -15,6 +15,7 @@ from postroom.config.road import ReturnsSettings, SuppressionSettings
 from postroom.mail.address import Address
 from postroom.mail.bounces.model import Bounce, Complaint
 from postroom.mail.message import QueueId, read_queue_id, show_queue_id
+from postroom.mail.reply import Reply
 from postroom.mail.returnpath import Forwarded, ReturnPaths, Sent
 from postroom.queue.carrier import ContentSource
 from postroom.queue.expansion import to_json
@@ -215,7 +216,7 @@ class ReturnDesk:
         now = self._clock.now()
         detail: dict[str, object] = {"by": match.by, "returned": show_queue_id(mail.queue_id)}
         if entry is not None:
-            detail |= {"cause": entry.cause.value, "permanent": permanent, "reply": str(entry.reply)[:_MOST_TEXT]}
+            detail |= {"cause": entry.cause.value, "permanent": permanent, "reply": _said(entry.reply)}
             if entry.host:
                 detail["host"] = entry.host[:_MOST_TEXT]
             found.reports.append(BounceReturned(trail.queue_id, str(address), entry.cause, permanent, match.by))
@@ -238,11 +239,17 @@ class ReturnDesk:
         if entry is not None:
             if not (entry.permanent and entry.hard and entry.cause.suppresses):
                 return None
-            reason = str(entry.reply)
+            reason = _said(entry.reply)
             return of_bounce(settings, domain, match.recipient, entry.cause, reason=reason, now=now, queue_id=queue_id)
         if isinstance(report, Complaint) and report.is_unwelcome:
             return of_complaint(settings, domain, match.recipient, report.kind, now=now, queue_id=queue_id)
         return None
+
+
+def _said(reply: Reply) -> str:
+    """What the reporter said; its text often begins with the code and the status itself."""
+    text = reply.text
+    return (text if text.startswith(str(reply.code)) else str(reply))[:_MOST_TEXT]
 
 
 def _keys(names: Sequence[str], read: Callable[[Address], object]) -> list[str]:
