@@ -55,7 +55,8 @@ def dsn(
         f"--b\r\nContent-Type: message/delivery-status\r\n\r\n{envelope}Reporting-MTA: dns; mx.far.example\r\n\r\n"
         f"Final-Recipient: rfc822; {recipient}\r\nAction: {action}\r\nStatus: {status}\r\n"
         f"Diagnostic-Code: smtp; {diagnostic}\r\n\r\n"
-        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\n{returned}From: ann@ours.example\r\nSubject: hi\r\n\r\n--b--\r\n"
+        "--b\r\nContent-Type: text/rfc822-headers\r\n\r\n"
+        f"{returned}From: ann@ours.example\r\nSubject: hi\r\n\r\n--b--\r\n"
     )
     return HEAD % b"Undelivered Mail Returned to Sender" + text.encode()
 
@@ -66,7 +67,8 @@ def arf(recipient: str = RITA, kind: str = "abuse", returned: str = "", mail_fro
     text = (
         'MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary="b"\r\n\r\n'
         "--b\r\n\r\nThis is a complaint.\r\n"
-        f"--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: {kind}\r\nUser-Agent: x/1\r\nVersion: 1\r\n"
+        "--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+        f"Feedback-Type: {kind}\r\nUser-Agent: x/1\r\nVersion: 1\r\n"
         f"Original-Mail-From: <{mail_from}>\r\n{named}\r\n"
         f"--b\r\nContent-Type: message/rfc822\r\n\r\n{returned}From: ann@ours.example\r\n\r\nhi\r\n--b--\r\n"
     )
@@ -74,8 +76,9 @@ def arf(recipient: str = RITA, kind: str = "abuse", returned: str = "", mail_fro
 
 
 WORDS = HEAD % b"failure notice" + (
-    b"\r\nHi. This is the qmail-send program at far.example.\r\nI'm afraid I wasn't able to deliver your message to the "
-    b"following addresses.\r\n\r\n<rita.new@inner.far.example>:\r\nSorry, no mailbox here by that name. (#5.1.1)\r\n\r\n"
+    b"\r\nHi. This is the qmail-send program at far.example.\r\nI'm afraid I wasn't able to deliver your message to "
+    b"the following addresses.\r\n\r\n<rita.new@inner.far.example>:\r\n"
+    b"Sorry, no mailbox here by that name. (#5.1.1)\r\n\r\n"
     b"--- Below this line is a copy of the message.\r\n\r\nSubject: hi\r\n\r\nhello\r\n"
 )
 VACATION = (
@@ -103,7 +106,7 @@ class World:
         self.store = MemoryReturnedStore()
         self.contents = Contents()
         self.reports: list[Report] = []
-        self.settings = SuppressionSettings(**suppression)  # type: ignore[arg-type] # checked by pydantic
+        self.settings = SuppressionSettings(**suppression)
         self.history = self.store.history
         self.read = READ
         self.accepted()

@@ -32,7 +32,7 @@ class Door:
         self.house = House()
         self.house.resolutions |= {"team@home.example": OUT, "list@home.example": BOTH}
         self.returns = Returns(
-            settings=ReturnsSettings(**settings),  # type: ignore[arg-type] # checked by pydantic
+            settings=ReturnsSettings(**settings),
             paths=PATHS,
             resolve=self.house.resolve,
             is_local=is_local,
