@@ -9,6 +9,7 @@ from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore, Stored
+from tests.fakes.suppression_store import MemorySuppressionStore
 
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
@@ -120,6 +121,7 @@ class MemoryStore:
     directory: MemoryDirectoryStore = field(default_factory=MemoryDirectoryStore)
     history: MemoryHistory = field(init=False)
     guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
+    suppression: MemorySuppressionStore = field(default_factory=MemorySuppressionStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:
