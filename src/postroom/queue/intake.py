@@ -5,6 +5,7 @@ from typing import Protocol
 
 from postroom.clock import Clock
 from postroom.directory.model import Resolution
+from postroom.mail.delivery import RecipientState
 from postroom.mail.message import Message
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.dsn import DsnMaker, Resolve
@@ -13,6 +14,7 @@ from postroom.queue.model import Draft, Intake, Lease, LeasedMessage
 from postroom.queue.outage import Outage
 from postroom.queue.returning import Returns
 from postroom.queue.store import QueueStore
+from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import MessageAccepted
 from postroom.report.reporter import Reporter
 
@@ -20,8 +22,8 @@ from postroom.report.reporter import Reporter
 class ReadyList(Protocol):
     """Where accepted mail goes on without a second read: the scheduler."""
 
-    def reserve(self, domains: Collection[str], recipients: int, octets: int) -> Lease | None:
-        """A place for fresh recipients in ``domains`` with ``octets`` of content; None: the store keeps them."""
+    def reserve(self, destinations: Collection[str], recipients: int, octets: int) -> Lease | None:
+        """A place for fresh recipients to ``destinations`` with ``octets`` of content; None: the store keeps them."""
         ...
 
     def release(self, recipients: int, octets: int) -> None:
@@ -40,8 +42,8 @@ class ReadyList(Protocol):
 class IntakeDoor:
     """Takes messages in, whatever brings them: SMTP, submission, the command line.
 
-    ``outage`` is shared with the scheduler and the settler where there are such, so that trouble is told once.
-    ``returns`` gives recipients return paths, and knows what may be a bounce.
+    ``ways`` say where those go who leave the house. ``outage`` is shared with the scheduler and the settler where there
+    are such, so that trouble is told once. ``returns`` gives recipients return paths, and knows what may be a bounce.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class IntakeDoor:
         clock: Clock,
         reporter: Reporter,
         outage: Outage | None = None,
+        ways: Ways = BY_DOMAIN,
         returns: Returns | None = None,
     ) -> None:
         self._store = store
@@ -63,6 +66,7 @@ class IntakeDoor:
         self._clock = clock
         self._reporter = reporter
         self._outage = outage or Outage(reporter)
+        self._ways = ways
         self._returns = returns
 
     async def accept(self, draft: Draft) -> Message:
@@ -73,11 +77,15 @@ class IntakeDoor:
         started = self._clock.monotonic()
         resolutions = draft.resolutions or await self._resolve_all(draft)
         now = self._clock.now()
-        returns = self._returns
-        marks = None if returns is None else await returns.marks_for(draft, resolutions)
-        returned = () if returns is None else returns.may_be_returned(draft, resolutions)
-        expansion = expand(draft, resolutions, now, marks)
-        if expansion.queued and expansion.release_at is None:
+        returned: tuple[str, ...] = ()
+        ways, returns = self._ways, self._returns
+        if returns is not None:
+            returned = returns.may_be_returned(draft, resolutions)
+            marks = await returns.marks_for(draft, resolutions)
+            if marks is not None:
+                ways = ways.marked(marks)
+        expansion = expand(draft, resolutions, now, ways)
+        if len(expansion.queued) > expansion.held and expansion.release_at is None:
             intake = await self._take_in_leased(draft, expansion, now, returned)
         else:
             intake = build(draft, expansion, None, now, returned)
@@ -100,7 +108,7 @@ class IntakeDoor:
         self, draft: Draft, expansion: Expansion, now: float, returned: tuple[str, ...]
     ) -> Intake:
         """Commit with the lease taken where the scheduler has room, and go straight on to it."""
-        recipients, octets = len(expansion.queued), len(draft.content or b"")
+        recipients, octets = len(expansion.queued) - expansion.held, len(draft.content or b"")
         lease = self._ready.reserve(expansion.destinations, recipients, octets)
         intake = build(draft, expansion, lease, now, returned)
         try:
@@ -110,7 +118,10 @@ class IntakeDoor:
                 self._ready.release(recipients, octets)
             raise
         if lease is not None:
-            self._ready.offer(LeasedMessage(intake.message, intake.queued, draft.content), lease)
+            queued = intake.queued
+            if expansion.held:
+                queued = tuple([one for one in queued if one.state is not RecipientState.HELD])
+            self._ready.offer(LeasedMessage(intake.message, queued, draft.content), lease)
         return intake
 
     async def _commit(self, intake: Intake, expansion: Expansion, draft: Draft) -> None:

@@ -9,7 +9,8 @@ from postroom.config.road import ReturnsSettings
 from postroom.directory.cache import LruCache
 from postroom.directory.model import NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
-from postroom.mail.message import QueueId
+from postroom.mail.envelope import Recipient
+from postroom.mail.message import Message, QueueId
 from postroom.mail.returnpath import Flaw, Forwarded, ReturnPaths, Sent, may_return
 from postroom.mail.value import value
 from postroom.queue.model import Draft
@@ -35,22 +36,21 @@ class Marks:
     """
 
     paths: ReturnPaths
-    queue_id: QueueId
     sender: Address
     domain: str
     at: float
     forwards: bool
 
-    def of(self, recipient: Address, asked: Address | None = None) -> Address | None:
-        """The return path for ``recipient``, which ``asked``, an address of ours, forwards to; None: the sender."""
+    def of(self, message: Message, recipient: Recipient, number: int, forwarder: Address | None) -> Address | None:
+        """See ``queue.carrier.ReturnPaths``."""
         if not self.forwards:
-            return self.paths.verp(self.queue_id, recipient, self.domain or self.sender.domain, self.at)
-        if asked is None:
+            return self.paths.verp(message.queue_id, recipient.address, self.domain or self.sender.domain, self.at)
+        if forwarder is None:
             return None
-        domain = self.domain or asked.domain
+        domain = self.domain or forwarder.domain
         path = self.paths.srs(self.sender, domain, self.at)
         # What would be too long for others gets a token instead; the sender stands in the history
-        return path or self.paths.verp(self.queue_id, recipient, domain, self.at)
+        return path or self.paths.verp(message.queue_id, recipient.address, domain, self.at)
 
 
 class Returns:
@@ -131,7 +131,7 @@ class Returns:
         if comes_back_to and not await self._is_local(comes_back_to):
             return None  # a return path that leads elsewhere is worse than none
         at = max(draft.received_at, draft.envelope.hold_until or 0.0)
-        return Marks(self._paths, draft.queue_id, sender, settings.domain, at, forwards)
+        return Marks(self._paths, sender, settings.domain, at, forwards)
 
     # What may be a bounce or a complaint
 
