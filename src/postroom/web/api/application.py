@@ -1,6 +1,7 @@
 """Puts the API together: its routes behind the token, its errors as JSON, its description as OpenAPI."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,7 +11,7 @@ from starlette.exceptions import HTTPException
 from postroom import __version__
 from postroom.admin.refusal import Refused
 from postroom.mail.trouble import StoreUnavailable
-from postroom.web.api.access import Guarded
+from postroom.web.api.access import Guarded, read_token
 
 PREFIX = "/api/v1"
 
@@ -41,6 +42,11 @@ def make_api(routes: Sequence[APIRouter], token: bytes) -> Guarded:
         return _error(422, "the request is not understood", detail=found)
 
     return Guarded(api, token)
+
+
+def open_api(token_file: Path | None, *routes: APIRouter) -> Guarded | None:
+    """The API of the settings; None without a token. Raises OSError and ValueError for a token that cannot be used."""
+    return None if token_file is None else make_api(routes, read_token(token_file))
 
 
 def _error(status: int, error: str, **more: object) -> JSONResponse:
