@@ -19,6 +19,7 @@ from postroom.mail.value import value
 from postroom.report.history import HistoryRow
 
 BOUNCED = "bounced"
+DELAYED = "delayed"
 COMPLAINED = "complained"
 """The kinds of history rows that are written about mail that came back."""
 
@@ -80,7 +81,9 @@ def trail_of(queue_id: QueueId, rows: Iterable[HistoryRow]) -> Trail | None:
             path = str(detail.get("return_path", ""))
             trail.journeys[recipient.key] = Journey(recipient, row.at, path[:2] == "b-")
         elif row.kind in (BOUNCED, COMPLAINED):
-            trail.told.add((row.kind, recipient.key, bool(detail.get("permanent", True))))
+            trail.told.add((row.kind, recipient.key, True))
+        elif row.kind == DELAYED:
+            trail.told.add((BOUNCED, recipient.key, False))
     return trail if found else None
 
 

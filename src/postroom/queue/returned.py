@@ -22,6 +22,7 @@ from postroom.queue.expansion import to_json
 from postroom.queue.matching import (
     BOUNCED,
     COMPLAINED,
+    DELAYED,
     Match,
     Trail,
     by_record,
@@ -216,13 +217,14 @@ class ReturnDesk:
         now = self._clock.now()
         detail: dict[str, object] = {"by": match.by, "returned": show_queue_id(mail.queue_id)}
         if entry is not None:
-            detail |= {"cause": entry.cause.value, "permanent": permanent, "reply": _said(entry.reply)}
+            detail |= {"cause": entry.cause.value, "reply": _said(entry.reply)}
             if entry.host:
                 detail["host"] = entry.host[:_MOST_TEXT]
             found.reports.append(BounceReturned(trail.queue_id, str(address), entry.cause, permanent, match.by))
         elif isinstance(report, Complaint):
             detail["type"] = report.kind[:_MOST_TEXT]
             found.reports.append(ComplaintReturned(trail.queue_id, str(address), report.kind))
+        kind = kind if permanent else DELAYED
         found.history.append(HistoryRow(trail.queue_id, now, kind, str(address), address.domain, "", to_json(detail)))
         event = self._suppression_of(report, match, now)
         if event is not None:

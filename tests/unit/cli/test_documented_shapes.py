@@ -14,7 +14,8 @@ from postroom.admin.domains import DomainView
 from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.queue import QueueView, RecipientView
-from postroom.admin.tallies import DomainTally, Stats
+from postroom.admin.suppression import SuppressionPage, SuppressionView
+from postroom.admin.tallies import CauseTally, DomainTally, SenderTally, Stats
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
 
@@ -34,6 +35,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("standing of a life", Standing),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
+        ("cause of stats", CauseTally),
+        ("sender of stats", SenderTally),
+        ("`suppression list`", SuppressionPage),
+        ("entry of the suppression list", SuppressionView),
         ("`certificate list`", CertificateView),
         ("`check`", Finding),
     ],

@@ -171,7 +171,6 @@ async def test_a_bounce_to_a_token_is_noted_at_the_message_and_suppresses() -> N
         "by": "verp",
         "returned": show_queue_id(CAME),
         "cause": "mailbox_unknown",
-        "permanent": True,
         "reply": "550 5.1.1 <rita@far.example>: no such user",
     }
     (event,) = world.store.suppressions
@@ -269,10 +268,11 @@ async def test_a_delay_is_noted_and_suppresses_nothing_and_the_failure_after_it_
     world = World()
     path = world.verp()
     (row,) = await world.back(dsn("4.2.2", "452 4.2.2 mailbox full", action="delayed"), path)
-    assert json.loads(row.detail)["permanent"] is False
+    assert row.kind == "delayed"
     assert world.store.suppressions == []
     (row,) = await world.back(dsn(), path, 1)
-    assert json.loads(row.detail)["permanent"] is True
+    assert row.kind == "bounced"
+    assert await world.back(dsn("4.2.2", "452 4.2.2 mailbox full", action="delayed"), path, 2) == []
     assert len(world.store.suppressions) == 1
 
 
