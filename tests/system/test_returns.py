@@ -91,7 +91,7 @@ def test_who_bounced_is_not_written_to_until_somebody_says_so(make_program: Make
     told = program.wait_told("bounce_returned")
     assert (told["recipient"], told["cause"], told["by"]) == (RITA, "mailbox_unknown", "verp")
     assert any(QMAIL in mail for mail in program.inbox(ALICE))  # Alice sees it as ever
-    assert "bounced" in program.command("why", "hello@example.org")
+    assert f"came back for {RITA}" in program.command("why", "hello@example.org")
     (entry,) = program.listing("suppression", "list")["entries"]
     assert (entry["sender_domain"], entry["recipient"], entry["cause"]) == ("example.org", RITA, "mailbox_unknown")
 

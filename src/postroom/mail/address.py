@@ -8,7 +8,7 @@ from postroom.mail.value import value
 
 MAX_LOCAL = 64
 """Octets of the local parts that we make (RFC 5321 §4.5.3.1.1). Longer ones are taken, within an address: forwarders
-make them (SRS), and §4.5.3.1 wants no fixed limit where it can be helped.
+make them (SRS), and no limit is wanted where it can be helped (RFC 5321 §4.5.3.1).
 """
 MAX_ADDRESS = 254  # octets: a path has 256, its angle brackets included (RFC 5321 §4.5.3.1.3)
 
