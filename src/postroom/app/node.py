@@ -127,7 +127,7 @@ class Node:
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
-        classifier = reply_classifier()
+        classifier = reply_classifier(self._settings.reply)
         self._back = ReturnsRoom(
             self._settings,
             store,

@@ -201,6 +201,8 @@ def classify(outcomes: dict[int, Outcome], classifier: Classifier) -> None:
     for number, outcome in outcomes.items():
         if isinstance(outcome, Delivered) or outcome.cause is not Cause.OTHER:
             continue
+        if isinstance(outcome, Deferred) and outcome.retry_at is not None:
+            continue  # nothing was tried, so that nobody replied
         found = known.get(id(outcome))
         if found is None:
             found = known[id(outcome)] = _by_rule(outcome, classifier.rule_for(outcome.reply, outcome.peer.host))

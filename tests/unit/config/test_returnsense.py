@@ -27,12 +27,12 @@ def test_good_settings(returns: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("returns", "place", "is_error"),
     [
-        ({"complaints": ["fbl@example.org", "fbl"]}, "returns.complaints[1]", True),
-        ({"complaints": ["postmaster"]}, "returns.complaints[0]", True),
+        ({"complaints": ["fbl@example.org", "fbl"]}, "returns.complaints[2]", True),
+        ({"complaints": ["postmaster"]}, "returns.complaints[1]", True),
         ({"lifetime": "1d"}, "returns.lifetime", False),
         ({"lifetime": "900d"}, "returns.lifetime", False),
     ],
 )
 def test_what_makes_no_sense(returns: dict[str, object], place: str, is_error: bool) -> None:
     ((found, error),) = findings(**returns)
-    assert (found.replace(".1", "[1]").replace(".0", "[0]"), error) == (place, is_error)
+    assert (found, error) == (place, is_error)

@@ -47,9 +47,17 @@ def read_reply(action: Action, status: str, diagnostic: str) -> Reply:
     if action in _DONE:
         return Reply.of(250, found, text)
     if code is not None:
-        return Reply.of(int(code[1]), found, text)
+        return Reply.of(int(code[1]), found, _without_code(text, code[1]))
     soft = found.startswith("4") if found else action is Action.DELAYED
     return Reply.of(450 if soft else 550, found, text)
 
 
 _DONE = frozenset({Action.DELIVERED, Action.RELAYED, Action.EXPANDED})
+
+
+def _without_code(text: str, code: str) -> str:
+    """The text without the code, and the status after it, at the start of each line that the reply had.
+
+    Reports run the lines together, so that a sentence is broken by ``550-5.7.1``.
+    """
+    return re.sub(rf"(?<![\w.]){code}(?:[- ]|$)\s*(?:[45]\.\d{{1,3}}\.\d{{1,3}}(?:\s+|$))?", "", text).strip()

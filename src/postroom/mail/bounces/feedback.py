@@ -38,7 +38,7 @@ def _standard(text: str, parts: tuple[Part, ...], returned: bytes | None) -> Com
     def first(name: str) -> str:
         return fields.get(name, [""])[0]
 
-    # RFC 5965 §3.2: Original-Rcpt-To may stand several times; others have names of their own for it.
+    # RFC 5965 §3.3: Original-Rcpt-To may stand several times; others have names of their own for it.
     recipients = [read_address(value) for name in _RECIPIENT_FIELDS for value in fields.get(name, [])]
     if not any("@" in recipient for recipient in recipients) and returned is not None:
         recipients = list(_hidden(returned) or _only_addressee(returned))

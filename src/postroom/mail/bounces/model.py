@@ -14,8 +14,9 @@ class ReturnedRecipient:
     """What became of one recipient, by somebody else's account.
 
     ``address`` is the one that was written to, as far as the report knows (Original-Recipient, RFC 3464 §2.3.1);
-    ``final`` the one it became (§2.3.2), often the same. ``reply`` is code, status and text of what stood in the way,
-    made up from the rest where the report gives only some of it. ``host`` is who said so, ``""`` where nobody knows.
+    ``final`` the one it became (RFC 3464 §2.3.2), often the same. ``reply`` is code, status and text of what stood in
+    the way, made up from the rest where the report gives only some of it. ``host`` is who said so, ``""`` where nobody
+    knows.
     """
 
     address: str

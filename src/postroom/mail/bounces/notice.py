@@ -19,8 +19,8 @@ _REASON = 800
 _ADDRESS = re.compile(r"(?<![\w.+@-])[\w!#$%&'*+/=?^{|}~.-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _LABEL = re.compile(
     r"(?:(?:final|original|failed|intended|invalid|unknown|bad|undeliverable|your)[ -])?"
-    r"(?:recipient|recipients|address|addressee|user|rcpt to|to|e-?mail|e-?mail address|mailbox|name|destination|"
-    r"error-for|empfänger|an|destinataire|destinatario|destinatário|bestemming|收件人)(?:\(s\)|\(es\))?\s*[:：=]\s*",
+    r"(?:recipient|recipients|recipient address|address|addressee|user|rcpt to|to|e-?mail|e-?mail address|mailbox|name|"
+    r"destination|error-for|empfänger|an|destinataire|destinatario|destinatário|bestemming|收件人)(?:\(s\)|\(es\))?\s*[:：=]\s*",
     re.IGNORECASE,
 )
 _BULLET = " \t>*•·|-–+#=:'\"`“«([\u00a0\u3000"
@@ -37,6 +37,7 @@ _NOT_TO = re.compile(
 )
 """Before an address: it is not the one that was written to."""
 
+_GOES_ON = re.compile(r"[^@:]{0,80}@[\w.-]{1,255} [a-z]")
 _QUOTED_REPLY = re.compile(r"(?:<<<|>>>)?\s*\(?(?:reason:|smtp;)?\s*[45]\d\d[ -]", re.IGNORECASE)
 _HEADER_LINE = re.compile(r"[> ]{0,4}(received|return-path|message-id|mime-version|x-mailer|content-type)\s*:", re.I)
 _WORDS = Phrases((wording.FAILED, wording.DELAYED, wording.GIVEN_UP, wording.COPY_FOLLOWS))
@@ -109,8 +110,6 @@ def _is_heading(line: str) -> bool:
 
 
 _FOLLOWS = ("follows", "below")
-
-
 _BARE_HEADINGS = frozenset({"original message", "message header", "message headers", "returned message", "message"})
 
 
@@ -122,7 +121,7 @@ def _listed(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     for number, line in enumerate(lines):
         if len(found) >= MAX_RECIPIENTS:
             break
-        address, rest = _item(line, excluded) if announced else ("", "")
+        address, rest = _item_at(lines, number, excluded) if announced else ("", "")
         if address:
             current = address
             _tell(found, address, rest)
@@ -175,10 +174,15 @@ def _tells(line: str) -> bool:
 
 def _beginning(lines: list[str], excluded: frozenset[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for line in lines:
-        address, rest = _item(line, excluded)
-        if address and len(found) < MAX_RECIPIENTS:
-            found.setdefault(address, rest)
+    current = ""
+    for number, line in enumerate(lines):
+        address, rest = _item_at(lines, number, excluded)
+        if address:
+            if address not in found and len(found) >= MAX_RECIPIENTS:
+                break
+            current = address
+        if current:
+            _tell(found, current, rest if address else line)
     return found
 
 
@@ -207,6 +211,8 @@ def _item(line: str, excluded: frozenset[str]) -> tuple[str, str]:
     label = _LABEL.match(start) or _X400.match(start)
     if label is not None:
         start = start[label.end() :].lstrip(_BULLET + "<")
+    if start[:5].lower() == "smtp:":
+        start = start[5:]
     match = _ADDRESS.match(start)
     if match is None:
         return "", ""
@@ -214,6 +220,14 @@ def _item(line: str, excluded: frozenset[str]) -> tuple[str, str]:
     if _is_out(address, excluded):
         return "", ""
     return address, start[match.end() :].strip(" \t>)]:;,\"'")[:_REASON]
+
+
+def _item_at(lines: list[str], number: int, excluded: frozenset[str]) -> tuple[str, str]:
+    """The same, unless the line begins with an address only because a sentence was wrapped there."""
+    line = lines[number]
+    if number and "@" in line and lines[number - 1].strip()[-1:] not in {"", ":"} and _GOES_ON.match(line):
+        return "", ""
+    return _item(line, excluded)
 
 
 def _others_in_list(rest: str, excluded: frozenset[str]) -> list[str]:

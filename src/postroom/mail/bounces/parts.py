@@ -84,20 +84,21 @@ def _collect(content: bytes, found: list[Part], depth: int) -> None:
 
 
 def _pieces(body: bytes, boundary: bytes) -> list[bytes]:
-    """What stands between the delimiters (RFC 2046 §5.1.1); a missing last one is made up for."""
-    delimiter = b"\r\n--" + boundary
-    body = b"\r\n" + body
+    """What stands between the delimiters (RFC 2046 §5.1.1); a missing last one is made up for.
+
+    A delimiter is a whole line: one boundary may begin like another.
+    """
+    body = b"\r\n" + body + b"\r\n"
     pieces: list[bytes] = []
-    at = body.find(delimiter)
-    while at >= 0 and len(pieces) < MAX_PARTS:
-        at += len(delimiter)
-        if body.startswith(b"--", at):
-            break
-        start = body.find(b"\r\n", at)
-        if start < 0:
-            break
-        at = body.find(delimiter, start)
-        pieces.append(body[start + 2 : at if at >= 0 else None])
+    start = -1
+    for line in re.finditer(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n)", body):
+        if start >= 0:
+            pieces.append(body[start : line.start()])
+        if line[1] is not None or len(pieces) >= MAX_PARTS:
+            return pieces
+        start = line.end() + 2
+    if start >= 0:
+        pieces.append(body[start:-2])
     return pieces
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from postroom.mail.bounces import wording
 from postroom.mail.bounces.diagnosis import diagnose
 from postroom.mail.bounces.feedback import read_feedback
-from postroom.mail.bounces.model import Bounce, Complaint, ReturnedRecipient
+from postroom.mail.bounces.model import MAX_RECIPIENTS, Bounce, Complaint, ReturnedRecipient
 from postroom.mail.bounces.notice import earlier_address, later_address, read_notice
 from postroom.mail.bounces.parts import Part, read_parts
 from postroom.mail.bounces.report import find_report, read_report
@@ -36,15 +36,18 @@ def read_bounce(content: bytes, classifier: Classifier) -> Bounce | Complaint | 
     if complaint is not None:
         return complaint
     texts = _texts(parts)
-    for around in (parts, _inner_report(parts)):
-        report = find_report(around)
-        if report is not None:
-            bounce = read_report(report, classifier, texts)
-            if bounce.recipients:
-                return replace(bounce, message_id=message_id_of(around))
-    if not _is_notice(parts[0]):
+    bounce = _from_report(parts, texts, classifier)
+    if bounce is None and _is_notice(parts[0]):
+        bounce = _from_report(_inner_report(parts), texts, classifier) or _from_words(parts, texts, classifier)
+    return bounce
+
+
+def _from_report(parts: tuple[Part, ...], texts: str, classifier: Classifier) -> Bounce | None:
+    report = find_report(parts)
+    if report is None:
         return None
-    return _from_words(parts, texts, classifier)
+    bounce = read_report(report, classifier, texts)
+    return replace(bounce, message_id=message_id_of(parts)) if bounce.recipients else None
 
 
 def _inner_report(parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -67,7 +70,10 @@ def _from_words(parts: tuple[Part, ...], texts: str, classifier: Classifier) -> 
     )
     notice = read_notice(texts, excluded, _domain_of(top))
     named = _listed_in_header(top)
-    reasons = {address: notice.reasons.get(address, "") for address in named} if named else notice.reasons
+    reasons = notice.reasons
+    if named:
+        told = {address.lower(): reason for address, reason in notice.reasons.items()}
+        reasons = {address: told.get(address.lower(), "") for address in named}
     if not reasons:
         return None
     action = Action.DELAYED if notice.delayed else Action.FAILED
@@ -109,9 +115,6 @@ def _is_notice(top: Part) -> bool:
 
 
 def _is_from_system(top: Part) -> bool:
-    path = top.field(b"return-path").strip("<> ").lower()
-    if top.header.first(b"return-path") is not None and path in {"", "mailer-daemon"} and not _answers_by_itself(top):
-        return True
     written = top.field(b"from")[:1000]
     local = re.search(r"[\w.+-]{1,64}(?=@)", written)
     if local is not None and local[0].lower() in wording.MAIL_SYSTEMS:
@@ -133,7 +136,7 @@ def _answers_by_itself(top: Part) -> bool:
 def _listed_in_header(top: Part) -> list[str]:
     """X-Failed-Recipients, as Exim and Google write it."""
     written = ",".join(field.text for field in top.header.all(b"x-failed-recipients"))[:20000]
-    return [str(address) for address in read_mailboxes(written) if address is not None]
+    return [str(address) for address in read_mailboxes(written) if address is not None][:MAX_RECIPIENTS]
 
 
 def _decoded(subject: str) -> str:

@@ -10,7 +10,7 @@ from postroom.mail.bounces.parts import Part
 from postroom.mail.classify import Classifier
 from postroom.mail.dsn import Action
 
-_KINDS = frozenset({"message/delivery-status", "message/global-delivery-status"})  # RFC 3464 §2.1, RFC 6533 §4
+_KINDS = frozenset({"message/delivery-status", "message/global-delivery-status"})  # RFC 3464 §2.1, RFC 6533 §4.1
 _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,60})[ \t]*:[ \t]*(.*)")
 _NAMES_A_RECIPIENT = re.compile(r"^(?:final|original)-recipient[ \t]*:.*@", re.IGNORECASE | re.MULTILINE)
 _EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")  # RFC 6533 §3
@@ -147,8 +147,10 @@ def read_address(written: str) -> str:
     if kind.strip().lower() == "utf-8":
         text = _EMBEDDED.sub(_embedded, text)
     angle = re.search(r"<([^<>]*)>", text)
-    text = (angle[1] if angle is not None else text).strip(" \t<>\"'")
-    return text.split(" ")[0] if " " in text and not text.startswith('"') else text
+    text = (angle[1] if angle is not None else text).strip(" \t<>'")
+    if '"@' in text:  # a quoted local part (RFC 5321 §4.1.2), which may have spaces
+        return text
+    return text.strip('"').split(" ")[0]
 
 
 def _embedded(match: re.Match[str]) -> str:

@@ -87,9 +87,9 @@ GIVEN_UP = (
 """A report that has these is about the end, whatever else it says of earlier attempts."""
 
 COPY_FOLLOWS = (
-    "original message details", "original message as received", "copy of the message", "copy of your message",
-    "copy of the original", "copy of the undelivered", "original message follows", "original message headers",
-    "original message header", "original message below", "the original message is", "original message text",
+    "original message", "copy of the message", "copy of your message",
+    "copy of the original", "copy of the undelivered", "original message headers",
+    "the original message is", "original message text",
     "message follows", "message header follows", "headers follow", "header of the original",
     "headers of the original", "text of your message", "message headers follow", "message text follows",
     "message is attached below", "unsent message", "unsent copy", "your message reads", "your original message",
