@@ -5,6 +5,7 @@ from dataclasses import replace
 from tests.contract.implementations import OpenStore, Store
 from tests.fakes.letters import NO_SUCH_USER, NOON, a_message, an_intake, queue_id, queued
 
+from postroom.directory.model import Account
 from postroom.mail.address import Address
 from postroom.mail.delivery import RecipientState
 from postroom.queue.model import Lease, Settlement
@@ -28,14 +29,23 @@ async def test_what_may_be_a_bounce_is_noted_with_its_intake_and_outlives_the_pr
     await take_in(store, 3, PATH, sender="daemon@remote.example")
     await take_in(store, 2, "ann@ours.example", "bob@ours.example")
     await take_in(store, 4)
+    content = an_intake(1).content
     expected = [
-        ReturnedMail(queue_id(2), NOON, ("ann@ours.example", "bob@ours.example"), True),
-        ReturnedMail(queue_id(3), NOON, (PATH,), False),
+        ReturnedMail(queue_id(2), NOON, ("ann@ours.example", "bob@ours.example"), True, content),
+        ReturnedMail(queue_id(3), NOON, (PATH,), False, content),
     ]
     other = await open_store()
     assert list(await other.returned.pending(10)) == expected
     assert list(await other.returned.pending(1)) == expected[:1]
     assert list(await other.returned.pending(10, queue_id(2))) == expected[1:]
+
+
+async def test_content_is_kept_where_no_mailbox_does(store: Store, accounts: list[Account]) -> None:
+    boxes = [account.account_id for account in accounts]
+    await store.queue.take_in([replace(an_intake(2, to=(), boxes=boxes), returned=(PATH,))])
+    (mail,) = await store.returned.pending(10)
+    assert mail.content is None
+    assert b"".join([piece async for piece in store.queue.read_content(mail.queue_id)]) == an_intake(2).content
 
 
 async def test_what_follows_is_written_once(store: Store) -> None:

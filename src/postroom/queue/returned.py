@@ -32,7 +32,7 @@ from postroom.queue.matching import (
     tokens_in,
     trail_of,
 )
-from postroom.queue.returnmodel import Finding, ReturnedMail, ReturnedStore
+from postroom.queue.returnmodel import FIRST, Finding, ReturnedMail, ReturnedStore
 from postroom.report.events import InternalError, Report
 from postroom.report.history import HistoryRow, HistoryStore
 from postroom.report.reporter import Reporter
@@ -46,7 +46,11 @@ MOST_LOOKED_AT = 256 * 1024
 EARLY = 60.0
 """Seconds in which a bounce may overtake our own note that the message was relayed: until then it is asked again."""
 
+MOST_AT_ONCE = 200
+"""Returned mails that are looked at in one go."""
+
 _TOGETHER = 50
+_AGAIN = 2.0  # seconds until one that came too early is asked again
 _MOST_MESSAGES = 5  # that one returned mail may be about by what it says
 _MOST_TEXT = 400
 
@@ -92,6 +96,7 @@ class ReturnDesk:
         self._suppression = suppression
         self._clock = clock
         self._reporter = reporter
+        self._later: dict[QueueId, float] = {}  # when those are asked again that came too early
         # As our Received field writes it (see inbound/trace.py)
         self._received = re.compile(
             rb"\bby[ \t]+" + re.escape(hostname.encode()) + rb"\b[^;]{0,200}?\bid[ \t\r\n]+([0-9a-z]{13})\b",
@@ -99,17 +104,26 @@ class ReturnDesk:
         )
 
     async def work(self) -> int:
-        """Look at everything that is noted; returns how many are done. Raises StoreUnavailable."""
-        after, count = QueueId(0), 0
-        while pending := await self._store.pending(_TOGETHER, after):
+        """Look at what is noted; returns how many are done. Raises StoreUnavailable.
+
+        So many at once and no more: a flood of bounces must not take the time of the mail that comes in.
+        """
+        after, count, looked = FIRST, 0, 0
+        now = self._clock.now()
+        self._later = {queue_id: at for queue_id, at in self._later.items() if at > now}
+        while looked < MOST_AT_ONCE and (pending := await self._store.pending(_TOGETHER, after)):
             after = pending[-1].queue_id
-            count += await self._work(pending)
+            due = [mail for mail in pending if mail.queue_id not in self._later]
+            looked += len(due)
+            count += await self._work(due)
         return count
 
     async def _work(self, pending: Sequence[ReturnedMail]) -> int:
         trails: dict[QueueId, Trail | None] = {}  # of this batch: two bounces of one recipient count once
         looked = [(mail, await self._look(mail, trails)) for mail in pending]
         ready = [(mail, found) for mail, found in looked if not found.early]
+        again = self._clock.now() + _AGAIN
+        self._later |= {mail.queue_id: again for mail, found in looked if found.early}
         findings = [Finding(mail.queue_id, tuple(found.history), tuple(found.suppressions)) for mail, found in ready]
         done = await self._store.finish(findings)
         for (_, found), was_open in zip(ready, done, strict=True):
@@ -138,6 +152,8 @@ class ReturnDesk:
 
     async def _start_of(self, mail: ReturnedMail) -> bytes:
         pieces = [b"Return-Path: <>\r\n"] if mail.null_sender else []
+        if mail.content is not None:
+            return b"".join([*pieces, mail.content[:MOST_LOOKED_AT]])
         size = 0
         try:
             async for piece in self._contents.read_content(mail.queue_id):
@@ -181,7 +197,8 @@ class ReturnDesk:
             if matches:
                 found.early = False
                 return matches
-            found.early = is_young and not trail.journeys and not isinstance(report, Complaint)
+            is_senders = trail.sender is not None and trail.sender.key in came_for
+            found.early = is_young and not trail.journeys and is_senders
         return []
 
     async def _candidates(self, content: bytes, report: Bounce | Complaint) -> list[tuple[QueueId, str]]:

@@ -18,12 +18,16 @@ FIRST = QueueId(0)
 
 @value(frozen=True, slots=True)
 class ReturnedMail:
-    """A message that was taken in and may be a bounce or a complaint. ``recipients`` are those it came for, as text."""
+    """A message that was taken in and may be a bounce or a complaint. ``recipients`` are those it came for, as text.
+
+    ``content`` is there where no mailbox keeps it: it may have gone on before it is looked at.
+    """
 
     queue_id: QueueId
     received_at: float
     recipients: tuple[str, ...]
     null_sender: bool = True
+    content: bytes | None = None
 
 
 @value(frozen=True, slots=True)

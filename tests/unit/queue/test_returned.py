@@ -109,6 +109,7 @@ class World:
         self.settings = SuppressionSettings(**suppression)
         self.history = self.store.history
         self.read = READ
+        self.desk: ReturnDesk | None = None
         self.accepted()
         self.relayed(RITA)
 
@@ -134,7 +135,7 @@ class World:
         self.store.noted.append(ReturnedMail(queue_id, self.clock.now(), (to,), null_sender))
 
     async def look(self) -> int:
-        desk = ReturnDesk(
+        desk = self.desk = self.desk or ReturnDesk(
             store=self.store,
             contents=self.contents,
             history=MemoryHistory(self.history),
@@ -362,6 +363,8 @@ async def test_a_bounce_that_overtakes_our_own_note_waits_for_it() -> None:
     world.comes(dsn(), path)
     assert await world.look() == 0
     world.history.append(relayed)
+    assert await world.look() == 0  # not at once
+    world.clock.advance(2)
     assert await world.look() == 1
     assert world.history[-1].kind == "bounced"
 
@@ -373,7 +376,7 @@ async def test_but_not_for_ever(to: str) -> None:
     world.history.pop()
     world.comes(dsn(returned=BY_ID), path if to == "token" else ANN)
     assert await world.look() == 0
-    world.store.noted[0] = replace(world.store.noted[0], received_at=NOW - 61)
+    world.clock.advance(61)
     assert await world.look() == 1
 
 
@@ -384,6 +387,22 @@ async def test_more_mail_than_one_batch_and_what_must_wait_stops_nobody() -> Non
         world.comes(dsn(returned=BY_ID) if number % 2 else VACATION, ANN, number)
     assert await world.look() == 60
     assert len(world.store.noted) == 60
+
+
+async def test_a_flood_of_bounces_is_looked_at_piece_by_piece() -> None:
+    world = World()
+    for number in range(450):
+        world.comes(VACATION, ANN, number)
+    assert [await world.look() for _ in range(4)] == [200, 200, 50, 0]
+
+
+async def test_what_goes_on_without_a_mailbox_brings_its_content_along() -> None:
+    world = World()
+    world.comes(b"", world.verp())
+    world.contents.of.clear()
+    world.store.noted[0] = replace(world.store.noted[0], content=dsn())
+    await world.look()
+    assert world.history[-1].kind == "bounced"
 
 
 async def test_only_the_start_is_read() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import apsw
 
@@ -11,12 +12,10 @@ from postroom.queue.returnmodel import FIRST, Finding, ReturnedMail
 from postroom.storage.batch import BatchWriter, Kind
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row
-from postroom.storage.sqlite.statements import rows_of
 from postroom.storage.sqlite.suppression import note_suppressions
 
 _PENDING = """
-SELECT json_group_array(json_array(queue_id, at, recipients, null_sender)) FROM (
-    SELECT queue_id, at, recipients, null_sender FROM returned WHERE queue_id > ? ORDER BY queue_id LIMIT ?)
+SELECT queue_id, at, recipients, null_sender, content FROM returned WHERE queue_id > ? ORDER BY queue_id LIMIT ?
 """
 _DONE = "DELETE FROM returned WHERE queue_id = ?"
 
@@ -30,10 +29,13 @@ class SqliteReturned:
 
     async def pending(self, limit: int, after: QueueId = FIRST) -> Sequence[ReturnedMail]:
         """What is still to be looked at, in order of queue id, those after ``after``."""
-        rows = await self._listings.run(lambda connection: rows_of(connection, _PENDING, (after, limit)))
+
+        def read(connection: apsw.Connection) -> list[Any]:
+            return connection.execute(_PENDING, (after, limit)).fetchall()
+
         return [
-            ReturnedMail(QueueId(queue_id), at, tuple(json.loads(names)), bool(null_sender))
-            for queue_id, at, names, null_sender in rows
+            ReturnedMail(QueueId(queue_id), at, tuple(json.loads(names)), bool(null_sender), content)
+            for queue_id, at, names, null_sender, content in await self._listings.run(read)
         ]
 
     async def finish(self, findings: Sequence[Finding]) -> Sequence[bool]:

@@ -21,10 +21,11 @@ CREATE INDEX suppression_key ON suppression (key);
 CREATE INDEX suppression_until ON suppression (until);
 
 -- Mail that may be a bounce or a complaint and is still to be looked at, written with its intake.
--- recipients are those that it came for, as JSON.
+-- recipients are those that it came for, as JSON; content is kept where no mailbox does: it may have gone on by then.
 CREATE TABLE returned (
     queue_id    INTEGER PRIMARY KEY,
     at          REAL NOT NULL,
     recipients  TEXT NOT NULL,
-    null_sender INTEGER NOT NULL
+    null_sender INTEGER NOT NULL,
+    content     BLOB
 ) STRICT;
