@@ -81,9 +81,10 @@ class IntakeDoor:
         ways, returns = self._ways, self._returns
         if returns is not None:
             returned = returns.may_be_returned(draft, resolutions)
-            marks = await returns.marks_for(draft, resolutions)
-            if marks is not None:
-                ways = ways.marked(marks)
+            if returns.may_mark(draft, resolutions):
+                marks = await returns.marks_for(draft, resolutions)
+                if marks is not None:
+                    ways = ways.marked(marks)
         expansion = expand(draft, resolutions, now, ways)
         if len(expansion.queued) > expansion.held and expansion.release_at is None:
             intake = await self._take_in_leased(draft, expansion, now, returned)

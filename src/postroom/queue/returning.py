@@ -115,6 +115,15 @@ class Returns:
 
     # What goes out
 
+    def may_mark(self, draft: Draft, resolutions: Sequence[Resolution]) -> bool:
+        """Whether ``marks_for`` need be asked: seldom, and this is asked for every message."""
+        if draft.account:
+            return self._settings.verp
+        for resolution in resolutions:  # noqa: SIM110 - asked for every message: a generator takes thrice as long
+            if resolution.forwards:
+                return True
+        return False
+
     async def marks_for(self, draft: Draft, resolutions: Iterable[Resolution]) -> Marks | None:
         """What makes the return paths of the draft's recipients; None where they all keep the envelope's."""
         sender = draft.envelope.reverse_path
@@ -144,6 +153,12 @@ class Returns:
         if draft.account or draft.client is None:
             return ()
         null = draft.envelope.reverse_path is None
+        if not null and not self._complaints:
+            for recipient in draft.envelope.recipients:
+                if may_return(recipient.address.local):
+                    break
+            else:
+                return ()
         found = [
             str(recipient.address)
             for recipient, resolution in zip(draft.envelope.recipients, resolutions, strict=True)
