@@ -1,1 +1,1 @@
-"""Shapes the traffic to sites: rules of providers, limits that follow the replies, source addresses and their warm-up."""
+"""Shapes the traffic to sites: rules of providers, limits that follow replies, source addresses, warm-up."""

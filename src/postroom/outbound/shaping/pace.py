@@ -64,33 +64,34 @@ class Phase(Enum):
     """What the pace is doing."""
 
     HOLD = "hold"
+    STEP = "step"
+    """It has been raised a little below the ceiling, and that is not proven yet."""
     PROBE = "probe"
 
 
 class Pace:
     """The pace of one source address at one site. Times are monotonic seconds, rates messages a minute.
 
-    Each request is ``granted`` and ends with one of ``accepted``, ``refused`` and ``ended``.
+    Each request is ``granted`` and ends with ``accepted`` or ``refused``, or with neither.
     """
 
     __slots__ = (
         "_credit",
         "_cut_at",
         "_failed",
-        "_flying",
         "_held",
         "_next",
         "_resume",
         "_since",
         "_since_cut",
         "_steps",
-        "_strikes",
         "_struck",
         "_used",
         "ceiling",
         "epoch",
         "phase",
         "rate",
+        "strikes",
         "window",
     )
 
@@ -105,12 +106,12 @@ class Pace:
         self._since = 0.0  # when the phase, or the step of a climb, began
         self._used = 0  # accepted since then
         self._held = 0.0  # the pace before the probe
-        self._flying = 0
         self._credit = 1.0
         self._cut_at = 0.0
         self._since_cut = 0
         self._steps = 0
-        self._strikes = 0
+        self.strikes = 0
+        """Pushbacks one after the other, with nothing taken between them."""
         self._struck = False
         self._failed = 0
 
@@ -122,7 +123,7 @@ class Pace:
     @property
     def known(self) -> float | None:
         """The pace that is known to pass, also while another one is probed."""
-        return self._held if self.phase is Phase.PROBE else self.rate
+        return self.rate if self.phase is Phase.HOLD else self._held
 
     def restore(self, rate: float, ceiling: float | None, now: float) -> None:
         """Go on with what an earlier process learned."""
@@ -130,48 +131,40 @@ class Pace:
         self.ceiling = ceiling
         self._since = self._next = now
 
-    def wait(self, now: float) -> float:
-        """Seconds until the next message may go. Only asked where one waits: what is asked for in vain climbs."""
+    def wait(self, now: float, flying: int) -> float:
+        """Seconds until the next message may go, with so many under way. What is asked for in vain climbs."""
         if now < self._resume:
             return self._resume - now
         if self.rate is None:
-            return 0.0
+            return CAUTION if flying and self._resume else 0.0
         if self.phase is Phase.PROBE and self.ceiling is not None:
             self._look_at_probe(now, self.ceiling)
         spacing = MINUTE / self.rate
         early = self._next - now - max(SLACK - spacing, 0.0)
         if early > 0:
-            if self.phase is Phase.HOLD:
+            if self.phase is not Phase.PROBE:
                 self._consider(now)
             return early
-        return self._caution(now)
+        return self._caution(now, flying)
 
-    def granted(self, now: float) -> int:
-        """A message goes out. Returns the epoch, to be given back with what became of it."""
-        self._flying += 1
+    def granted(self, now: float) -> None:
+        """A message goes out. It belongs to the ``epoch`` of this moment, given back with what became of it."""
         if self.rate is not None:
             self._next = max(self._next, now) + MINUTE / self.rate
-        return self.epoch
 
     def accepted(self, now: float) -> None:
         """The site took it."""
-        self._flying -= 1
         self.window.add(now)
         self._since_cut += 1
         self._used += 1
         if self.rate is not None:
-            self._strikes = 0
+            self.strikes = 0
             self._credit = min(self._credit + EARNED, MOST_CREDIT)
         elif self._resume and now >= self._resume:
-            self._resume, self._strikes = 0.0, 0
-
-    def ended(self) -> None:
-        """It came to nothing that says anything about the pace."""
-        self._flying -= 1
+            self._resume, self.strikes = 0.0, 0
 
     def refused(self, now: float, epoch: int) -> bool:
         """The site pushed back. True if the pace is another one now: not for those that were under way meanwhile."""
-        self._flying -= 1
         if epoch:  # the first time costs nothing: nobody could know
             self._credit = max(self._credit - 1, MOST_DEBT)
         if epoch < self.epoch:
@@ -187,7 +180,7 @@ class Pace:
             self._failed += 1
             self.rate = self._held if count >= NEAR * self._held else max(BELOW * count, self._held / 2)
         elif self._since_cut < 3:
-            self.rate *= 0.5 if self._strikes > 2 else BELOW
+            self.rate *= 0.5 if self.strikes > 2 else BELOW
             self._strike(now)
         else:
             self._narrow(now, count, self.rate)
@@ -211,8 +204,8 @@ class Pace:
 
     def _strike(self, now: float) -> None:
         """Nothing got through since the last time: longer pauses."""
-        self._resume = now + min(STRIKE_PAUSE * 2.0**self._strikes, LONGEST_PAUSE)
-        self._strikes += 1
+        self._resume = now + min(STRIKE_PAUSE * 2.0**self.strikes, LONGEST_PAUSE)
+        self.strikes += 1
         self._struck = True
 
     def _pause(self, now: float, rate: float) -> None:
@@ -237,10 +230,13 @@ class Pace:
             if now - self._since > 2 * MINUTE:
                 self._begin(now)  # it was not used up: the count begins anew
             return
+        self.phase = Phase.HOLD
         if ceiling is None:
             self._go(now, rate * STEPS[min(self._steps, len(STEPS) - 1)])
             self._steps += 1
         elif rate < NEAR * ceiling:
+            self._held = rate
+            self.phase = Phase.STEP
             self._go(now, min(rate * STEP, BELOW * ceiling))
         elif self._credit >= 1 and now - self._since >= PROBE_PAUSES[min(self._failed, len(PROBE_PAUSES) - 1)]:
             self._held = rate
@@ -264,13 +260,13 @@ class Pace:
             self.phase = Phase.HOLD
             self._go(now, self._held)
 
-    def _caution(self, now: float) -> float:
+    def _caution(self, now: float, flying: int) -> float:
         """Where the next one may be one too many, few are under way at once: all of them would be pushed back."""
-        if self._flying and not self._since_cut and self.epoch:
+        if flying and not self._since_cut and self.epoch:
             return CAUTION
         if self.phase is Phase.PROBE and self.ceiling is not None and self.rate is not None:
             known = NEAR * self.ceiling
             trusted = max(1.0, self.ceiling / 50) + (now - self._since) / 20
-            if self._flying >= trusted and self.window.count(now) + self._flying >= known:
+            if flying >= trusted and self.window.count(now) + flying >= known:
                 return CAUTION
         return 0.0
