@@ -102,8 +102,13 @@ class SiteShaper:
             tally = lane.tally
             tally.delivered += count
             tally.last = outcome.reply
-            lane.taken(now)
-            if not lane.calm:
+            if lane.calm:
+                tally.taken += 1
+                lane.pace.window.add(now)
+                if lane.width.value < lane.width.cap:
+                    lane.width.taken(now)
+            else:
+                lane.taken(now)
                 self._put_in_order(lane, Lesson(reopened=lane.recover(grant.epoch)), now)
 
     def flush(self) -> None:

@@ -146,7 +146,7 @@ class Backlog:
     most: int = 0
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - a simulation
+        self._random = random.Random(self.seed)
         self._flying: list[tuple[float, int, object, Outcome]] = []
         self._open = 0  # at the site
         self._started = 0
