@@ -7,6 +7,7 @@ from postroom.mail.delivery import QueuedRecipient
 from postroom.mail.message import Message
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
+from postroom.outbound.shaping.traffic import Way
 
 ONE_WRITE = 256 * 1024
 """Octets of content that are read at once and leave in one write; the socket's buffer takes them soon."""
@@ -16,13 +17,15 @@ ONE_WRITE = 256 * 1024
 class Job:
     """One message for some recipients. ``content`` where it is at hand, else ``read`` gives it in pieces.
 
-    ``secured``: it goes only where REQUIRETLS can be asked for (RFC 8689 §4.2.1). ``note`` goes with the outcomes.
+    ``way`` is how it travels. ``secured``: it goes only where REQUIRETLS can be asked for (RFC 8689 §4.2.1). ``note``
+    goes with the outcomes.
     """
 
     message: Message
     recipients: tuple[QueuedRecipient, ...]
     content: bytes | None
     read: Callable[[], AsyncIterator[bytes]]
+    way: Way
     secured: bool = False
     note: str = ""
 

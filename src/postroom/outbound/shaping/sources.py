@@ -43,6 +43,17 @@ class Sources:
             shares = zip(pool.sources, weights, strict=False)
             self._pools[pool.name] = tuple([(name, share) for name, share in shares if name in self._named])
 
+    @property
+    def hostnames(self) -> dict[str, str]:
+        """The names for EHLO of those addresses that have one of their own."""
+        return {
+            address: one.hostname
+            for one in self._named.values()
+            if one.hostname
+            for address in (one.ipv4, one.ipv6)
+            if address
+        }
+
     def named(self, name: str) -> Source:
         """The source of that name."""
         return self._named.get(name, self.unnamed)
