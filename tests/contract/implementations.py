@@ -8,6 +8,7 @@ from typing import Protocol
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
+from postroom.queue.sites import SiteStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
 from postroom.storage.sqlite.store import SqliteStore
@@ -26,6 +27,8 @@ class Store(Protocol):
     def history(self) -> HistoryStore: ...
     @property
     def guard(self) -> GuardStore: ...
+    @property
+    def sites(self) -> SiteStore: ...
     async def close(self) -> None: ...
 
 

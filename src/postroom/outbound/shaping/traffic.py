@@ -12,11 +12,13 @@ from postroom.mail.reply import Reply
 from postroom.mail.value import value
 from postroom.net.gcra import GcraTable
 from postroom.outbound.shaping.keeping import ShapingKeeper
+from postroom.outbound.shaping.naming import NamingRouter
 from postroom.outbound.shaping.rules import Rule, Rules
 from postroom.outbound.shaping.shaper import SiteShaper
 from postroom.outbound.shaping.sources import Source, Sources
 from postroom.outbound.shaping.warmup import WarmupBook
 from postroom.outbound.trouble import AttemptEnded, Scope, Step, Trouble
+from postroom.queue.carrier import Router
 from postroom.queue.sites import SiteStore
 from postroom.report.reporter import Reporter
 
@@ -67,6 +69,10 @@ class Traffic:
     def keep(self, store: SiteStore) -> ShapingKeeper:
         """What keeps it all beyond the process. Once, before the first request."""
         return ShapingKeeper(store, self.shaper, self._book, self._clock, self._reporter)
+
+    def naming(self, router: Router) -> Router:
+        """The router, listened to where there are rules that go by recipient domains."""
+        return NamingRouter(router, self.shaper) if self.rules.by_domain else router
 
     def way(self, site: Site, source: str) -> Way:
         """How a request to the site travels that was granted this source."""
