@@ -9,6 +9,7 @@ from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
+from tests.fakes.site_store import MemorySiteStore
 
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
@@ -64,6 +65,7 @@ class MemoryStore:
     directory: MemoryDirectoryStore = field(default_factory=MemoryDirectoryStore)
     history: MemoryHistory = field(init=False)
     guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
+    sites: MemorySiteStore = field(default_factory=MemorySiteStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from postroom.cli import (
     queue,
     send,
     serve,
+    sites,
     stats,
     user,
     why,
@@ -47,6 +48,7 @@ def make_program() -> typer.Typer:
     program.add_typer(certificate.commands(), name="certificate")
     program.add_typer(alerts.commands(), name="alerts")
     program.add_typer(queue.commands(), name="queue")
+    program.add_typer(sites.commands(), name="sites")
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("stats")(stats.stats)

@@ -4,9 +4,13 @@ A server counts in memory and writes behind; commands read. Times are seconds si
 """
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 from postroom.mail.value import value
+
+DEFAULT_RULE = "default"
+"""The name of the rule for whoever no other one is for."""
 
 REMEMBERED = 30 * 86400.0
 """Seconds for which a site is kept that nothing is sent to any more."""
@@ -60,6 +64,27 @@ class WarmupCount:
     provider: str
     day: int
     messages: int
+
+
+@value(frozen=True, slots=True)
+class WarmupDay:
+    """One day of a warm-up, counted from 1, and the messages to one provider on it. Day 0: it has not begun."""
+
+    day: int
+    limit: int
+
+
+def warmup_day(daily: Sequence[int], since: date, now: float) -> WarmupDay | None:
+    """Which day of its plan a source that began ``since`` has; None: it is warm."""
+    day = (datetime.fromtimestamp(now, UTC).date() - since).days
+    if day >= len(daily):
+        return None
+    return WarmupDay(day + 1, daily[day]) if day >= 0 else WarmupDay(0, 0)
+
+
+def provider_of(site: str, rule: str) -> str:
+    """To whom warm-up counts what goes to the site: the provider whose rule it goes by, or the site itself."""
+    return site if rule == DEFAULT_RULE else rule
 
 
 @value(frozen=True, slots=True)

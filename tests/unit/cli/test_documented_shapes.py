@@ -14,6 +14,7 @@ from postroom.admin.domains import DomainView
 from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.queue import QueueView, RecipientView
+from postroom.admin.sites import SiteView
 from postroom.admin.tallies import DomainTally, Stats
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -29,6 +30,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("`alias show`", AliasView),
         ("`queue show`", QueueView),
         ("recipient of an entry", RecipientView),
+        ("`sites`, `sites show`", SiteView),
         ("life", Life),
         ("moment of a life", Moment),
         ("standing of a life", Standing),

@@ -11,9 +11,7 @@ from postroom.config.road import OutboundSettings
 from postroom.config.section import Rate
 from postroom.config.sending import ShapingSettings
 from postroom.mail.delivery import RouteKind, Site
-
-DEFAULT = "default"
-"""The name of the rule for whoever no other one is for."""
+from postroom.queue.sites import DEFAULT_RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +58,10 @@ class Rules:
         ours = {rule.name: rule for rule in built_in()}
         own = {rule.name: rule for rule in shaping}
         changed = {name: _merge(rule, own[name]) if name in own else rule for name, rule in ours.items()}
-        default = changed.pop(DEFAULT)
+        default = changed.pop(DEFAULT_RULE)
         ordered = [rule for rule in own.values() if rule.name not in ours] + list(changed.values())
         self._entries = [_entry(rule, default, outbound, own.get(rule.name)) for rule in ordered]
-        self.default = _fill(default, default, outbound, own_concurrency=_gives_concurrency(own.get(DEFAULT)))
+        self.default = _fill(default, default, outbound, own_concurrency=_gives_concurrency(own.get(DEFAULT_RULE)))
         house = min(outbound.concurrency_per_site, outbound.concurrency)
         self.steady = _fill(default.model_copy(update={"adapt": False, "concurrency": house}), default, outbound)
         """For smarthosts and delivery servers that no rule of the operator names: they were set up to take our mail."""

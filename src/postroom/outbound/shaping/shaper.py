@@ -9,11 +9,12 @@ from postroom.clock import Clock
 from postroom.mail.delivery import Delivered, Outcome, RouteKind, Site
 from postroom.outbound.shaping.lane import SOON, Lane, Lesson, Ticket
 from postroom.outbound.shaping.place import Place
-from postroom.outbound.shaping.rules import DEFAULT, Rule, Rules
+from postroom.outbound.shaping.rules import Rule, Rules
 from postroom.outbound.shaping.sources import Sources
 from postroom.outbound.shaping.tally import Tally
 from postroom.outbound.shaping.warmup import WarmupBook, until_midnight
 from postroom.queue.carrier import Grant, Wait
+from postroom.queue.sites import provider_of
 from postroom.report.reporter import Reporter
 from postroom.report.road import SiteBlocked, SiteReopened, SiteShaped, WarmupFull
 
@@ -224,7 +225,7 @@ class SiteShaper:
     def _lane(self, site: Site, source: str, rule: Rule) -> Lane:
         lane = self.lanes.get((site.key, source))
         if lane is None:
-            provider = site.key if rule.name == DEFAULT else rule.name
+            provider = provider_of(site.key, rule.name)
             warming = site.kind is RouteKind.MX and self._warmups.is_warming(source)
             lane = Lane(site.key, source, rule, provider, Tally(self._clock.now()), warming=warming)
             self.lanes[site.key, source] = lane

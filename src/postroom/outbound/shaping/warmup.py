@@ -4,11 +4,11 @@ Days are those of UTC. Counts outlive the process.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 from postroom.config.sending import SourceSettings, WarmupSettings
 from postroom.mail.value import value
-from postroom.queue.sites import WarmupCount
+from postroom.queue.sites import WarmupCount, warmup_day
 
 DAY = 86400.0
 
@@ -51,12 +51,10 @@ class WarmupBook:
         if plan is None:
             return None
         self._turn(now)
-        daily, since = plan
-        day = (datetime.fromtimestamp(now, UTC).date() - since).days
-        if day >= len(daily):
+        today = warmup_day(*plan, now)
+        if today is None:
             return None
-        limit = daily[day] if day >= 0 else 0
-        return Allowance(max(day + 1, 0), limit, self._counts.get((source, provider), 0))
+        return Allowance(today.day, today.limit, self._counts.get((source, provider), 0))
 
     def use(self, source: str, provider: str, now: float, count: int = 1) -> None:
         """So many go out, or with a negative count came to nothing."""
