@@ -9,6 +9,7 @@ from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
 from postroom.config.road import OutboundSettings, SmarthostSettings
+from postroom.config.sendingsense import check_sending
 from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
@@ -32,6 +33,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_auth(settings)
     yield from check_acme(settings)
     yield from check_alerts(settings.alert)
+    yield from check_sending(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:
