@@ -190,7 +190,7 @@ class Lane:
         self._narrow(sign, epoch, now)
         blocked = not stale and self._block(sign, reason, now)
         changes = self._changes(before, reason)
-        if changes or blocked:
+        if changes or not (stale or sign is Sign.BROKEN):
             self.why, self.why_at = reason, now
         return Lesson(changes, blocked)
 
@@ -199,7 +199,7 @@ class Lane:
             self.width.too_many(self.active, now)
         elif sign is Sign.BROKEN:
             self.width.halve()
-        else:
+        elif sign is not Sign.BLOCKED:  # that is no matter of how fast
             if sign is Sign.BUSY and epoch == self.pace.epoch:
                 self.width.halve()
             self.pace.refused(now, epoch)

@@ -87,7 +87,7 @@ def _of_deferred(outcome: Deferred) -> Sign:
     if outcome.cause is Cause.RATE_LIMIT:
         return Sign.FEWER if _CONNECTIONS.search(reply.text) else Sign.SLOWER
     if outcome.cause is Cause.REPUTATION:
-        return Sign.BLOCKED
+        return Sign.SLOWER if _RATE.search(reply.text) else Sign.BLOCKED
     return _BY_CAUSE.get(outcome.cause, Sign.TAKEN)
 
 
