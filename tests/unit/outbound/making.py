@@ -16,6 +16,7 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.opening import Connect
+from postroom.outbound.shaping.traffic import Traffic
 
 PREFIX = b"Received: from client by us\r\n"
 CONTENT = b"Subject: hello\r\n\r\n.dots\r\n..more\r\nbody\r\n"
@@ -81,6 +82,7 @@ def make_carrier(
     source: StoredContent | None = None,
     clock: HandClock | None = None,
     smarthosts: Iterable[SmarthostSettings] = (),
+    traffic: Traffic | None = None,
     **settings: Any,
 ) -> SmtpCarrier:
     if isinstance(connect, ScriptedPeer):
@@ -93,4 +95,5 @@ def make_carrier(
         content=source or StoredContent(),
         clock=clock or HandClock(),
         connect=connect,
+        traffic=traffic,
     )

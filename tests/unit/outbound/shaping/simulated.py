@@ -184,6 +184,11 @@ class Backlog:
             self.log.append((now - self.began, outcome is TAKEN))
             self.house.shaper.note(self.site, grant, [outcome], now)  # type: ignore[arg-type] # what ask gave
 
+    def end(self) -> None:
+        """Let what is under way end, with nothing new."""
+        self.house.clock.time += self.latency[1]
+        self._finish(self.house.clock.time)
+
     def taken(self, since: float, until: float) -> int:
         """Messages that the site took between these times after the beginning."""
         return sum(ok for at, ok in self.log if since <= at < until)
