@@ -188,6 +188,7 @@ class Node:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
+        await self._road.shaping.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -208,6 +209,7 @@ class Node:
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
+        self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")

@@ -54,7 +54,7 @@ class SqliteSites:
 
         def read(connection: apsw.Connection) -> SiteRecord:
             rows = connection.execute(_LOAD, (now - REMEMBERED, _MOST)).fetchall()
-            counts = connection.execute(_LOAD_WARMUPS, (int(now // _DAY),)).fetchall()
+            counts: list[Any] = connection.execute(_LOAD_WARMUPS, (int(now // _DAY),)).fetchall()
             return SiteRecord(
                 tuple([_standing(row) for row in rows]),
                 tuple([WarmupCount(*count) for count in counts]),
