@@ -22,6 +22,8 @@ EARNED = 1 / 150
 
 MOST_CREDIT = 2.0
 MOST_DEBT = -4.0
+"""In pushbacks: neither a long quiet time nor one bad minute decides for long."""
+
 BELOW = 0.9
 """The pace in parts of what the site took in a minute."""
 
@@ -47,12 +49,18 @@ PASSED = 1.1
 """A probe has passed when it got so many ceilings' worth more through than the ceiling allows."""
 
 PROBE_LIMIT = 180.0
+"""Seconds after which a probe ends that has shown nothing: there was not enough mail for it."""
+
 PROBE_PAUSES = (60.0, 120.0, 240.0)
 """Quiet time before a probe, by how many have failed one after the other."""
 
 STRIKE_PAUSE = 10.0
 LONGEST_PAUSE = 300.0
+"""The pause, doubling up to the longest, after pushbacks with nothing taken between them."""
+
 SLOWEST = 1.0
+"""The slowest pace. What takes less than that is a block."""
+
 CAUTION = 0.2
 """How soon to ask again where the answer to one under way is awaited."""
 
@@ -87,6 +95,7 @@ class Pace:
         "_steps",
         "_struck",
         "_used",
+        "_whole_at",
         "ceiling",
         "epoch",
         "phase",
@@ -114,6 +123,7 @@ class Pace:
         """Pushbacks one after the other, with nothing taken between them."""
         self._struck = False
         self._failed = 0
+        self._whole_at = 0.0  # from when on the window has seen a minute
 
     @property
     def is_free(self) -> bool:
@@ -129,7 +139,9 @@ class Pace:
         """Go on with what an earlier process learned."""
         self.rate = max(rate, SLOWEST)
         self.ceiling = ceiling
+        self._held = self.rate
         self._since = self._next = now
+        self._whole_at = now + MINUTE
 
     def wait(self, now: float, flying: int) -> float:
         """Seconds until the next message may go, with so many under way. What is asked for in vain climbs."""
@@ -198,6 +210,8 @@ class Pace:
             self.rate = min(max(0.95 * measured, rate / 2), BACK * rate)
             if self._since_cut >= MEASURED and not self._struck:
                 self.ceiling = min(rate, 1.15 * measured)
+        elif now < self._whole_at:
+            self.rate = BACK * rate
         else:
             self.rate = min(BELOW * count, BACK * rate)
         self._struck = False
