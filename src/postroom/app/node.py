@@ -229,6 +229,7 @@ class Node:
         await self._road.tls.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
+        await self._road.shaping.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -252,6 +253,7 @@ class Node:
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
         self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
+        self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
         self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")

@@ -19,6 +19,7 @@ from postroom.cli import (
     route,
     send,
     serve,
+    sites,
     stats,
     suppression,
     user,
@@ -51,6 +52,7 @@ def make_program() -> typer.Typer:
     program.add_typer(queue.commands(), name="queue")
     program.command("route")(route.route)
     program.add_typer(suppression.commands(), name="suppression")
+    program.add_typer(sites.commands(), name="sites")
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("stats")(stats.stats)
