@@ -174,5 +174,5 @@ def _write_day(day: int) -> str:
 
 
 def _read_day(text: str) -> int:
-    first, second = text.upper()
-    return _BASE32.index(first) * 32 + _BASE32.index(second)
+    digits = text.upper()
+    return _BASE32.index(digits[0]) * 32 + _BASE32.index(digits[1])
