@@ -7,6 +7,7 @@ from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
+from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
 from postroom.queue.returnmodel import ReturnedStore
 from postroom.queue.store import QueueStore
@@ -32,6 +33,8 @@ class Store(Protocol):
     def suppression(self) -> SuppressionStore: ...
     @property
     def returned(self) -> ReturnedStore: ...
+    @property
+    def tls(self) -> TlsStore: ...
     async def close(self) -> None: ...
 
 

@@ -26,6 +26,7 @@ from postroom.directory.sources.opening import open_credentials
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.inbound.service import SMTP_ROLES, House, SmtpService
+from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
@@ -56,6 +57,11 @@ GUARD_SECONDS = 0.5
 RETURNED_SECONDS = 1.0
 """How often mail that came back is looked at."""
 
+TLS_SECONDS = 5.0
+"""How often what was learnt of TLS on the road is written behind."""
+
+RENEWAL_SECONDS = 600.0
+REPORT_SECONDS = 60.0
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
@@ -173,6 +179,7 @@ class Node:
             lockout=self._guard.lockout,
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
+            tagger=tagger_for(settings.route),
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:
@@ -220,6 +227,8 @@ class Node:
         await self._directory.refresh()
         await self._guard.start()
         await self._back.refresh()
+        await self._road.tls.start()
+        await self._road.scheduler.heed()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -239,10 +248,16 @@ class Node:
             shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
         self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
         self._chores.repeat(0, self._notices.write, "notices")
+        self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
+        self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        if self._settings.tlsrpt.enabled:
+            reports = self._road.tls.reports(self._road.door, self._ids.next)
+            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -275,6 +290,7 @@ class Node:
         await self._road.drain(timeout)
         await self._chores.stop()
         await self._guard.close()
+        await self._road.tls.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         if web is not None:

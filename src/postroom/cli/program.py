@@ -16,6 +16,7 @@ from postroom.cli import (
     init,
     limits,
     queue,
+    route,
     send,
     serve,
     stats,
@@ -49,6 +50,7 @@ def make_program() -> typer.Typer:
     program.add_typer(alerts.commands(), name="alerts")
     program.add_typer(queue.commands(), name="queue")
     program.add_typer(suppression.commands(), name="suppression")
+    program.command("route")(route.route)
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("stats")(stats.stats)

@@ -16,6 +16,7 @@ from postroom.inbound.transaction import Door, Resolver, Rooms
 from postroom.mail.message import QueueIds
 from postroom.mail.reply import Reply
 from postroom.mail.session import Role
+from postroom.mail.tags import UNTAGGED, Tagger
 from postroom.mail.value import value
 from postroom.net.service import SessionService
 from postroom.policy.chain import Chain
@@ -62,6 +63,8 @@ class House:
     resolver: Resolver | None = None
     """Knows what addresses lead to in place of the directory: it knows return paths too."""
     suppressions: SuppressionList | None = None
+    tagger: Tagger = UNTAGGED
+    """What rules of routing ask of a header."""
 
 
 class SmtpService(SessionService):
@@ -137,6 +140,7 @@ def _setup(role: Role, house: House) -> SessionSetup:
         settings=settings,
         originator=Originator(house.directory, settings.fix_sender) if submission else None,
         may_hurry=member_of(settings.trusted_networks),
+        tagger=house.tagger,
     )
     return SessionSetup(
         options=server_options(role, house),

@@ -1,4 +1,4 @@
-"""The whole store on one SQLite file: opens it, brings its schema up to date, and offers the ports over it."""
+"""The whole store on one SQLite file: opens it, brings its schema up to date, and offers its ports over it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.returned import SqliteReturned
 from postroom.storage.sqlite.suppression import SqliteSuppression
+from postroom.storage.sqlite.tls import SqliteTls
 
 FRESHNESS = 0.2
 """Seconds for which the directory's counter is remembered: commands beside the server take effect within a second."""
@@ -69,6 +70,7 @@ class SqliteStore:
         self.guard = SqliteGuard(self._writer, self._lookups, self._listings)
         self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
         self.returned = SqliteReturned(self._writer, self._listings)
+        self.tls = SqliteTls(self._writer, self._listings)
 
     @classmethod
     async def open(
