@@ -255,6 +255,17 @@ class TestOrders:
         assert after is not None
         assert after.flushes == before.flushes + 1
 
+    async def test_what_is_taken_from_a_server_is_recalled(self, queue: QueueStore) -> None:
+        await queue.take_in([an_intake(1, lease=LEASE), an_intake(2)])
+        start = await queue.orders(0)
+        assert start is not None
+        await queue.act(QueueAction.HOLD, QueueFilter(queue_ids=(queue_id(2),)), NOON)
+        assert await queue.orders(start.generation) is None
+        await queue.act(QueueAction.HOLD, QueueFilter(), NOON)
+        orders = await queue.orders(start.generation)
+        assert orders is not None
+        assert orders.recalls == start.recalls + 1
+
     async def test_what_a_pause_put_off_goes_on_when_it_ends(self, queue: QueueStore) -> None:
         pause = Pause(PauseKind.DOMAIN, "remote.example", NOON)
         intakes = [an_intake(n, lease=LEASE) for n in (1, 2)]

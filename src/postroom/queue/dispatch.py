@@ -131,6 +131,13 @@ class Dispatcher:
                     self.admit(item.held, item.recipients)  # a domain or a sender of theirs may be paused
         self._hungry()
 
+    def recall(self) -> None:
+        """Some that stand in line are not ours any more, and nobody says who: all go back, and come again."""
+        for line in list(self._board):
+            for item in line.drain():
+                self._give_back(item)
+        self._hungry()
+
     def flush(self) -> None:
         """Try everything now: forget what does not work, and what is to rest."""
         self._gate.flush()

@@ -170,10 +170,13 @@ class Pause:
 
 @value(frozen=True, slots=True)
 class Orders:
-    """What operators want of a running server. Each change raises ``generation``, each flush ``flushes``."""
+    """What operators want of a running server. Each order raises ``generation``, each flush ``flushes``; ``recalls`` is
+    raised when recipients were held or removed that a server had in hand.
+    """
 
     generation: int
-    flushes: int
+    flushes: int = 0
+    recalls: int = 0
     pauses: tuple[Pause, ...] = ()
 
 

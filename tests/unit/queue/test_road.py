@@ -530,6 +530,26 @@ class TestPauses:
         await running
 
 
+class TestRecall:
+    @pytest.mark.parametrize("action", [QueueAction.HOLD, QueueAction.REMOVE])
+    async def test_who_is_held_or_removed_leaves_the_line(self, action: QueueAction) -> None:
+        house = House()
+        house.shaper.limit_ = 1
+        gate = house.carrier.gate = asyncio.Event()
+        async with house.running():
+            await house.scheduler.heed()
+            for n in range(4):
+                await house.send(f"r{n}@far.example")
+            await house.clock.pass_time(1)
+            assert await house.store.act(action, QueueFilter(recipient="r2@far.example"), house.clock.now()) == 1
+            await house.scheduler.heed()
+            gate.set()
+            await house.clock.pass_time(60)
+            assert set(house.carrier.delivered) == {"r0@far.example", "r1@far.example", "r3@far.example"}
+            assert len(house.store.recipients()) == (action is QueueAction.HOLD)
+        assert house.scheduler._places == 0
+
+
 class TestFlush:
     async def test_what_is_dead_or_rests_is_tried_at_once(self) -> None:
         house = House(first_retry=1000)
