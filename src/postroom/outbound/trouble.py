@@ -287,6 +287,12 @@ def login_impossible(peer: Peer, why: str) -> Trouble:
     return Trouble(Scope.SITE, Deferred(reply, peer, detail=why, cause=Cause.AUTHENTICATION), Step.AUTH)
 
 
+def with_detail(trouble: Trouble, detail: str) -> Trouble:
+    """The same with more for the log."""
+    outcome = replace(trouble.outcome, detail=f"{trouble.outcome.detail} {detail}".strip())
+    return replace(trouble, outcome=outcome)
+
+
 def too_big(size: int, limit: int, peer: Peer) -> Failed:
     """The host announced a lower limit (RFC 1870 §6.1: no need to try)."""
     text = f"the message has {size} octets, {_named(peer)} takes {limit}"

@@ -16,6 +16,7 @@ from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.pauses import PauseView
 from postroom.admin.queue import QueueView, RecipientView
 from postroom.admin.tallies import DomainTally, Stats
+from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
 
@@ -34,6 +35,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("life", Life),
         ("moment of a life", Moment),
         ("standing of a life", Standing),
+        ("`route`", RouteView),
+        ("way of a route", WayView),
+        ("rule of a way", RuleView),
+        ("host of a way", HostView),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
         ("`certificate list`", CertificateView),
