@@ -82,6 +82,13 @@ class TestDestinations:
         await queue.take_in([by(an_intake(n), "smart" if n < 4 else "") for n in range(1, 7)])
         assert len((await queue.lease(question(per_destination=2))).messages) == 4
 
+    async def test_some_destinations_have_a_share_of_their_own(self, queue: QueueStore) -> None:
+        await queue.take_in([by(an_intake(n), "smart" if n < 4 else "") for n in range(1, 7)])
+        asked = replace(question(per_destination=2), shares={"remote.example smart": 1})
+        assert len((await queue.lease(asked)).messages) == 3
+        asked = replace(question(), shares={"remote.example smart": 0})
+        assert len((await queue.lease(asked)).messages) == 1
+
     async def test_it_and_the_return_path_last_as_long_as_the_recipient(self, queue: QueueStore) -> None:
         path = Address("bounce+1=rita=remote.example", "ours.example")
         intake = by(an_intake(1, to=["rita@remote.example", "b@b.example"], lease=LEASE), "smart", path)

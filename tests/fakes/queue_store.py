@@ -160,7 +160,9 @@ class MemoryQueueStore:
         count = 0
         for _, queue_id, number in due:
             name = self.messages[queue_id].recipients[number].waits_under
-            if count >= question.limit or by_destination.get(name, 0) >= question.per_destination:
+            if count >= question.limit or by_destination.get(name, 0) >= question.shares.get(
+                name, question.per_destination
+            ):
                 continue
             count += 1
             by_destination[name] = by_destination.get(name, 0) + 1

@@ -173,6 +173,10 @@ class Dispatcher:
                 self._sweep_paused_at = monotonic + SWEEP_PAUSE
         return frozenset(excluded)
 
+    def shares(self) -> dict[str, int]:
+        """How many recipients are wanted of some destinations, where that is less than usual."""
+        return self._board.shares(self._clock.monotonic())
+
     def next_change(self) -> float:
         """Seconds until what is shut is to be swept or tried again, or someone's time is up; infinite for never."""
         monotonic = self._clock.monotonic()

@@ -1,5 +1,6 @@
 """The queue's values: what goes in, what is leased, what is settled, what is asked."""
 
+from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
 
@@ -82,7 +83,7 @@ class ContentChunk:
 @value(frozen=True, slots=True)
 class LeaseQuestion:
     """What the scheduler asks for: recipients due at ``now``, at most ``limit``, at most ``per_destination`` of one
-    destination, none of the ``excluded`` destinations.
+    destination (or as many as ``shares`` says of it), none of the ``excluded`` destinations.
     """
 
     now: float
@@ -90,6 +91,7 @@ class LeaseQuestion:
     limit: int
     per_destination: int
     excluded: frozenset[str] = frozenset()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
 
 @value(frozen=True, slots=True)

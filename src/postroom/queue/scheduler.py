@@ -223,7 +223,7 @@ class Scheduler:
             now = self._clock.now()
             lease = Lease(self._node, now + settings.lease)
             self._starved = False
-            question = LeaseQuestion(now, lease, room, share, self._dispatcher.excluded())
+            question = LeaseQuestion(now, lease, room, share, self._dispatcher.excluded(), self._dispatcher.shares())
             self._places += room  # kept free while the store answers
             try:
                 answer = await self._store.lease(question)
