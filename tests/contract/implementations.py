@@ -9,8 +9,10 @@ from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
 from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
+from postroom.queue.returnmodel import ReturnedStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
+from postroom.reputation.store import SuppressionStore
 from postroom.storage.sqlite.store import SqliteStore
 
 
@@ -29,6 +31,10 @@ class Store(Protocol):
     def guard(self) -> GuardStore: ...
     @property
     def tls(self) -> TlsStore: ...
+    @property
+    def suppression(self) -> SuppressionStore: ...
+    @property
+    def returned(self) -> ReturnedStore: ...
     async def close(self) -> None: ...
 
 

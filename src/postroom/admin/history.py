@@ -137,6 +137,8 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
             return _say_order(row.kind, to, detail)
         case "recovered":
             return f"taken up again{to}: the node that was attempting it stopped; that attempt may have succeeded"
+        case "bounced" | "delayed" | "complained":
+            return _say_returned(row, detail)
         case "dsn":
             return _say_dsn(row, detail)
         case _:
@@ -191,6 +193,26 @@ def _say_dsn(row: HistoryRow, detail: Mapping[str, Any]) -> str:
     if detail.get("queue_id"):
         return f"told the sender {row.recipient} ({action}) with message {detail['queue_id']}"
     return f"could not tell the sender {row.recipient} ({action}): {detail.get('trouble', 'no reason is known')}"
+
+
+_BY = {
+    "verp": "its return path",
+    "envid": "its envelope id",
+    "queue_id": "its queue id",
+    "message_id": "its Message-ID",
+}
+
+
+def _say_returned(row: HistoryRow, detail: Mapping[str, Any]) -> str:
+    """What came back for the message."""
+    by = _BY.get(str(detail.get("by", "")), "what it says")
+    known = f"; message {detail.get('returned', '')}, known by {by}"
+    if row.kind == "complained":
+        return f"{row.recipient} complained ({detail.get('type', 'no reason given')}){known}"
+    what = "came back" if row.kind == "bounced" else "is delayed, as was reported"
+    cause = str(detail.get("cause", "")).replace("_", " ")
+    host = f" by {detail['host']}" if detail.get("host") else ""
+    return f"{what} for {row.recipient}{host}: {cause}{_say_reply(detail)}{known}"
 
 
 def _say_host(detail: Mapping[str, Any]) -> str:

@@ -5,10 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from postroom.clock import Clock
 from postroom.config.model import Settings
-from postroom.config.replyrules import reply_classifier
-from postroom.directory.model import Resolution
 from postroom.dns.resolver import Resolver
-from postroom.mail.address import Address
+from postroom.mail.classify import Classifier
 from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mailbox.carrier import MailboxCarrier
@@ -21,6 +19,7 @@ from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
+from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
@@ -42,7 +41,8 @@ class Road:
         *,
         node: str,
         resolver: Resolver,
-        resolve: Callable[[Address], Awaitable[Resolution]],
+        returns: Returns,
+        classifier: Classifier,
         is_local: Callable[[str], Awaitable[bool]],
         ids: QueueIds,
         clock: Clock,
@@ -51,7 +51,7 @@ class Road:
         self._settings = settings
         self._store = store
         self._node = node
-        self._resolve = resolve
+        self._returns = returns
         self._ids = ids
         self._clock = clock
         self._reporter = reporter
@@ -64,10 +64,12 @@ class Road:
             clock=clock,
             reporter=reporter,
         )
-        self._build_outbound(resolver, is_local)
+        self._build_outbound(resolver, classifier, is_local)
         self._build_queue()
 
-    def _build_outbound(self, resolver: Resolver, is_local: Callable[[str], Awaitable[bool]]) -> None:
+    def _build_outbound(
+        self, resolver: Resolver, classifier: Classifier, is_local: Callable[[str], Awaitable[bool]]
+    ) -> None:
         settings, clock, store = self._settings, self._clock, self._store
         self.router = MailRouter(
             hostname=settings.hostname,
@@ -89,12 +91,12 @@ class Road:
             content=store.queue,
             clock=clock,
             note_tls=self.tls.note,
-            classifier=reply_classifier(settings.reply),
+            classifier=classifier,
         )
 
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
-        node, resolve = self._node, self._resolve
+        node, resolve = self._node, self._returns.resolve
         ways = Ways(self.router, separator=settings.delivery.plus_separator)
         dsns = DsnMaker(
             hostname=settings.hostname,
@@ -116,6 +118,7 @@ class Road:
             outage=outage,
             chance=random.random,
             schedules=Schedules(settings.queue, settings.schedule, settings.route),
+            suppression=settings.suppression,
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
@@ -146,6 +149,7 @@ class Road:
             reporter=reporter,
             outage=outage,
             ways=ways,
+            returns=self._returns,
         )
 
     async def drain(self, seconds: float) -> None:

@@ -20,6 +20,7 @@ from postroom.cli import (
     send,
     serve,
     stats,
+    suppression,
     user,
     why,
 )
@@ -49,6 +50,7 @@ def make_program() -> typer.Typer:
     program.add_typer(alerts.commands(), name="alerts")
     program.add_typer(queue.commands(), name="queue")
     program.command("route")(route.route)
+    program.add_typer(suppression.commands(), name="suppression")
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("stats")(stats.stats)

@@ -13,7 +13,7 @@ from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound import trouble
 from postroom.outbound.hosts import Hosts, Target, is_own_address
-from postroom.outbound.job import ONE_WRITE, Job, check_size
+from postroom.outbound.job import ONE_WRITE, Job, by_return_path, check_size
 from postroom.outbound.login import login_for
 from postroom.outbound.mxtls import MxTls, Wish, waives, wish_of
 from postroom.outbound.opening import Connect, Opener, SocketConnect
@@ -108,6 +108,17 @@ class SmtpCarrier:
         return outcomes
 
     async def _carry_all(self, site: Site, job: Job) -> dict[int, Outcome]:
+        """The recipients of each return path by themselves, as long as the site lets us."""
+        parts = by_return_path(job)
+        outcomes = await self._carry_part(site, parts[0])
+        for part in parts[1:]:
+            stop = trouble.that_stops_others(outcomes.values())
+            if stop is not None:
+                return {recipient.number: stop for recipient in job.recipients} | outcomes
+            outcomes |= await self._carry_part(site, part)
+        return outcomes
+
+    async def _carry_part(self, site: Site, job: Job) -> dict[int, Outcome]:
         """One transaction after the other, as many as the host's limits make of the recipients."""
         outcomes = await self._attempt(site, job)
         while True:

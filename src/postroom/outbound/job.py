@@ -1,8 +1,10 @@
 """What a session is asked to carry: one message for some recipients, its content at hand or read in pieces."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
+from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient
 from postroom.mail.message import Message
 from postroom.mail.trouble import StoreUnavailable
@@ -14,7 +16,8 @@ ONE_WRITE = 256 * 1024
 
 @value(frozen=True, slots=True)
 class Job:
-    """One message for some recipients. ``content`` where it is at hand, else ``read`` gives it in pieces.
+    """One message for some recipients, all of one return path. ``content`` where it is at hand, else ``read`` gives it
+    in pieces.
 
     ``secured``: it goes only where REQUIRETLS can be asked for (RFC 8689 §4.2.1). ``note`` goes with the outcomes.
     """
@@ -25,6 +28,21 @@ class Job:
     read: Callable[[], AsyncIterator[bytes]]
     secured: bool = False
     note: str = ""
+
+    @property
+    def reverse_path(self) -> Address | None:
+        """What MAIL says: the recipients' own return path (VERP, SRS), else the envelope's."""
+        return self.recipients[0].return_path or self.message.envelope.reverse_path
+
+
+def by_return_path(job: Job) -> Sequence[Job]:
+    """The job for recipients of any return paths, as jobs of one each: a transaction has one MAIL."""
+    paths: dict[Address | None, list[QueuedRecipient]] = {}
+    for recipient in job.recipients:
+        paths.setdefault(recipient.return_path, []).append(recipient)
+    if len(paths) <= 1:
+        return (job,)
+    return [replace(job, recipients=tuple(recipients)) for recipients in paths.values()]
 
 
 async def pieces_of(job: Job) -> AsyncGenerator[bytes, None]:

@@ -152,8 +152,10 @@ def _message(draft: Draft) -> Message:
     )
 
 
-def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -> Intake:
-    """Everything that the message writes."""
+def build(
+    draft: Draft, expansion: Expansion, lease: Lease | None, now: float, returned: tuple[str, ...] = ()
+) -> Intake:
+    """Everything that the message writes. ``returned``: see ``Intake``."""
     message = expansion.message
     return Intake(
         message,
@@ -162,6 +164,7 @@ def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -
         tuple(expansion.entries),
         lease,
         (_accepted(draft, message, now), *expansion.history),
+        returned,
     )
 
 

@@ -53,6 +53,18 @@ async def test_accepted_with_special_wishes() -> None:
     assert text.endswith("else told of the delay")
 
 
+async def test_what_came_back() -> None:
+    detail = {"by": "verp", "returned": show_queue_id(ID), "cause": "mailbox_unknown", "reply": "550 5.1.1 nobody"}
+    assert await say("bounced", "b@b.example", {**detail, "host": "mx.b.example"}) == (
+        "came back for b@b.example by mx.b.example: mailbox unknown: 550 5.1.1 nobody; "
+        f"message {show_queue_id(ID)}, known by its return path"
+    )
+    assert (await say("delayed", "b@b.example", detail)).startswith("is delayed, as was reported for b@b.example")
+    assert await say("complained", "b@b.example", {"by": "message_id", "type": "abuse"}) == (
+        "b@b.example complained (abuse); message , known by its Message-ID"
+    )
+
+
 async def standing_of(queued: QueuedRecipient, **asks: object) -> str:
     message = Message(ID, NOW - 60, Envelope(None, (queued.recipient,), **asks), b"", 1)  # type: ignore[arg-type]
     queue = MemoryQueueStore()

@@ -15,7 +15,8 @@ from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.pauses import PauseView
 from postroom.admin.queue import QueueView, RecipientView
-from postroom.admin.tallies import DomainTally, Stats
+from postroom.admin.suppression import SuppressionPage, SuppressionView
+from postroom.admin.tallies import CauseTally, DomainTally, SenderTally, Stats
 from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -41,6 +42,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("host of a way", HostView),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
+        ("cause of stats", CauseTally),
+        ("sender of stats", SenderTally),
+        ("`suppression list`", SuppressionPage),
+        ("entry of the suppression list", SuppressionView),
         ("`certificate list`", CertificateView),
         ("`check`", Finding),
     ],

@@ -1,6 +1,7 @@
 """queue, why and stats: what waits, why, and what an operator does about it."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -392,3 +393,42 @@ class TestStats:
         out = run("stats").out
         assert "(null sender)" in out
         assert "teleported" in out
+
+    def test_what_stood_in_the_way_and_what_came_back(self, run: Run, house: MemoryHouse) -> None:
+        there = "far.example"
+
+        def row(number: int, kind: str, **detail: object) -> HistoryRow:
+            return HistoryRow(number, NOW, kind, f"rita@{there}", there, detail=json.dumps(detail))
+
+        house.store.history.rows += [HistoryRow(n, NOW, "accepted", domain="example.org") for n in range(1, 5)]
+        house.store.history.rows += [row(n, "relayed") for n in range(1, 5)]
+        house.store.history.rows += [
+            row(1, "deferred", cause="greylisted"),
+            row(1, "failed", cause="reputation"),
+            row(2, "failed", cause="from the future"),
+            row(3, "bounced", cause="mailbox_unknown"),
+            row(4, "complained", type="abuse"),
+        ]
+        found = run("stats", "--json").json
+        names = {"sender_domain": "example.org", "recipient_domain": there}
+        causes = [
+            ("bounced", "mailbox_unknown", "recipient"),
+            ("deferred", "greylisted", "them"),
+            ("failed", "other", "them"),
+            ("failed", "reputation", "us"),
+        ]
+        expected = [{**names, "outcome": o, "cause": c, "blame": b, "count": 1} for o, c, b in causes]
+        assert sorted(found["causes"], key=str) == sorted(expected, key=str)
+        assert found["senders"] == [
+            {
+                "sender_domain": "example.org",
+                "relayed": 4,
+                "bounced": 1,
+                "complained": 1,
+                "bounce_rate": 0.25,
+                "complaint_rate": 0.25,
+            }
+        ]
+        out = run("stats").out
+        for text in ("greylisted", "them", "reputation", "us", "complaint rate", "25.00%"):
+            assert text in out

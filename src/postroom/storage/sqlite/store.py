@@ -19,6 +19,8 @@ from postroom.storage.sqlite.mailbox import SqliteMailbox
 from postroom.storage.sqlite.migrate import Migration, check_version, migrate, migrations, version_of
 from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
+from postroom.storage.sqlite.returned import SqliteReturned
+from postroom.storage.sqlite.suppression import SqliteSuppression
 from postroom.storage.sqlite.tls import SqliteTls
 
 FRESHNESS = 0.2
@@ -67,6 +69,8 @@ class SqliteStore:
         self.history = SqliteHistory(self._writer, self._listings)
         self.guard = SqliteGuard(self._writer, self._lookups, self._listings)
         self.tls = SqliteTls(self._writer, self._listings)
+        self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
+        self.returned = SqliteReturned(self._writer, self._listings)
 
     @classmethod
     async def open(
