@@ -76,6 +76,7 @@ class MemoryQueueStore:
         self.pauses: dict[tuple[PauseKind, str], Pause] = {}
         self.generation = 1
         self.flushes = 0
+        self.recalls = 0
         self.failing: set[str] = set()
         self.poisoned: set[QueueId] = set()
         """Messages whose settlement raises an error that nobody expects."""
@@ -159,7 +160,9 @@ class MemoryQueueStore:
         count = 0
         for _, queue_id, number in due:
             name = self.messages[queue_id].recipients[number].waits_under
-            if count >= question.limit or by_destination.get(name, 0) >= question.per_destination:
+            if count >= question.limit or by_destination.get(name, 0) >= question.shares.get(
+                name, question.per_destination
+            ):
                 continue
             count += 1
             by_destination[name] = by_destination.get(name, 0) + 1
@@ -242,11 +245,12 @@ class MemoryQueueStore:
     async def act(self, action: QueueAction, which: QueueFilter, now: float, to: Address | None = None) -> int:
         await self._enter("act")
         self.actions.append((action, which))
-        count = 0
+        count, recalled = 0, False
         for stored, one in list(self._matching(which)):
             if one.state not in _TOUCHES[action]:
                 continue
             count += 1
+            recalled = recalled or one.state is RecipientState.LEASED
             name, domain = str(one.recipient.address), one.recipient.address.domain
             if _KINDS[action]:
                 self.history.append(HistoryRow(stored.message.queue_id, now, _KINDS[action], name, domain))
@@ -258,6 +262,8 @@ class MemoryQueueStore:
             if stored.leases.pop(one.number, None) is not None:
                 stored.lost.add(one.number)
             stored.recipients[one.number] = _acted(action, one, now, to)
+        self.recalls += recalled
+        self.generation += recalled
         return count
 
     async def claim(self, which: QueueFilter, lease: Lease, limit: int) -> Sequence[LeasedMessage]:
@@ -279,7 +285,7 @@ class MemoryQueueStore:
         if known == self.generation:
             return None
         pauses = tuple(self.pauses[key] for key in sorted(self.pauses, key=lambda key: (key[0].value, key[1])))
-        return Orders(self.generation, self.flushes, pauses)
+        return Orders(self.generation, self.flushes, self.recalls, pauses)
 
     async def pause(self, pause: Pause) -> None:
         await self._enter("pause")

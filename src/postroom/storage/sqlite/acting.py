@@ -14,6 +14,7 @@ from postroom.mail.delivery import RecipientState
 from postroom.queue.expansion import original_recipient, to_json
 from postroom.queue.model import QueueAction, QueueFilter
 from postroom.storage.batch import Kind
+from postroom.storage.sqlite.orders import recall
 from postroom.storage.sqlite.statements import Value, as_json, rows_of
 from postroom.storage.sqlite.waiting import drop_recipients, finished, mark_destinations
 
@@ -188,6 +189,8 @@ def act(connection: apsw.Connection, piece: Slice) -> int:
     else:
         connection.execute(_UPDATE, (None if effect.becomes is None else effect.becomes.value, keys))
     mark_destinations(connection, lines)
+    if any(row[4] == RecipientState.LEASED.value for row in rows):
+        recall(connection)
     if effect.becomes is RecipientState.REMOVED:
         drop_recipients(connection, finished(connection, {row[0] for row in rows}))
     return len(rows)
