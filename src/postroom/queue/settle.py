@@ -13,8 +13,8 @@ from dataclasses import replace
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
 from postroom.mail.delivery import Outcome, QueuedRecipient, RecipientState, Site
-from postroom.mail.dsn import Action, RecipientReport, gravest
 from postroom.mail.message import Message, show_queue_id
+from postroom.mail.notice import Action, RecipientReport, gravest
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
 from postroom.queue.deadlines import in_time
