@@ -18,6 +18,7 @@ from postroom.cli import (
     queue,
     send,
     serve,
+    simulate,
     stats,
     user,
     why,
@@ -49,6 +50,7 @@ def make_program() -> typer.Typer:
     program.add_typer(queue.commands(), name="queue")
     program.command("why")(why.why)
     program.command("send")(send.send)
+    program.command("simulate")(simulate.simulate)
     program.command("stats")(stats.stats)
     program.command("demo")(demo.demo)
     return program

@@ -1,0 +1,112 @@
+"""The world outside as it is assumed to be: which site a destination belongs to, and what the sites answer."""
+
+from collections.abc import Mapping, Sequence
+
+from postroom.admin.simulation.sample import Key, Sample
+from postroom.admin.simulation.scripts import AsNow, Played, SiteScript, choose_script
+from postroom.clock import Clock
+from postroom.config.model import Settings
+from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
+from postroom.mail.envelope import Recipient
+from postroom.mail.message import Message
+from postroom.queue.lines import site_trouble
+
+_AS_NOW = 0.3  # seconds that a request takes where nothing else is said
+
+
+class World:
+    """Router and carrier in one. Destinations that were last answered by the same host are one site.
+
+    ``requests`` is told of each request that is made, in recipients of the real queue.
+    """
+
+    def __init__(self, sample: Sample, scripts: Sequence[SiteScript], settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._start = clock.monotonic()
+        self._weights = sample.weights
+        self._schedules = {route.name: route.schedule for route in settings.route if route.schedule}
+        self._hosts = _hosts(sample)
+        self._sites: dict[str, Played | AsNow] = {}
+        troubles = _troubles(sample, self._hosts)
+        for name, host in self._hosts.items():
+            key = host or name
+            script = choose_script(scripts, name, name.partition(" ")[0], host)
+            if script is not None:
+                self._sites[key] = Played(key, script, settings.outbound.connect_timeout)
+            else:
+                self._sites.setdefault(key, AsNow(troubles.get(key)))
+
+    def assumed(self, destination: str) -> str:
+        """What is assumed of a destination, in words."""
+        site = self._sites[self._key(destination)]
+        if isinstance(site, Played):
+            return site.script.text
+        return "as now" if site.trouble is None else "as now: down"
+
+    # The router's side -------------------------------------------------------------
+
+    def destination(self, message: Message, recipient: Recipient) -> str:
+        """Its domain: rules were looked at when it came in."""
+        return recipient.address.domain
+
+    async def site_of(self, destination: str) -> Site | Outcome:
+        """Its site, on the schedule of its rule."""
+        key = self._key(destination)
+        return Site(key, RouteKind.MX, ((key,),), schedule=self._schedules.get(destination.partition(" ")[2], ""))
+
+    def concurrency(self, site: Site) -> int:
+        """As the settings have it."""
+        return self._settings.outbound.concurrency_per_site
+
+    def _key(self, destination: str) -> str:
+        return self._hosts.get(destination) or destination
+
+    # The carrier's side ------------------------------------------------------------
+
+    async def deliver(self, request: DeliveryRequest) -> Mapping[int, Outcome]:
+        """What the site says, after the time that it takes."""
+        site = self._sites.setdefault(request.site.key, AsNow())
+        queue_id = request.message.queue_id
+        weights = {one.number: self._weights.get((queue_id, one.number), 1.0) for one in request.recipients}
+        if isinstance(site, AsNow):
+            await self._clock.sleep(_AS_NOW * max(weights.values()))
+            return {one.number: site.outcome(one) for one in request.recipients}
+        at = self._clock.monotonic() - self._start
+        await self._clock.sleep(site.seconds(at, max(weights.values())))
+        keys: dict[int, Key] = {one.number: (queue_id, one.number) for one in request.recipients}
+        return {number: site.outcome(key, at, weights[number]) for number, key in keys.items()}
+
+
+def _hosts(sample: Sample) -> dict[str, str]:
+    """By destination the host that answered last, ``""`` where none has."""
+    latest: dict[str, tuple[float, str]] = {}
+    for entry in sample.entries:
+        for one in entry.recipients:
+            found = (one.last_attempt or 0.0, one.last_peer.host)
+            if one.last_peer.host and found > latest.get(one.waits_under, (-1.0, "")):
+                latest[one.waits_under] = found
+            else:
+                latest.setdefault(one.waits_under, (-1.0, ""))
+    return {name: host for name, (_, host) in latest.items()}
+
+
+def _troubles(sample: Sample, hosts: Mapping[str, str]) -> dict[str, Deferred]:
+    """By site the trouble that the last attempt met there, where it was the whole site's."""
+    latest: dict[str, QueuedRecipient] = {}
+    for entry in sample.entries:
+        for one in entry.recipients:
+            key = hosts[one.waits_under] or one.waits_under
+            if one.last_attempt is not None and one.last_attempt > (_last(latest.get(key))):
+                latest[key] = one
+    found: dict[str, Deferred] = {}
+    for key, one in latest.items():
+        if one.last_reply is not None and one.last_reply.is_transient:
+            trouble = site_trouble([Deferred(one.last_reply, one.last_peer)])
+            if trouble is not None:
+                found[key] = trouble
+    return found
+
+
+def _last(one: QueuedRecipient | None) -> float:
+    return -1.0 if one is None or one.last_attempt is None else one.last_attempt
