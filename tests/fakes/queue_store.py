@@ -206,7 +206,9 @@ class MemoryQueueStore:
         return [
             QueueEntry(stored.message, tuple(stored.recipients.values()))
             for queue_id, stored in sorted(self.messages.items())
-            if (after is None or queue_id > after) and (not which.queue_ids or queue_id in which.queue_ids)
+            if (after is None or queue_id > after)
+            and (not which.queue_ids or queue_id in which.queue_ids)
+            and queue_id % which.one_in == 0
         ][:limit]
 
     async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
@@ -215,10 +217,13 @@ class MemoryQueueStore:
     async def counts(self) -> QueueCounts:
         await self._enter("counts")
         by_state: dict[RecipientState, int] = {}
-        for stored in self.messages.values():
-            for one in stored.recipients.values():
-                by_state[one.state] = by_state.get(one.state, 0) + 1
-        return QueueCounts(len(self.messages), by_state)
+        by_domain: dict[str, int] = {}
+        for one in self.recipients():
+            by_state[one.state] = by_state.get(one.state, 0) + 1
+            domain = one.recipient.address.domain
+            by_domain[domain] = by_domain.get(domain, 0) + 1
+        fullest = sorted(by_domain.items(), key=lambda item: (-item[1], item[0]))
+        return QueueCounts(len(self.messages), by_state, tuple(fullest[:100]))
 
     # What tests look at
 

@@ -49,7 +49,7 @@ def simulate(
         typer.Option(
             "--sample", min=1, max=100_000, help="Recipients at most; in a longer queue each stands for several."
         ),
-    ] = 400,
+    ] = 300,
     top: Annotated[int, typer.Option("--top", min=0, help="Destinations shown, the fullest first.")] = 10,
     json: JsonOption = False,
 ) -> None:

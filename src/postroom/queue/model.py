@@ -149,6 +149,8 @@ class QueueFilter:
     """The reverse-path as text; ``""`` is the null sender, None any."""
     recipient: str = ""
     states: frozenset[RecipientState] = frozenset()
+    one_in: int = 1
+    """Only every so-manyth message, by the remainder of its queue id."""
 
 
 @value(frozen=True, slots=True)

@@ -27,6 +27,9 @@ from postroom.report.reporter import Reporter
 MOST_REPORTS = 400_000
 """Attempts after which a simulation ends early: settings that retry each second would make it as long as the days."""
 
+TICK = 60.0
+"""Seconds to which the rooms wake: what they do is late by so much at most, which no line of the table shows."""
+
 _SHOWN = ("first_retry", "retry_factor", "longest_retry", "retry_jitter", "lifetime", "delay_warning", "dsn_lifetime")
 _NODE = "simulation"
 
@@ -44,7 +47,7 @@ def simulate(
     """The next ``seconds`` of the sampled queue, in spans of ``every`` seconds. Must not be called from a loop."""
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        clock = VirtualClock(now, loop)
+        clock = VirtualClock(now, loop, TICK)
         tally = Tally(sample, now, every)
         world = World(sample, scripts, settings, clock)
         ended = runner.run(_live(sample, settings, world, tally, clock=clock, seconds=seconds))

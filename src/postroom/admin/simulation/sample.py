@@ -1,23 +1,22 @@
 """Takes a bounded sample of the queue: all of it where it is short, else so much that each one stands for several.
 
-A long queue is not read through. Queue ids are in order of time, so that a page can be read anywhere: the stretch of
-time that holds most is halved again and again, and each page stands for its stretch. What the store has counted sets
-the totals right.
+A long queue is not read through: the store gives every so-manyth message, and what it has counted makes the
+totals right.
 """
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
 from postroom.mail.delivery import QueuedRecipient, RecipientState
-from postroom.mail.message import Message, QueueId, QueueIds
+from postroom.mail.message import Message, QueueId
 from postroom.queue.model import QueueCounts, QueueEntry, QueueFilter
 from postroom.queue.store import QueueStore
 
-_READ_WHOLE = 4000  # messages up to which the queue is read through
-_PAGE = 500
-_GLANCE = 50  # messages of a page that stands for a stretch
-_STRETCHES = 120
+_READ_WHOLE = 8000  # recipients up to which the queue is read through; of a longer one about half as many are read
+_PAGE = 500  # recipients of a page, as far as can be told before
+_FIRST_PAGE = 20  # messages
+_ROUND = 60_000  # milliseconds, which queue ids count
 
 Key = tuple[QueueId, int]
 """A recipient: its message and its number."""
@@ -51,88 +50,64 @@ class _Weighed:
 
 async def take_sample(store: QueueStore, which: QueueFilter, limit: int, now: float) -> Sample:
     """At most ``limit`` recipients for all that match. Raises StoreUnavailable."""
-    found = await _read_whole(store, which)
-    if found is None:
-        counts = await store.counts()
-        found = await _read_stretches(store, which, now)
-        _set_right(found, counts, which)
+    counts = await store.counts()
+    total = _count(counts, which)
+    one_in = 1 if total <= _READ_WHOLE else _spreading(total * 2 // _READ_WHOLE)
+    found = await _read(store, replace(which, one_in=one_in), 2 * _READ_WHOLE)
+    if one_in > 1:
+        _set_right(found, counts, total)
     held = sum(each.weight for each in found if each.one.state is RecipientState.HELD)
     waiting = [each for each in found if each.one.state is not RecipientState.HELD]
-    total = sum(each.weight for each in waiting)
+    recipients = sum(each.weight for each in waiting)
     chosen = waiting if len(waiting) <= limit else _thin_out(waiting, limit)
-    return Sample(_entries(chosen, now), _weights(chosen), round(total), round(held))
+    return Sample(_entries(chosen, now), _weights(chosen), round(recipients), round(held))
 
 
-async def _read_whole(store: QueueStore, which: QueueFilter) -> list[_Weighed] | None:
-    """Everything; None where it is too much."""
+def _spreading(number: int) -> int:
+    """The next number that has no factor in common with spans of time: mail that comes by the clock is met evenly."""
+    while gcd(number, _ROUND) > 1:
+        number += 1
+    return number
+
+
+def _count(counts: QueueCounts, which: QueueFilter) -> int:
+    """How many match, as far as the store has counted them: of a domain that is not one of the fullest, at most."""
+    total = sum(count for state, count in counts.by_state.items() if not state.is_final)
+    if not which.domain:
+        return total
+    known = dict(counts.by_domain)
+    return known.get(which.domain, min(known.values(), default=0))
+
+
+async def _read(store: QueueStore, which: QueueFilter, limit: int) -> list[_Weighed]:
+    """What matches, up to about ``limit`` recipients: a queue of few messages with many each does not spread well."""
     found: list[_Weighed] = []
     after: QueueId | None = None
-    for _ in range(_READ_WHOLE // _PAGE):
-        page = await store.entries(which, limit=_PAGE, after=after)
-        found += _matching(page, which, 1.0)
-        if len(page) < _PAGE:
-            return found
+    size = _FIRST_PAGE
+    messages = recipients = 0
+    while recipients < limit:
+        page = await store.entries(which, limit=size, after=after)
+        found += _matching(page, which)
+        if len(page) < size:
+            break
         after = page[-1].message.queue_id
-    return None
-
-
-@dataclass(slots=True)
-class _Stretch:
-    """The ids from ``first`` up to ``last``, and the page that was read at its beginning."""
-
-    first: int
-    last: int
-    page: list[QueueEntry]
-
-    @property
-    def messages(self) -> float:
-        """How many it holds, as far as the page tells."""
-        if len(self.page) < _GLANCE:
-            return len(self.page)
-        span = max(self.page[-1].message.queue_id - self.first, 1)
-        return len(self.page) * (self.last - self.first) / span
-
-
-async def _read_stretches(store: QueueStore, which: QueueFilter, now: float) -> list[_Weighed]:
-    """Pages from all over the queue, most where it is fullest."""
-
-    async def look(first: int, last: int) -> _Stretch:
-        page = await store.entries(which, limit=_GLANCE, after=QueueId(first - 1))
-        return _Stretch(first, last, [entry for entry in page if entry.message.queue_id < last])
-
-    oldest = await store.entries(which, limit=1)
-    first = oldest[0].message.queue_id if oldest else 0
-    last = QueueIds(lambda: now + 1).next()
-    stretches: list[tuple[float, int, _Stretch]] = []
-    whole = await look(first, max(last, first + 1))
-    heapq.heappush(stretches, (-whole.messages, first, whole))
-    for _ in range(_STRETCHES):
-        fullest = stretches[0][2]
-        if len(fullest.page) < _GLANCE or fullest.last - fullest.first < 2:
-            break  # all of it is known
-        heapq.heappop(stretches)
-        middle = (fullest.first + fullest.last) // 2
-        left = _Stretch(fullest.first, middle, [e for e in fullest.page if e.message.queue_id < middle])
-        for half in (left, await look(middle, fullest.last)):
-            heapq.heappush(stretches, (-half.messages, half.first, half))
-    found: list[_Weighed] = []
-    for _, _, stretch in stretches:
-        if stretch.page:
-            found += _matching(stretch.page, which, stretch.messages / len(stretch.page))
+        messages += len(page)
+        recipients += sum(len(entry.recipients) for entry in page)
+        size = max(int(_PAGE * messages / recipients), 2)  # so that a page costs the same anywhere
     return found
 
 
-def _matching(page: Iterable[QueueEntry], which: QueueFilter, weight: float) -> list[_Weighed]:
+def _matching(page: Iterable[QueueEntry], which: QueueFilter) -> list[_Weighed]:
     """The recipients that were asked for: a message is listed with all of its own."""
     return [
-        _Weighed(entry.message, one, weight)
+        _Weighed(entry.message, one, 1.0)
         for entry in page
         for one in entry.recipients
         if not which.domain or one.recipient.address.domain == which.domain
     ]
 
 
-def _set_right(found: list[_Weighed], counts: QueueCounts, which: QueueFilter) -> None:
+def _set_right(found: list[_Weighed], counts: QueueCounts, total: int) -> None:
     """Make the weights add up to what the store has counted: for the fullest destinations, and for all others."""
     by_name: dict[str, list[_Weighed]] = {}
     for each in found:
@@ -140,10 +115,8 @@ def _set_right(found: list[_Weighed], counts: QueueCounts, which: QueueFilter) -
     known = {name: count for name, count in counts.by_domain if name in by_name}
     for name, count in known.items():
         _scale(by_name[name], count)
-    if not which.domain and not which.queue_ids:
-        total = sum(count for state, count in counts.by_state.items() if not state.is_final)
-        others = [each for name, some in by_name.items() if name not in known for each in some]
-        _scale(others, max(total - sum(known.values()), len(others)))
+    others = [each for name, some in by_name.items() if name not in known for each in some]
+    _scale(others, max(total - sum(known.values()), len(others)))
 
 
 def _scale(some: list[_Weighed], count: int) -> None:
@@ -159,13 +132,13 @@ def _thin_out(waiting: list[_Weighed], limit: int) -> list[_Weighed]:
         by_name.setdefault(each.one.waits_under, []).append(each)
     total = sum(each.weight for each in waiting)
     sizes = sorted(((sum(each.weight for each in some), name) for name, some in by_name.items()), reverse=True)
+    surely = min(len(sizes), limit // 2)  # destinations that have one at least
     chosen: list[_Weighed] = []
     rest: list[_Weighed] = []
     for place, (size, name) in enumerate(sizes):
         some = sorted(by_name[name], key=_fate)
-        share = int(limit * size / total)
-        if place < limit // 2:
-            chosen += _evenly(some, max(share, 1))
+        if place < surely:
+            chosen += _evenly(some, 1 + int((limit - surely - 1) * size / total))
         else:
             rest += some
     return chosen + (_evenly(rest, max(limit - len(chosen), 1)) if rest else [])

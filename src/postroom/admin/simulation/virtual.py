@@ -3,6 +3,9 @@
 import asyncio
 import selectors
 
+_LONG = 5.0
+"""Seconds from which on a tick does not matter."""
+
 
 class _Jump(selectors.SelectSelector):
     """Waits for nothing: what would be waited for has passed at once."""
@@ -31,11 +34,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The clock of a virtual loop that begins at ``start``, in seconds since the Unix epoch."""
+    """The clock of a virtual loop that begins at ``start``, in seconds since the Unix epoch.
 
-    def __init__(self, start: float, loop: VirtualLoop) -> None:
+    Who sleeps long wakes on the next full ``tick``, so that many wake at once: what costs is how often somebody wakes.
+    """
+
+    def __init__(self, start: float, loop: VirtualLoop, tick: float = 0.0) -> None:
         self._start = start
         self._loop = loop
+        self._tick = tick
 
     def now(self) -> float:
         """Seconds since the Unix epoch."""
@@ -47,4 +54,7 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Let others go on until the loop's time has come there."""
+        if self._tick and seconds >= _LONG:
+            ends = self._loop.time() + seconds
+            seconds += -ends % self._tick
         await asyncio.sleep(seconds)

@@ -105,6 +105,9 @@ def conditions(which: QueueFilter) -> tuple[str, list[Value]]:
         local, domain = _parts(which.sender)
         clauses.append("m.sender_local = ? COLLATE NOCASE AND m.sender_domain = ?")
         bindings += [local, domain]
+    if which.one_in > 1:
+        clauses.append("r.queue_id % ? = 0")
+        bindings.append(which.one_in)
     return " AND ".join(clauses), bindings
 
 
