@@ -24,6 +24,21 @@ _COMPARED = ("delivered", "deferred", "warned", "expired", "waiting")
 _MOST_DAYS = 60
 
 
+SiteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--site",
+        metavar="PATTERN=BEHAVIOUR",
+        help='How sites are to behave, such as "*.example=down:2h..5h": accept, down[:FROM..TO], slow[:TIME], '
+        "rate:50/1m, greylist[:TIME], defer, refuse. The first that matches; may be repeated.",
+    ),
+]
+SampleOption = Annotated[
+    int,
+    typer.Option("--sample", min=1, max=100_000, help="Recipients at most; in a longer queue each stands for several."),
+]
+
+
 def simulate(
     context: typer.Context,
     *,
@@ -32,24 +47,11 @@ def simulate(
     other: Annotated[
         Path | None, typer.Option("--settings", metavar="FILE", help="Other settings, shown side by side.")
     ] = None,
-    site: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--site",
-            metavar="PATTERN=BEHAVIOUR",
-            help='How sites are to behave, such as "*.example=down:2h..5h": accept, down[:FROM..TO], slow[:TIME], '
-            "rate:50/1m, greylist[:TIME], defer, refuse. The first that matches; may be repeated.",
-        ),
-    ] = None,
+    site: SiteOption = None,
     all_down: Annotated[bool, typer.Option("--all-down", help="No other site answers.")] = False,
     domain: Annotated[str, typer.Option("--domain", metavar="DOMAIN", help="Recipients in this domain only.")] = "",
     every: Annotated[str, typer.Option("--every", metavar="DURATION", help="Length of a line of the table.")] = "6h",
-    sample: Annotated[
-        int,
-        typer.Option(
-            "--sample", min=1, max=100_000, help="Recipients at most; in a longer queue each stands for several."
-        ),
-    ] = 300,
+    sample: SampleOption = 300,
     top: Annotated[int, typer.Option("--top", min=0, help="Destinations shown, the fullest first.")] = 10,
     json: JsonOption = False,
 ) -> None:
@@ -89,7 +91,10 @@ def simulate(
 
 def _show(view: Simulation, scripts: list[SiteScript], top: int) -> None:
     _introduce(view, scripts)
-    print_table(("from (UTC)", *_COLUMNS), [(_short(span.at), *_numbers(span)) for span in view.timeline])
+    lines = [(_short(span.at), *_numbers(span)) for span in view.timeline]
+    print_table(("from (UTC)", *_COLUMNS), lines[: _until_quiet(view)])
+    if not view.timeline[-1].waiting:
+        say("then nothing waits any more")
     print_table(
         ("destination", "recipients", "assumed", "attempts", "first", "last", "delivered", "warned", "from", "expired",
          "from", "to", "waiting"),
@@ -133,7 +138,12 @@ def _compare(one: Simulation, two: Simulation, scripts: list[SiteScript]) -> Non
         (_short(first.at), *(getattr(span, name) for name in _COMPARED for span in (first, second)))
         for first, second in zip(one.timeline, two.timeline, strict=False)
     ]
-    print_table(("from (UTC)", *names), rows)
+    print_table(("from (UTC)", *names), rows[: max(_until_quiet(one), _until_quiet(two))])
+
+
+def _until_quiet(view: Simulation) -> int:
+    """How many spans there are until the last in which anything happened or waited."""
+    return max((number for number, span in enumerate(view.timeline, 1) if any(_numbers(span))), default=1)
 
 
 def _numbers(span: SpanView) -> tuple[int, ...]:

@@ -176,7 +176,7 @@ def test_settings_decide() -> None:
     short = live(queue, queue={"lifetime": 2 * HOUR, "delay_warning": 0}, days=1, every=HOUR)
     assert (short.totals["expired"], short.totals["warned"], short.totals["dsns"]) == (1, 0, 1)
     assert [span.expired for span in short.timeline][:3] == [0, 0, 1]
-    assert short.settings["queue.lifetime"] == "7200"
+    assert short.settings["queue.lifetime"] == "2 h"
 
 
 def test_senders_who_want_to_hear_nothing_do_not() -> None:

@@ -14,6 +14,7 @@ from postroom.admin.domains import DomainView
 from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.queue import QueueView, RecipientView
+from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
 from postroom.admin.tallies import DomainTally, Stats
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -34,6 +35,9 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("standing of a life", Standing),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
+        ("simulation", Simulation),
+        ("span of a simulation", SpanView),
+        ("destination of a simulation", DestinationView),
         ("`certificate list`", CertificateView),
         ("`check`", Finding),
     ],

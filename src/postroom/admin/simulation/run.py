@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from postroom.admin.moments import iso
+from postroom.admin.moments import iso, span
 from postroom.admin.simulation.memory import SimulatedQueue
 from postroom.admin.simulation.sample import Sample
 from postroom.admin.simulation.scripts import SiteScript
@@ -31,6 +31,7 @@ TICK = 60.0
 """Seconds to which the rooms wake: what they do is late by so much at most, which no line of the table shows."""
 
 _SHOWN = ("first_retry", "retry_factor", "longest_retry", "retry_jitter", "lifetime", "delay_warning", "dsn_lifetime")
+_NUMBERS = frozenset({"retry_factor", "retry_jitter"})  # the others are durations
 _NODE = "simulation"
 
 
@@ -68,18 +69,18 @@ def simulate(
 
 def shown_settings(settings: Settings) -> dict[str, str]:
     """Those that decide when something is tried, told and given up."""
-    found = {f"queue.{name}": _show(getattr(settings.queue, name)) for name in _SHOWN}
+    found = {f"queue.{name}": _show(name, getattr(settings.queue, name)) for name in _SHOWN}
     found["outbound.concurrency"] = str(settings.outbound.concurrency)
     found["outbound.concurrency_per_site"] = str(settings.outbound.concurrency_per_site)
     for schedule in settings.schedule:
         for name, value in schedule:
             if value is not None and name != "name":
-                found[f"schedule {schedule.name}.{name}"] = _show(value)
+                found[f"schedule {schedule.name}.{name}"] = _show(name, value)
     return found
 
 
-def _show(value: float) -> str:
-    return f"{value:g}"
+def _show(name: str, value: float) -> str:
+    return f"{value:g}" if name in _NUMBERS else span(value)
 
 
 async def _live(

@@ -133,12 +133,13 @@ def _thin_out(waiting: list[_Weighed], limit: int) -> list[_Weighed]:
     total = sum(each.weight for each in waiting)
     sizes = sorted(((sum(each.weight for each in some), name) for name, some in by_name.items()), reverse=True)
     surely = min(len(sizes), limit // 2)  # destinations that have one at least
+    spare = limit - surely - int(surely < len(sizes))
     chosen: list[_Weighed] = []
     rest: list[_Weighed] = []
     for place, (size, name) in enumerate(sizes):
         some = sorted(by_name[name], key=_fate)
         if place < surely:
-            chosen += _evenly(some, 1 + int((limit - surely - 1) * size / total))
+            chosen += _evenly(some, 1 + int(spare * size / total))
         else:
             rest += some
     return chosen + (_evenly(rest, max(limit - len(chosen), 1)) if rest else [])
