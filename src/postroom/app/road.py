@@ -18,7 +18,10 @@ from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
 from postroom.queue.scheduler import Scheduler
+from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
+from postroom.queue.unshaped import Unshaped
+from postroom.queue.ways import Ways
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.store import SqliteStore
 
@@ -72,6 +75,7 @@ class Road:
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
         node, resolve = self._node, self._resolve
+        ways = Ways(self.router)
         dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,
@@ -79,6 +83,7 @@ class Road:
             ids=self._ids,
             clock=clock,
             reporter=reporter,
+            ways=ways,
         )
         outage = Outage(reporter)
         settler = Settler(
@@ -90,6 +95,7 @@ class Road:
             reporter=reporter,
             outage=outage,
             chance=random.random,
+            schedules=Schedules(settings.queue, settings.schedule, settings.route),
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
@@ -99,6 +105,7 @@ class Road:
             node=node,
             store=store.queue,
             router=self.router,
+            shaper=Unshaped(concurrency=settings.outbound.concurrency, per_site=settings.outbound.concurrency_per_site),
             carriers=carriers,
             settler=settler,
             clock=clock,
@@ -113,6 +120,7 @@ class Road:
             clock=clock,
             reporter=reporter,
             outage=outage,
+            ways=ways,
         )
 
     async def drain(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.fakes.queue_store import MemoryQueueStore, Stored
@@ -20,7 +21,7 @@ from postroom.mail.delivery import Peer, QueuedRecipient, RecipientState
 from postroom.mail.envelope import Envelope, Notify, Recipient
 from postroom.mail.message import Message, QueueId, QueueIds
 from postroom.mail.reply import Reply
-from postroom.queue.model import QueueFilter
+from postroom.queue.model import Pause, PauseKind, QueueFilter
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
@@ -269,6 +270,37 @@ def test_held_mail_is_left_out() -> None:
     queue.add("carl@far.example", state=RecipientState.LEASED)
     view = live(queue)
     assert (view.recipients, view.held, view.totals["delivered"]) == (1, 1, 1)
+
+
+def test_pauses_are_kept_and_end() -> None:
+    queue = Queue()
+    queue.add("bob@far.example")
+    queue.add("carl@near.example")
+    pause = Pause(PauseKind.DOMAIN, "far.example", NOW, NOW + 3 * HOUR)
+    asyncio.run(queue.store.pause(pause))
+    view = live(queue, days=1, every=HOUR)
+    assert [span.delivered for span in view.timeline][:5] == [1, 0, 0, 1, 0]
+    asyncio.run(queue.store.pause(replace(pause, until=None)))
+    view = live(queue, days=6)
+    assert (view.totals["delivered"], view.totals["waiting"], view.totals["expired"]) == (1, 0, 1)
+
+
+def test_a_rule_has_its_schedule() -> None:
+    queue = Queue()
+    queue.add("bob@far.example", reply=FULL, attempts=1, destination="far.example slowly")
+    queue.add("bob@near.example", reply=FULL, attempts=1)
+    view = live(
+        queue,
+        days=6,
+        route=[{"name": "slowly", "schedule": "long"}],
+        schedule=[{"name": "long", "lifetime": 2 * DAY, "delay_warning": 0}],
+    )
+    far, near = view.destinations
+    assert (far.destination, near.destination) == ("far.example slowly", "near.example")
+    assert far.last_expiry is not None
+    assert far.last_expiry < "2027-01-18"
+    assert (far.warned, near.warned) == (0, 1)
+    assert view.settings["schedule long.lifetime"] == "2 d"
 
 
 def test_the_same_luck_each_time() -> None:

@@ -7,6 +7,7 @@ import heapq
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
+from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.message import Message, QueueId
 from postroom.queue.model import (
@@ -16,6 +17,9 @@ from postroom.queue.model import (
     LeaseAnswer,
     LeasedMessage,
     LeaseQuestion,
+    Orders,
+    Pause,
+    PauseKind,
     QueueAction,
     QueueCounts,
     QueueEntry,
@@ -25,6 +29,7 @@ from postroom.queue.model import (
 from postroom.queue.urgency import rank
 
 _NOTHING: tuple[bytes, ...] = ()
+_NOBODY: dict[int, QueuedRecipient] = {}
 _Place = tuple[float, QueueId, int]
 """When something is due, and whose it is."""
 
@@ -32,10 +37,12 @@ _Place = tuple[float, QueueId, int]
 class SimulatedQueue:
     """Recipients by message and number; those that are due by time, those of excluded destinations aside."""
 
-    def __init__(self, entries: Sequence[QueueEntry], now: float) -> None:
+    def __init__(self, entries: Sequence[QueueEntry], orders: Orders, now: float) -> None:
+        self._orders = orders
         self._messages: dict[QueueId, Message] = {}
         self._recipients: dict[QueueId, dict[int, QueuedRecipient]] = {}
         self._due: list[_Place] = []
+        self._times: dict[tuple[QueueId, int], float] = {}
         self._aside: dict[str, list[_Place]] = {}
         for entry in entries:
             queue_id = entry.message.queue_id
@@ -46,7 +53,9 @@ class SimulatedQueue:
                     self._put(queue_id, one, now)
 
     def _put(self, queue_id: QueueId, one: QueuedRecipient, now: float) -> None:
-        heapq.heappush(self._due, (now if one.next_attempt is None else one.next_attempt, queue_id, one.number))
+        at = now if one.next_attempt is None else one.next_attempt
+        self._times[queue_id, one.number] = at
+        heapq.heappush(self._due, (at, queue_id, one.number))
 
     async def take_in(self, intakes: Sequence[Intake]) -> None:
         """Nothing new comes in."""
@@ -74,9 +83,9 @@ class SimulatedQueue:
         ready: list[tuple[float, _Place]] = []
         while self._due and self._due[0][0] <= question.now:
             place = heapq.heappop(self._due)
-            if not self._put_aside(place, question):
+            if self._is_current(place) and not self._put_aside(place, question):
                 ready.append((rank(place[0], self._messages[place[1]].envelope.priority), place))
-        while self._due and self._put_aside(self._due[0], question):
+        while self._due and (not self._is_current(self._due[0]) or self._put_aside(self._due[0], question)):
             heapq.heappop(self._due)
         next_due = self._due[0][0] if self._due else None
         return LeaseAnswer(self._choose(sorted(ready), question), next_due)
@@ -88,14 +97,22 @@ class SimulatedQueue:
         total = 0
         for _, place in ready:
             one = self._recipients[place[1]][place[2]]
+            if one.state is RecipientState.LEASED:
+                continue  # it was there twice for the same time
             name = one.waits_under
             if total >= question.limit or counts.get(name, 0) >= question.per_destination:
                 heapq.heappush(self._due, place)
                 continue
             total += 1
             counts[name] = counts.get(name, 0) + 1
-            found.setdefault(place[1], []).append(replace(one, state=RecipientState.LEASED))
+            leased = self._recipients[place[1]][place[2]] = replace(one, state=RecipientState.LEASED)
+            found.setdefault(place[1], []).append(leased)
         return tuple([LeasedMessage(self._messages[key], tuple(some)) for key, some in found.items()])
+
+    def _is_current(self, place: _Place) -> bool:
+        """Whether it waits still, and for that time: what was moved to another time is there twice."""
+        one = self._recipients.get(place[1], _NOBODY).get(place[2])
+        return one is not None and one.state is not RecipientState.LEASED and self._times.get(place[1:]) == place[0]
 
     def _put_aside(self, place: _Place, question: LeaseQuestion) -> bool:
         """Whether nobody asks for that destination: then it waits until somebody does."""
@@ -135,9 +152,34 @@ class SimulatedQueue:
             if after is None or key > after
         ][:limit]
 
-    async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
-        """Nobody acts."""
-        return 0
+    async def act(self, action: QueueAction, which: QueueFilter, now: float, to: Address | None = None) -> int:
+        """Nobody acts but the scheduler itself: where a pause ends, what was put off for it is due."""
+        count = 0
+        for queue_id, recipients in self._recipients.items():
+            for one in recipients.values():
+                if one.last_reply is not None and which.reply and which.reply in one.last_reply.text:
+                    recipients[one.number] = replace(one, next_attempt=now)
+                    self._put(queue_id, recipients[one.number], now)
+                    count += 1
+        return count
+
+    async def claim(self, which: QueueFilter, lease: Lease, limit: int) -> Sequence[LeasedMessage]:
+        """Nobody claims."""
+        return ()
+
+    async def orders(self, known: int) -> Orders | None:
+        """As they were when it began."""
+        return None if known == self._orders.generation else self._orders
+
+    async def pause(self, pause: Pause) -> None:
+        """Nobody stops anything."""
+
+    async def resume(self, kind: PauseKind, subject: str) -> bool:
+        """Nobody does; pauses end when their time has come."""
+        return False
+
+    async def flush(self) -> None:
+        """Nobody does."""
 
     async def counts(self) -> QueueCounts:
         """How much is left."""

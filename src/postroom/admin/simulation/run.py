@@ -20,7 +20,9 @@ from postroom.mail.message import QueueIds
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.outage import Outage
 from postroom.queue.scheduler import Scheduler
+from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
+from postroom.queue.unshaped import Unshaped
 from postroom.report.events import Report
 from postroom.report.reporter import Reporter
 
@@ -97,19 +99,28 @@ async def _live(
             enough.set()
 
     scheduler = _build(sample, settings, world, Reporter([tell]), clock)
+    await scheduler.heed()
     work = asyncio.create_task(scheduler.run())
+    heed = asyncio.create_task(_heed(scheduler, sample, clock))
     limit = asyncio.create_task(enough.wait())
     await asyncio.wait((work, limit), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in (work, limit):
+    for task in (work, heed, limit):
         task.cancel()
-    await asyncio.gather(work, limit, return_exceptions=True)
+    await asyncio.gather(work, heed, limit, return_exceptions=True)
     return min(clock.now(), begins + seconds) if enough.is_set() else begins + seconds
+
+
+async def _heed(scheduler: Scheduler, sample: Sample, clock: VirtualClock) -> None:
+    """Let it look at the pauses whenever one ends."""
+    for until in sorted(pause.until for pause in sample.orders.pauses if pause.until is not None):
+        await clock.sleep(max(until - clock.now(), 0.0))
+        await scheduler.heed()
 
 
 def _build(sample: Sample, settings: Settings, world: World, reporter: Reporter, clock: VirtualClock) -> Scheduler:
     # Nobody else puts anything into this queue: the store need not be asked each second, only so often that leases live
     queue = settings.queue.model_copy(update={"poll": settings.queue.lease / 4})
-    store = SimulatedQueue(sample.entries, clock.now())
+    store = SimulatedQueue(sample.entries, sample.orders, clock.now())
     outage = Outage(reporter)
     settler = Settler(
         settings=queue,
@@ -126,6 +137,7 @@ def _build(sample: Sample, settings: Settings, world: World, reporter: Reporter,
         clock=clock,
         reporter=reporter,
         outage=outage,
+        schedules=Schedules(queue, settings.schedule, settings.route),
         chance=random.Random(1).random,  # noqa: S311 - the same each time: two settings are compared on equal luck
     )
     return Scheduler(
@@ -134,6 +146,7 @@ def _build(sample: Sample, settings: Settings, world: World, reporter: Reporter,
         node=_NODE,
         store=store,
         router=world,
+        shaper=Unshaped(concurrency=settings.outbound.concurrency, per_site=settings.outbound.concurrency_per_site),
         carriers=dict.fromkeys(RouteKind, world),
         settler=settler,
         clock=clock,

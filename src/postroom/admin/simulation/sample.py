@@ -10,7 +10,7 @@ from math import gcd
 
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.message import Message, QueueId
-from postroom.queue.model import QueueCounts, QueueEntry, QueueFilter
+from postroom.queue.model import Orders, QueueCounts, QueueEntry, QueueFilter
 from postroom.queue.store import QueueStore
 
 _READ_WHOLE = 8000  # recipients up to which the queue is read through; of a longer one about half as many are read
@@ -25,10 +25,11 @@ Key = tuple[QueueId, int]
 @dataclass(frozen=True, slots=True)
 class Sample:
     """``entries`` stand for ``recipients`` in the queue, each recipient for as many as ``weights`` says; ``held`` wait
-    for an operator and are left out.
+    for an operator and are left out. ``orders`` are the pauses that are in force.
     """
 
     entries: tuple[QueueEntry, ...]
+    orders: Orders
     weights: Mapping[Key, float]
     recipients: int
     held: int
@@ -60,7 +61,8 @@ async def take_sample(store: QueueStore, which: QueueFilter, limit: int, now: fl
     waiting = [each for each in found if each.one.state is not RecipientState.HELD]
     recipients = sum(each.weight for each in waiting)
     chosen = waiting if len(waiting) <= limit else _thin_out(waiting, limit)
-    return Sample(_entries(chosen, now), _weights(chosen), round(recipients), round(held))
+    orders = await store.orders(-1) or Orders(1, 0)
+    return Sample(_entries(chosen, now), orders, _weights(chosen), round(recipients), round(held))
 
 
 def _spreading(number: int) -> int:
@@ -108,10 +110,10 @@ def _matching(page: Iterable[QueueEntry], which: QueueFilter) -> list[_Weighed]:
 
 
 def _set_right(found: list[_Weighed], counts: QueueCounts, total: int) -> None:
-    """Make the weights add up to what the store has counted: for the fullest destinations, and for all others."""
+    """Make the weights add up to what the store has counted: for the fullest domains, and for all others."""
     by_name: dict[str, list[_Weighed]] = {}
     for each in found:
-        by_name.setdefault(each.one.waits_under, []).append(each)
+        by_name.setdefault(each.one.waits_under.partition(" ")[0], []).append(each)
     known = {name: count for name, count in counts.by_domain if name in by_name}
     for name, count in known.items():
         _scale(by_name[name], count)

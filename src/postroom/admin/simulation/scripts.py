@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from postroom.admin.refusal import Refused
 from postroom.config.section import Duration, Rate, read_rate
 from postroom.mail.cause import Cause
-from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome, Peer, QueuedRecipient
+from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome, Peer
 from postroom.mail.reply import Reply
 from postroom.net.gcra import gcra
 
@@ -158,13 +158,9 @@ class AsNow:
 
     trouble: Deferred | None = None
 
-    def outcome(self, one: QueuedRecipient) -> Outcome:
+    def outcome(self, last: Deferred | None) -> Outcome:
         """The same as last time."""
-        if one.last_reply is not None and one.last_reply.is_transient:
-            return Deferred(one.last_reply, one.last_peer)
-        if self.trouble is not None:
-            return self.trouble
-        return Delivered(Reply.of(250, "2.0.0", "taken"))
+        return last or self.trouble or Delivered(Reply.of(250, "2.0.0", "taken"))
 
 
 def choose_script(scripts: Sequence[SiteScript], *names: str) -> SiteScript | None:

@@ -6,10 +6,11 @@ from postroom.admin.simulation.sample import Key, Sample
 from postroom.admin.simulation.scripts import AsNow, Played, SiteScript, choose_script
 from postroom.clock import Clock
 from postroom.config.model import Settings
-from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
+from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, RouteKind, Site
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
 from postroom.queue.lines import site_trouble
+from postroom.queue.putoff import is_put_off
 
 _AS_NOW = 0.3  # seconds that a request takes where nothing else is said
 
@@ -25,10 +26,20 @@ class World:
         self._clock = clock
         self._start = clock.monotonic()
         self._weights = sample.weights
-        self._schedules = {route.name: route.schedule for route in settings.route if route.schedule}
+        self._destinations = {
+            (entry.message.queue_id, one.recipient.address): one.waits_under
+            for entry in sample.entries
+            for one in entry.recipients
+        }
+        self._schedules = {
+            route.name or f"route {place}": route.schedule
+            for place, route in enumerate(settings.route, 1)
+            if route.schedule
+        }
         self._hosts = _hosts(sample)
         self._sites: dict[str, Played | AsNow] = {}
-        troubles = _troubles(sample, self._hosts)
+        self._deferrals = _deferrals(sample)
+        troubles = _troubles(sample, self._deferrals, self._hosts)
         for name, host in self._hosts.items():
             key = host or name
             script = choose_script(scripts, name, name.partition(" ")[0], host)
@@ -47,17 +58,17 @@ class World:
     # The router's side -------------------------------------------------------------
 
     def destination(self, message: Message, recipient: Recipient) -> str:
-        """Its domain: rules were looked at when it came in."""
-        return recipient.address.domain
+        """As it waits: under the rule that it goes by now."""
+        return self._destinations.get((message.queue_id, recipient.address), recipient.address.domain)
+
+    def holds(self, message: Message, recipient: Recipient) -> str:
+        """Nothing comes in that could be held."""
+        return ""
 
     async def site_of(self, destination: str) -> Site | Outcome:
         """Its site, on the schedule of its rule."""
         key = self._key(destination)
         return Site(key, RouteKind.MX, ((key,),), schedule=self._schedules.get(destination.partition(" ")[2], ""))
-
-    def concurrency(self, site: Site) -> int:
-        """As the settings have it."""
-        return self._settings.outbound.concurrency_per_site
 
     def _key(self, destination: str) -> str:
         return self._hosts.get(destination) or destination
@@ -71,7 +82,8 @@ class World:
         weights = {one.number: self._weights.get((queue_id, one.number), 1.0) for one in request.recipients}
         if isinstance(site, AsNow):
             await self._clock.sleep(_AS_NOW * max(weights.values()))
-            return {one.number: site.outcome(one) for one in request.recipients}
+            last = self._deferrals
+            return {one.number: site.outcome(last.get((queue_id, one.number))) for one in request.recipients}
         at = self._clock.monotonic() - self._start
         await self._clock.sleep(site.seconds(at, max(weights.values())))
         keys: dict[int, Key] = {one.number: (queue_id, one.number) for one in request.recipients}
@@ -91,22 +103,25 @@ def _hosts(sample: Sample) -> dict[str, str]:
     return {name: host for name, (_, host) in latest.items()}
 
 
-def _troubles(sample: Sample, hosts: Mapping[str, str]) -> dict[str, Deferred]:
-    """By site the trouble that the last attempt met there, where it was the whole site's."""
-    latest: dict[str, QueuedRecipient] = {}
+def _deferrals(sample: Sample) -> dict[Key, Deferred]:
+    """What each recipient was last told by a site; nothing where it was not tried, whatever the reason."""
+    found: dict[Key, Deferred] = {}
     for entry in sample.entries:
         for one in entry.recipients:
-            key = hosts[one.waits_under] or one.waits_under
-            if one.last_attempt is not None and one.last_attempt > (_last(latest.get(key))):
-                latest[key] = one
-    found: dict[str, Deferred] = {}
-    for key, one in latest.items():
-        if one.last_reply is not None and one.last_reply.is_transient:
-            trouble = site_trouble([Deferred(one.last_reply, one.last_peer)])
-            if trouble is not None:
-                found[key] = trouble
+            reply = one.last_reply
+            if one.attempts and reply is not None and reply.is_transient and not is_put_off(reply):
+                found[entry.message.queue_id, one.number] = Deferred(reply, one.last_peer)
     return found
 
 
-def _last(one: QueuedRecipient | None) -> float:
-    return -1.0 if one is None or one.last_attempt is None else one.last_attempt
+def _troubles(sample: Sample, deferrals: Mapping[Key, Deferred], hosts: Mapping[str, str]) -> dict[str, Deferred]:
+    """By site the trouble that the last attempt met there, where it was the whole site's."""
+    latest: dict[str, tuple[float, Deferred]] = {}
+    for entry in sample.entries:
+        for one in entry.recipients:
+            deferred = deferrals.get((entry.message.queue_id, one.number))
+            key, at = hosts[one.waits_under] or one.waits_under, one.last_attempt or 0.0
+            if deferred is not None and (key not in latest or at > latest[key][0]):
+                latest[key] = at, deferred
+    troubles = {key: site_trouble([deferred]) for key, (_, deferred) in latest.items()}
+    return {key: trouble for key, trouble in troubles.items() if trouble is not None}
