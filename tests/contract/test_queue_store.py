@@ -581,6 +581,9 @@ class TestEntries:
         assert await self.ids(queue, QueueFilter(recipient="nonsense")) == []
         assert await self.ids(queue, QueueFilter(states=frozenset([RecipientState.LEASED]))) == [3]
         assert await self.ids(queue, QueueFilter(domain="other.example", sender="")) == [2]
+        every = [n for n in (1, 2, 3) if queue_id(n) % 2 == 0]
+        assert await self.ids(queue, QueueFilter(one_in=2)) == every
+        assert await self.ids(queue, QueueFilter(one_in=queue_id(3), domain="other.example")) == [3]
         assert await self.ids(queue, QueueFilter(states=frozenset([RecipientState.RELAYED]))) == []
 
     async def test_page_by_page(self, queue: QueueStore) -> None:
