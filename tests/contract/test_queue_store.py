@@ -581,6 +581,9 @@ class TestEntries:
         assert await self.ids(queue, QueueFilter(recipient="nonsense")) == []
         assert await self.ids(queue, QueueFilter(states=frozenset([RecipientState.LEASED]))) == [3]
         assert await self.ids(queue, QueueFilter(domain="other.example", sender="")) == [2]
+        assert await self.ids(queue, QueueFilter(domain=".example")) == [1, 2, 3]
+        assert await self.ids(queue, QueueFilter(domain=".Other.example")) == []
+        assert await self.ids(queue, QueueFilter(rule="night")) == []
         every = [n for n in (1, 2, 3) if queue_id(n) % 2 == 0]
         assert await self.ids(queue, QueueFilter(one_in=2)) == every
         assert await self.ids(queue, QueueFilter(one_in=queue_id(3), domain="other.example")) == [3]

@@ -152,6 +152,7 @@ class Node:
             reporter=self._reporter,
             limits=self._guard.limiter,
             lockout=self._guard.lockout,
+            revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:

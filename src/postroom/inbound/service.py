@@ -8,6 +8,7 @@ from postroom.directory.directory import Directory
 from postroom.directory.guard import LoginGuard, Unguarded
 from postroom.directory.login import LoginDesk
 from postroom.inbound.conduct import manners
+from postroom.inbound.etrn import QueueStarter, Revive
 from postroom.inbound.originator import Originator
 from postroom.inbound.session import SmtpSession
 from postroom.inbound.setup import SessionSetup
@@ -57,6 +58,8 @@ class House:
     lockout: Lockout | None = None
     guard: LoginGuard | None = None
     """Guards logins in place of ``lockout``."""
+    revive: Revive | None = None
+    """Has the scheduler try sites that are dead, for ETRN."""
 
 
 class SmtpService(SessionService):
@@ -115,6 +118,16 @@ def _desk(house: House) -> LoginDesk:
     return LoginDesk(house.checker, house.guard or house.lockout or Unguarded(), house.reporter)
 
 
+def _starter(house: House) -> QueueStarter:
+    return QueueStarter(
+        house.store,
+        is_trusted=member_of(house.settings.trusted_networks),
+        clock=house.clock,
+        reporter=house.reporter,
+        revive=house.revive,
+    )
+
+
 def _setup(role: Role, house: House) -> SessionSetup:
     hostname, settings = house.hostname, house.settings
     submission = role in SUBMISSION_ROLES
@@ -146,4 +159,5 @@ def _setup(role: Role, house: House) -> SessionSetup:
             clock=house.clock,
         ),
         may_introduce=member_of(settings.xclient_networks),
+        starter=None if role is Role.LMTP else _starter(house),
     )

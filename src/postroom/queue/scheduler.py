@@ -6,7 +6,7 @@ Memory is bounded by the settings, whatever the length of the queue: what does n
 import asyncio
 import math
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
@@ -121,6 +121,10 @@ class Scheduler:
     def wake(self) -> None:
         """Ask the store now: there is something new, or room for more."""
         self._alarm.set()
+
+    def revive(self, wanted: Callable[[str], bool]) -> None:
+        """The sites to which wanted destinations lead are there again: try them now, dead or not."""
+        self._dispatcher.revive(wanted)
 
     # What operators want -----------------------------------------------------------
 

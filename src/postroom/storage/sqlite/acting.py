@@ -101,7 +101,10 @@ def conditions(which: QueueFilter) -> tuple[str, list[Value]]:
     if which.queue_ids:
         clauses.append("r.queue_id IN (SELECT value FROM json_each(?))")
         bindings.append(as_json(which.queue_ids))
-    if which.domain:
+    if which.domain.startswith("."):
+        clauses.append("substr(r.domain, ?) = ?")
+        bindings += [-len(which.domain), which.domain.lower()]
+    elif which.domain:
         clauses.append("r.domain = ?")
         bindings.append(which.domain.lower())
     if which.recipient:
@@ -124,6 +127,8 @@ def _further(which: QueueFilter) -> Iterator[tuple[str, Value]]:
     """The conditions that are asked for now and then."""
     if which.destination:
         yield "r.destination = ?", which.destination
+    if which.rule:
+        yield "substr(r.destination, instr(r.destination || ' ', ' ') + 1) = ?", which.rule
     if which.before is not None:
         yield "m.received_at < ?", which.before
     if which.reply:
