@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from postroom.clock import Clock
 from postroom.config.model import Settings
+from postroom.config.replyrules import reply_classifier
 from postroom.directory.model import Resolution
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
@@ -70,6 +71,7 @@ class Road:
             resolver=resolver,
             content=store.queue,
             clock=clock,
+            classifier=reply_classifier(settings.reply),
         )
 
     def _build_queue(self) -> None:
