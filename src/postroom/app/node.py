@@ -189,6 +189,7 @@ class Node:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
+        await self._road.scheduler.heed()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -208,6 +209,7 @@ class Node:
             shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")

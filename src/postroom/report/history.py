@@ -11,9 +11,9 @@ class HistoryRow:
     """One thing that happened to one message.
 
     ``kind`` is one of accepted, placed, relayed, deferred, failed, expired, removed, held, released, retried,
-    recovered, dsn; ``recipient`` the address it concerns or ``""``; ``domain`` the recipient's (or for accepted the
-    sender's) domain; ``message_id`` stands on accepted rows; ``detail`` is a JSON object with the further facts of that
-    kind.
+    redirected, put_off (not tried, for a shaper or a pause: the first time of a run), recovered, dsn; ``recipient`` the
+    address it concerns or ``""``; ``domain`` the recipient's (or for accepted the sender's) domain; ``message_id``
+    stands on accepted rows; ``detail`` is a JSON object with the further facts of that kind.
     """
 
     queue_id: int

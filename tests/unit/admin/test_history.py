@@ -15,6 +15,7 @@ from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import ByMode, DeliverBy, Envelope, Recipient
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.queue.model import Intake
+from postroom.queue.schedules import Schedules
 from postroom.report.history import HistoryRow
 
 ID = QueueId(1 << 50)
@@ -24,7 +25,7 @@ NOW = 1_800_000_000.0
 async def say(kind: str, recipient: str = "", detail: object = None, message_id: str = "") -> str:
     text = detail if isinstance(detail, str) else json.dumps(detail or {})
     history = MemoryHistory([HistoryRow(ID, NOW, kind, recipient, "", message_id, text)])
-    life = await tell_life(history, MemoryQueueStore(), ID, now=NOW, settings=QueueSettings())
+    life = await tell_life(history, MemoryQueueStore(), ID, now=NOW, schedules=Schedules(QueueSettings()))
     assert life.standing == ()
     assert life.queued is None
     return life.moments[0].text
@@ -56,7 +57,7 @@ async def standing_of(queued: QueuedRecipient, **asks: object) -> str:
     message = Message(ID, NOW - 60, Envelope(None, (queued.recipient,), **asks), b"", 1)  # type: ignore[arg-type]
     queue = MemoryQueueStore()
     await queue.take_in([Intake(message, b"x", (queued,))])
-    life = await tell_life(MemoryHistory([]), queue, ID, now=NOW, settings=QueueSettings())
+    life = await tell_life(MemoryHistory([]), queue, ID, now=NOW, schedules=Schedules(QueueSettings()))
     return life.standing[0].text
 
 
@@ -147,7 +148,7 @@ async def test_deferred_says_when_next() -> None:
 
 async def test_unknown() -> None:
     with pytest.raises(Refused):
-        await tell_life(MemoryHistory(), MemoryQueueStore(), ID, now=NOW, settings=QueueSettings())
+        await tell_life(MemoryHistory(), MemoryQueueStore(), ID, now=NOW, schedules=Schedules(QueueSettings()))
 
 
 async def standing(state: RecipientState, *, sender: Address | None = None, **facts: object) -> str:
@@ -157,7 +158,7 @@ async def standing(state: RecipientState, *, sender: Address | None = None, **fa
     queue = MemoryQueueStore()
     other = QueuedRecipient(1, Recipient(Address("c", "c.example")))  # a message leaves the queue when all are settled
     await queue.take_in([Intake(message, b"", (queued, other))])
-    life = await tell_life(MemoryHistory(), queue, ID, now=NOW, settings=QueueSettings())
+    life = await tell_life(MemoryHistory(), queue, ID, now=NOW, schedules=Schedules(QueueSettings()))
     return life.standing[0].text
 
 

@@ -13,6 +13,7 @@ from postroom.admin.apppasswords import AppPasswordView, NewAppPassword
 from postroom.admin.domains import DomainView
 from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
+from postroom.admin.pauses import PauseView
 from postroom.admin.queue import QueueView, RecipientView
 from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
 from postroom.admin.tallies import DomainTally, Stats
@@ -30,6 +31,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("`alias show`", AliasView),
         ("`queue show`", QueueView),
         ("recipient of an entry", RecipientView),
+        ("`queue pauses`", PauseView),
         ("life", Life),
         ("moment of a life", Moment),
         ("standing of a life", Standing),
