@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -16,11 +16,14 @@ from postroom.admin.simulation.scripts import Behaviour, read_script
 from postroom.admin.simulation.views import Simulation
 from postroom.admin.simulation.virtual import VirtualClock, VirtualLoop
 from postroom.config.model import Settings
+from postroom.config.section import Rate
 from postroom.mail.address import Address
-from postroom.mail.delivery import Peer, QueuedRecipient, RecipientState
+from postroom.mail.delivery import Outcome, Peer, QueuedRecipient, RecipientState, Site
 from postroom.mail.envelope import Envelope, Notify, Recipient
 from postroom.mail.message import Message, QueueId, QueueIds
 from postroom.mail.reply import Reply
+from postroom.net.gcra import GcraTable
+from postroom.queue.carrier import Grant, Wait
 from postroom.queue.model import Pause, PauseKind, QueueFilter
 
 NOW = 1_800_000_000.0
@@ -324,6 +327,43 @@ def test_settings_without_measure_end_early(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_empty_queue() -> None:
     view = live(Queue())
     assert (view.recipients, view.destinations, set(view.totals.values())) == (0, (), {0})
+
+
+class Metered:
+    """So many requests a minute, and no learning but of how many were noted."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._table: GcraTable[str] = GcraTable((Rate(per_minute, 60),))
+        self.noted = 0
+
+    def limit(self, site: Site) -> int:
+        return 50
+
+    def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
+        exceeded = self._table.take(site.key, now)
+        return Grant() if exceeded is None else Wait(exceeded.wait, "the rate")
+
+    def note(self, site: Site, grant: Grant, outcomes: Iterable[Outcome], now: float) -> None:
+        self.noted += 1
+
+    def flush(self) -> None: ...
+
+
+@pytest.mark.parametrize("limit", [1000, 50], ids=["whole", "sample"])
+def test_the_shaper_has_its_say(limit: int) -> None:
+    """600 messages at 10 a minute take an hour, however many of them are simulated."""
+    queue = Queue()
+    for number in range(600):
+        queue.add(f"u{number}@far.example")
+    shaper = Metered(10)
+    view = simulate(
+        queue.sample(limit), settings(), now=NOW, seconds=DAY, every=600, make_shaper=lambda _, __, ___: shaper
+    )
+    assert view.totals["delivered"] == 600
+    assert view.timeline[0].delivered == pytest.approx(110, abs=25)
+    assert [span.delivered for span in view.timeline][1:5] == pytest.approx([100] * 4, abs=25)
+    assert sum(span.delivered for span in view.timeline[8:]) == 0
+    assert shaper.noted == pytest.approx(600, abs=15)
 
 
 # The sample -----------------------------------------------------------------

@@ -11,18 +11,19 @@ from postroom.admin.simulation.scripts import SiteScript
 from postroom.admin.simulation.tally import Tally
 from postroom.admin.simulation.views import Simulation
 from postroom.admin.simulation.virtual import VirtualClock, VirtualLoop
+from postroom.admin.simulation.weighed import MakeShaper, Weighed, unshaped
 from postroom.admin.simulation.world import World
 from postroom.config.model import Settings
 from postroom.directory.model import Resolution, Resolved
 from postroom.mail.address import Address
 from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
+from postroom.queue.carrier import Shaper
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.outage import Outage
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
-from postroom.queue.unshaped import Unshaped
 from postroom.report.events import Report
 from postroom.report.reporter import Reporter
 
@@ -46,6 +47,7 @@ def simulate(
     seconds: float,
     every: float,
     settings_file: str = "",
+    make_shaper: MakeShaper = unshaped,
 ) -> Simulation:
     """The next ``seconds`` of the sampled queue, in spans of ``every`` seconds. Must not be called from a loop."""
     loop = VirtualLoop()
@@ -53,7 +55,7 @@ def simulate(
         clock = VirtualClock(now, loop, TICK)
         tally = Tally(sample, now, every)
         world = World(sample, scripts, settings, clock)
-        ended = runner.run(_live(sample, settings, world, tally, clock=clock, seconds=seconds))
+        ended = runner.run(_live(sample, settings, world, tally, clock=clock, seconds=seconds, make_shaper=make_shaper))
     return Simulation(
         settings_file=settings_file,
         since=iso(now),
@@ -86,7 +88,14 @@ def _show(name: str, value: float) -> str:
 
 
 async def _live(
-    sample: Sample, settings: Settings, world: World, tally: Tally, *, clock: VirtualClock, seconds: float
+    sample: Sample,
+    settings: Settings,
+    world: World,
+    tally: Tally,
+    *,
+    clock: VirtualClock,
+    seconds: float,
+    make_shaper: MakeShaper,
 ) -> float:
     """Let the time pass. Returns when it ended."""
     enough = asyncio.Event()
@@ -98,7 +107,9 @@ async def _live(
         if tally.reports >= MOST_REPORTS:
             enough.set()
 
-    scheduler = _build(sample, settings, world, Reporter([tell]), clock)
+    reporter = Reporter([tell])
+    shaper = Weighed(make_shaper(settings, clock, reporter), world.weights())
+    scheduler = _build(sample, settings, world, shaper, reporter=reporter, clock=clock)
     await scheduler.heed()
     work = asyncio.create_task(scheduler.run())
     heed = asyncio.create_task(_heed(scheduler, sample, clock))
@@ -117,7 +128,9 @@ async def _heed(scheduler: Scheduler, sample: Sample, clock: VirtualClock) -> No
         await scheduler.heed()
 
 
-def _build(sample: Sample, settings: Settings, world: World, reporter: Reporter, clock: VirtualClock) -> Scheduler:
+def _build(
+    sample: Sample, settings: Settings, world: World, shaper: Shaper, *, reporter: Reporter, clock: VirtualClock
+) -> Scheduler:
     # Nobody else puts anything into this queue: the store need not be asked each second, only so often that leases live
     queue = settings.queue.model_copy(update={"poll": settings.queue.lease / 4})
     store = SimulatedQueue(sample.entries, sample.orders, clock.now())
@@ -146,7 +159,7 @@ def _build(sample: Sample, settings: Settings, world: World, reporter: Reporter,
         node=_NODE,
         store=store,
         router=world,
-        shaper=Unshaped(concurrency=settings.outbound.concurrency, per_site=settings.outbound.concurrency_per_site),
+        shaper=shaper,
         carriers=dict.fromkeys(RouteKind, world),
         settler=settler,
         clock=clock,

@@ -26,16 +26,10 @@ class World:
         self._clock = clock
         self._start = clock.monotonic()
         self._weights = sample.weights
-        self._destinations = {
-            (entry.message.queue_id, one.recipient.address): one.waits_under
-            for entry in sample.entries
-            for one in entry.recipients
-        }
-        self._schedules = {
-            route.name or f"route {place}": route.schedule
-            for place, route in enumerate(settings.route, 1)
-            if route.schedule
-        }
+        everybody = [(entry.message.queue_id, one) for entry in sample.entries for one in entry.recipients]
+        self._destinations = {(queue_id, one.recipient.address): one.waits_under for queue_id, one in everybody}
+        self._numbers = {(queue_id, one.recipient.address): one.number for queue_id, one in everybody}
+        self._rules = {route.name or f"route {place}": route for place, route in enumerate(settings.route, 1)}
         self._hosts = _hosts(sample)
         self._sites: dict[str, Played | AsNow] = {}
         self._deferrals = _deferrals(sample)
@@ -55,6 +49,14 @@ class World:
             return site.script.text
         return "as now" if site.trouble is None else "as now: down"
 
+    def weights(self) -> dict[str, float]:
+        """By site for how many recipients of the queue each of the sample stands there."""
+        found: dict[str, list[float]] = {}
+        for (queue_id, address), destination in self._destinations.items():
+            weight = self._weights[queue_id, self._numbers[queue_id, address]]
+            found.setdefault(self._key(destination), []).append(weight)
+        return {key: sum(some) / len(some) for key, some in found.items()}
+
     # The router's side -------------------------------------------------------------
 
     def destination(self, message: Message, recipient: Recipient) -> str:
@@ -66,9 +68,11 @@ class World:
         return ""
 
     async def site_of(self, destination: str) -> Site | Outcome:
-        """Its site, on the schedule of its rule."""
+        """Its site, from the pool and on the schedule of its rule."""
         key = self._key(destination)
-        return Site(key, RouteKind.MX, ((key,),), schedule=self._schedules.get(destination.partition(" ")[2], ""))
+        rule = self._rules.get(destination.partition(" ")[2])
+        pool, schedule = ("", "") if rule is None else (rule.pool, rule.schedule)
+        return Site(key, RouteKind.MX, ((key,),), pool=pool, schedule=schedule)
 
     def _key(self, destination: str) -> str:
         return self._hosts.get(destination) or destination
