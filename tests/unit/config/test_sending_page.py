@@ -16,5 +16,5 @@ def test_the_examples_load(tmp_path: Path) -> None:
     file.write_text(HEAD + "\n".join(blocks).replace("/etc/postroom/", f"{tmp_path}/"))
     (tmp_path / "relay.password").write_text("secret\n")
     settings = load(file)
-    assert [route.name for route in settings.route] == ["shop", "lists", "frozen", "bulk"]
+    assert [route.name for route in settings.route] == ["shop", "lists", "tests", "bulk"]
     assert settings.warmup[0].daily[0] == 50
