@@ -329,6 +329,28 @@ def test_an_empty_queue() -> None:
     assert (view.recipients, view.destinations, set(view.totals.values())) == (0, (), {0})
 
 
+def test_rules_of_other_settings_lead_elsewhere() -> None:
+    """A smarthost is one site for all who go by it."""
+    queue = Queue()
+    queue.add("bob@far.example", reply=DOWN, attempts=3, host="mx.far.example")
+    queue.add("carl@near.example", reply=FULL, attempts=1, destination="near.example out/2")
+    other = settings(
+        smarthost=[{"name": "relay", "host": "relay.example"}], route=[{"name": "out", "via": ["relay", "mx"]}]
+    )
+    view = simulate(
+        queue.sample(),
+        other,
+        [read_script("relay=down:..1h")],
+        now=NOW,
+        seconds=DAY,
+        every=HOUR,
+        by_rules=lambda _, recipient: f"{recipient.address.domain} out",
+    )
+    assert view.totals["delivered"] == 2
+    assert view.timeline[0].delivered == 0
+    assert {one.assumed for one in view.destinations} == {"down:..1h"}
+
+
 class Metered:
     """So many requests a minute, and no learning but of how many were noted."""
 

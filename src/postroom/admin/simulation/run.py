@@ -12,7 +12,7 @@ from postroom.admin.simulation.tally import Tally
 from postroom.admin.simulation.views import Simulation
 from postroom.admin.simulation.virtual import VirtualClock, VirtualLoop
 from postroom.admin.simulation.weighed import MakeShaper, Weighed, unshaped
-from postroom.admin.simulation.world import World
+from postroom.admin.simulation.world import ByRules, World
 from postroom.config.model import Settings
 from postroom.directory.model import Resolution, Resolved
 from postroom.mail.address import Address
@@ -48,13 +48,17 @@ def simulate(
     every: float,
     settings_file: str = "",
     make_shaper: MakeShaper = unshaped,
+    by_rules: ByRules | None = None,
 ) -> Simulation:
-    """The next ``seconds`` of the sampled queue, in spans of ``every`` seconds. Must not be called from a loop."""
+    """The next ``seconds`` of the sampled queue, in spans of ``every`` seconds. Must not be called from a loop.
+
+    ``by_rules`` says where mail goes under these settings, where that may be elsewhere than as it waits.
+    """
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         clock = VirtualClock(now, loop, TICK)
         tally = Tally(sample, now, every)
-        world = World(sample, scripts, settings, clock)
+        world = World(sample, scripts, settings, clock, by_rules)
         ended = runner.run(_live(sample, settings, world, tally, clock=clock, seconds=seconds, make_shaper=make_shaper))
     return Simulation(
         settings_file=settings_file,
@@ -66,7 +70,7 @@ def simulate(
         held=sample.held,
         totals={**tally.totals(), "waiting": tally.timeline(ended)[-1].waiting},
         timeline=tally.timeline(ended),
-        destinations=tally.destinations({name: world.assumed(name) for name in tally.names}),
+        destinations=tally.destinations(world.assumed()),
         settings=shown_settings(settings),
     )
 

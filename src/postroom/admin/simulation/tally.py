@@ -100,11 +100,6 @@ class Tally:
         ordered = sorted(self._destinations.items(), key=lambda item: (-item[1].recipients, item[0]))
         return tuple([_view(name, each, assumed.get(name, "")) for name, each in ordered])
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All destinations."""
-        return tuple(self._destinations)
-
 
 def _view(name: str, each: _Destination, assumed: str) -> DestinationView:
     counts = {kind: round(each.counts[kind]) for kind in COUNTED}
