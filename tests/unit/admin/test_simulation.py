@@ -457,6 +457,15 @@ def test_numbers_of_a_sample_speak_of_the_whole_queue() -> None:
     assert (view.totals["expired"], view.totals["warned"], view.totals["waiting"]) == (2000, 2000, 0)
 
 
+def test_a_dead_site_is_not_tried_more_often_for_a_long_queue() -> None:
+    queue = Queue()
+    for number in range(2000):
+        queue.add(f"u{number}@far.example", due=NOW + number)
+    view = simulate(queue.sample(50), settings(), [read_script("*=down")], now=NOW, seconds=DAY, every=DAY)
+    assert view.totals["deferred"] > 2000 * 6
+    assert view.totals["attempts"] < 500
+
+
 def test_one_domain_only() -> None:
     queue = Queue()
     queue.add("bob@far.example", "carl@near.example")

@@ -8,6 +8,7 @@ from postroom.admin.simulation.sample import Sample
 from postroom.admin.simulation.views import DestinationView, SpanView
 from postroom.mail.delivery import RecipientState
 from postroom.mail.message import QueueId
+from postroom.queue.lines import site_trouble
 from postroom.report.events import AttemptMade, DsnMade, Report
 
 COUNTED = ("attempts", "delivered", "deferred", "warned", "failed", "expired", "dsns")
@@ -61,7 +62,9 @@ class Tally:
                 kind = _KINDS[report.state]
                 self._count(kind, weight, name)
                 if not report.outcome.detail.startswith("not attempted"):
-                    self._count("attempts", weight, name)
+                    # Where a whole site does not work, the others wait for whoever goes to find out
+                    alone = site_trouble([report.outcome]) is not None
+                    self._count("attempts", 1.0 if alone else weight, name)
             case DsnMade():
                 weight, name = self._messages[report.about]
                 self._count("dsns", weight, name)
