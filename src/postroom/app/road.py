@@ -86,6 +86,7 @@ class Road:
             clock=clock,
             reporter=reporter,
             ways=ways,
+            language=settings.queue.dsn_language,
         )
         outage = Outage(reporter)
         settler = Settler(

@@ -77,7 +77,7 @@ def compose(notice: Notice) -> Dsn:
     action = gravest(notice.reports)
     utf8 = sender.needs_smtputf8  # RFC 6533 §4.5: else nobody says that the way back takes UTF-8
     utf8_message = notice.message.envelope.smtputf8
-    texts = choosing.choose(notice.returned)
+    texts = choosing.choose(notice.returned, notice.language)
     whole = notice.whole and wants_whole(notice.message, action) and _is_safe(notice.returned)
     parts = (
         write_text_part(notice, texts, whole=whole),

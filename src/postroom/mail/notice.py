@@ -49,7 +49,8 @@ class RecipientReport:
 class Notice:
     """Everything that one DSN tells. ``returned`` is the first part of prefix and content of ``message``, as much as is
     at hand; ``whole`` says that it is all. ``hostname`` reports, ``now`` is when (seconds since the Unix epoch).
-    ``postmaster`` is told where the message has the null sender.
+    ``postmaster`` is told where the message has the null sender. ``language`` is the tag of the language of those whose
+    messages say nothing of it.
     """
 
     queue_id: QueueId
@@ -60,6 +61,7 @@ class Notice:
     returned: bytes = b""
     whole: bool = False
     postmaster: Address | None = None
+    language: str = "en"
 
 
 def gravest(reports: tuple[RecipientReport, ...]) -> Action:

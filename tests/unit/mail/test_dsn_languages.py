@@ -90,6 +90,21 @@ def test_the_nearest_language_is_taken() -> None:  # RFC 4647 §3.4
     assert look_up("d") is None
 
 
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "de"),
+        ("Accept-Language: *\r\n", "de"),
+        ("Accept-Language: fr\r\n", "de"),
+        ("Content-Language: en-GB\r\n", "en"),
+    ],
+)
+def test_the_house_says_which_language_where_the_header_does_not(header: str, language: str) -> None:
+    _, text, _, _ = read(replace(a_notice(failure("bob@far.example"), header=header), language="de-DE"))
+    assert text["Content-Language"] == language
+    assert choose(b"\r\n", "tlh").language == ENGLISH
+
+
 @given(st.text(max_size=3000))
 def test_any_field_can_be_read(field: str) -> None:
     assert len(read_ranges(field)) <= 20

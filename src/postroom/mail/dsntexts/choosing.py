@@ -1,4 +1,4 @@
-"""Which language a person is told in: what the header of the message says of it, else English (RFC 3282).
+"""Which language a person is told in: what the header of the message says of it, else the house's (RFC 3282).
 
 Every module in ``spoken`` is a language: whoever adds a file there adds a language.
 """
@@ -31,18 +31,19 @@ LANGUAGES: Mapping[str, Texts] = _load()
 """By tag in lower case."""
 
 
-def choose(content_start: bytes) -> Texts:
-    """The texts for whoever sent the message that begins like this.
+def choose(content_start: bytes, default: str = ENGLISH) -> Texts:
+    """The texts for whoever sent the message that begins like this; ``default`` where it says nothing that we speak.
 
     Accept-Language says what people like to read, Content-Language what they have written themselves.
     """
+    usual = look_up(default) or LANGUAGES[ENGLISH]
     for name in (b"accept-language", b"content-language"):
         field = find_field(content_start, name)
         for wanted in read_ranges(field) if field else ():
-            texts = look_up(wanted)
+            texts = usual if wanted == "*" else look_up(wanted)
             if texts is not None:
                 return texts
-    return LANGUAGES[ENGLISH]
+    return usual
 
 
 def read_ranges(field: str) -> list[str]:
@@ -58,8 +59,6 @@ def read_ranges(field: str) -> list[str]:
 
 def look_up(wanted: str) -> Texts | None:
     """The language for a range: itself, else the nearest that says more in general (RFC 4647 §3.4); None: none."""
-    if wanted == "*":
-        return LANGUAGES[ENGLISH]
     subtags = wanted.lower().split("-")
     while subtags:
         texts = LANGUAGES.get("-".join(subtags))
