@@ -1,23 +1,24 @@
 """``postroom simulate``: the next days of the queue, in a second."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
 from postroom.admin.queue import make_filter
 from postroom.admin.refusal import Refused
-from postroom.admin.simulation.run import simulate as run
-from postroom.admin.simulation.sample import Sample, take_sample
-from postroom.admin.simulation.scripts import SiteScript, read_script
-from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, telling_troubles
 from postroom.cli.house import OpenStore
 from postroom.cli.output import print_facts, print_json, print_table, say
 from postroom.config.load import load
 from postroom.config.model import Settings
 from postroom.config.section import Duration
+
+if TYPE_CHECKING:
+    from postroom.admin.simulation.sample import Sample
+    from postroom.admin.simulation.scripts import SiteScript
+    from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
 
 _COLUMNS = ("attempts", "delivered", "deferred", "warned", "failed", "expired", "dsns", "waiting")
 _COMPARED = ("delivered", "deferred", "warned", "expired", "waiting")
@@ -60,6 +61,10 @@ def simulate(
     Without --site each destination goes on as it does now: what was deferred last time is deferred again in the same
     way, and what has not been tried yet is delivered.
     """
+    from postroom.admin.simulation.run import simulate as run  # the rooms of the queue: no other command needs them
+    from postroom.admin.simulation.sample import take_sample
+    from postroom.admin.simulation.scripts import read_script
+
     desk = Desk.of(context)
     with telling_troubles():
         scripts = [read_script(text) for text in site or ()]
@@ -71,7 +76,7 @@ def simulate(
         others = [] if other is None else [(load(other), str(other))]
     now = desk.house.now()
 
-    async def job(store: OpenStore, _: Settings) -> Sample:
+    async def job(store: OpenStore, _: Settings) -> "Sample":
         return await take_sample(store.queue, which, sample, now)
 
     taken = desk.work(config, job)
@@ -89,7 +94,7 @@ def simulate(
         _compare(views[0], views[1], scripts)
 
 
-def _show(view: Simulation, scripts: list[SiteScript], top: int) -> None:
+def _show(view: "Simulation", scripts: "list[SiteScript]", top: int) -> None:
     _introduce(view, scripts)
     lines = [(_short(span.at), *_numbers(span)) for span in view.timeline]
     print_table(("from (UTC)", *_COLUMNS), lines[: _until_quiet(view)])
@@ -106,7 +111,7 @@ def _show(view: Simulation, scripts: list[SiteScript], top: int) -> None:
     print_facts(view.settings)
 
 
-def _introduce(view: Simulation, scripts: list[SiteScript]) -> None:
+def _introduce(view: "Simulation", scripts: "list[SiteScript]") -> None:
     say(f"{view.recipients} recipients, from {view.since} to {view.until}")
     if view.simulated < view.recipients:
         say(f"{view.simulated} of them were simulated, each standing for several: numbers are close, not exact")
@@ -119,7 +124,7 @@ def _introduce(view: Simulation, scripts: list[SiteScript]) -> None:
     say("assumed of all others: they go on as now, what was deferred is deferred again, what is new is delivered")
 
 
-def _compare(one: Simulation, two: Simulation, scripts: list[SiteScript]) -> None:
+def _compare(one: "Simulation", two: "Simulation", scripts: "list[SiteScript]") -> None:
     _introduce(one, scripts)
     say(f"A: {one.settings_file}")
     say(f"B: {two.settings_file}")
@@ -141,16 +146,16 @@ def _compare(one: Simulation, two: Simulation, scripts: list[SiteScript]) -> Non
     print_table(("from (UTC)", *names), rows[: max(_until_quiet(one), _until_quiet(two))])
 
 
-def _until_quiet(view: Simulation) -> int:
+def _until_quiet(view: "Simulation") -> int:
     """How many spans there are until the last in which anything happened or waited."""
     return max((number for number, span in enumerate(view.timeline, 1) if any(_numbers(span))), default=1)
 
 
-def _numbers(span: SpanView) -> tuple[int, ...]:
+def _numbers(span: "SpanView") -> tuple[int, ...]:
     return tuple(getattr(span, name) for name in _COLUMNS)
 
 
-def _line(each: DestinationView) -> tuple[object, ...]:
+def _line(each: "DestinationView") -> tuple[object, ...]:
     return (
         each.destination,
         each.recipients,
