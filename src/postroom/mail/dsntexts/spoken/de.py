@@ -5,7 +5,7 @@ from postroom.mail.cause import Cause
 from postroom.mail.dsntexts.texts import Texts
 from postroom.mail.notice import Action
 
-_TELL_POSTMASTER = "Das können Sie nicht selbst beheben: Wenden Sie sich mit diesem Bericht an Ihren Postmaster."
+_TELL_POSTMASTER = "Wenden Sie sich mit diesem Bericht an Ihren Postmaster; selbst können Sie es nicht beheben."
 _LATER = "Senden Sie die Nachricht später noch einmal."
 _SMALLER = "Verkleinern Sie die Nachricht, zum Beispiel durch weniger Anhänge, und senden Sie sie noch einmal."
 _CHECK_DOMAIN = "Prüfen Sie, was in der Adresse nach dem @ steht, und senden Sie die Nachricht noch einmal."

@@ -5,7 +5,7 @@ from postroom.mail.cause import Cause
 from postroom.mail.dsntexts.texts import Texts
 from postroom.mail.notice import Action
 
-_TELL_POSTMASTER = "This is nothing that you can mend: tell your postmaster, and enclose this report."
+_TELL_POSTMASTER = "Tell your postmaster, and enclose this report; it is nothing that you can mend yourself."
 _LATER = "Send the message again later."
 _SMALLER = "Make the message smaller, for example with fewer attachments, and send it again."
 
