@@ -7,6 +7,7 @@ from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
+from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
@@ -26,6 +27,8 @@ class Store(Protocol):
     def history(self) -> HistoryStore: ...
     @property
     def guard(self) -> GuardStore: ...
+    @property
+    def tls(self) -> TlsStore: ...
     async def close(self) -> None: ...
 
 

@@ -584,7 +584,12 @@ class TestEntries:
         assert await self.ids(queue, QueueFilter(domain=".example")) == [1, 2, 3]
         assert await self.ids(queue, QueueFilter(domain=".Other.example")) == []
         assert await self.ids(queue, QueueFilter(rule="night")) == []
-        every = [n for n in (1, 2, 3) if queue_id(n) % 2 == 0]
+        for number, rule in enumerate(("night", "night/2", "night|ours", "nights", "other"), 4):
+            intake = an_intake(number)
+            one = replace(intake.queued[0], destination=f"remote.example {rule}")
+            await queue.take_in([replace(intake, queued=(one,))])
+        assert await self.ids(queue, QueueFilter(rule="night")) == [4, 5, 6]
+        every = [n for n in range(1, 9) if queue_id(n) % 2 == 0]
         assert await self.ids(queue, QueueFilter(one_in=2)) == every
         assert await self.ids(queue, QueueFilter(one_in=queue_id(3), domain="other.example")) == [3]
         assert await self.ids(queue, QueueFilter(states=frozenset([RecipientState.RELAYED]))) == []

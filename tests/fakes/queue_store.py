@@ -333,7 +333,7 @@ def _matches(which: QueueFilter, message: Message, one: QueuedRecipient) -> bool
             not which.domain
             or address.domain == which.domain.lower()
             or (which.domain[0] == "." and address.domain.endswith(which.domain.lower())),
-            not which.rule or one.waits_under.partition(" ")[2] == which.rule,
+            not which.rule or f"{one.waits_under.partition(' ')[2].replace('|', '/')}/".startswith(f"{which.rule}/"),
             not which.recipient or address.key == Address.parse(which.recipient).key,
             which.sender is None or ("" if sender is None else sender.key) == which.sender.lower(),
             not which.destination or one.waits_under == which.destination,

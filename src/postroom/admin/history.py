@@ -200,7 +200,8 @@ def _say_host(detail: Mapping[str, Any]) -> str:
     text = f" at {host or address}"
     if host and address:
         text += f" [{address}]"
-    return text + (f", {detail['tls']}" if detail.get("tls") else "")
+    text += f", {detail['tls']}" if detail.get("tls") else ""
+    return text + (f" (policy: {detail['policy']})" if detail.get("policy") else "")
 
 
 def _say_reply(detail: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from postroom.directory.sources.opening import open_credentials
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.inbound.service import SMTP_ROLES, House, SmtpService
+from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
@@ -49,6 +50,11 @@ REFRESH_SECONDS = 0.5
 GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
+TLS_SECONDS = 5.0
+"""How often what was learnt of TLS on the road is written behind."""
+
+RENEWAL_SECONDS = 600.0
+REPORT_SECONDS = 60.0
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
@@ -152,6 +158,7 @@ class Node:
             reporter=self._reporter,
             limits=self._guard.limiter,
             lockout=self._guard.lockout,
+            tagger=tagger_for(settings.route),
             revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
@@ -189,6 +196,7 @@ class Node:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
+        await self._road.tls.start()
         await self._road.scheduler.heed()
         for each in opened:
             self._listeners.append(
@@ -212,6 +220,11 @@ class Node:
         self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(0, self._notices.write, "notices")
+        self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
+        self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        if self._settings.tlsrpt.enabled:
+            reports = self._road.tls.reports(self._road.door, self._ids.next)
+            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -244,6 +257,7 @@ class Node:
         await self._road.drain(timeout)
         await self._chores.stop()
         await self._guard.close()
+        await self._road.tls.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         if web is not None:

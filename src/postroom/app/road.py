@@ -13,7 +13,10 @@ from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.carrier import SmtpCarrier
+from postroom.outbound.command import CommandCarrier
+from postroom.outbound.maildir import MaildirCarrier
 from postroom.outbound.route import MailRouter
+from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
@@ -28,7 +31,9 @@ from postroom.storage.sqlite.store import SqliteStore
 
 
 class Road:
-    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it."""
+    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it,
+    ``tls`` what is known of TLS on the way.
+    """
 
     def __init__(
         self,
@@ -50,6 +55,15 @@ class Road:
         self._ids = ids
         self._clock = clock
         self._reporter = reporter
+        self.tls = TlsRoom(
+            settings.outbound,
+            settings.tlsrpt,
+            hostname=settings.hostname,
+            resolver=resolver,
+            store=store.tls,
+            clock=clock,
+            reporter=reporter,
+        )
         self._build_outbound(resolver, is_local)
         self._build_queue()
 
@@ -63,6 +77,9 @@ class Road:
             resolver=resolver,
             is_local=is_local,
             clock=clock,
+            sts_of=self.tls.sts_of,
+            maildirs=settings.maildir,
+            commands=settings.command,
         )
         self._carrier = SmtpCarrier(
             hostname=settings.hostname,
@@ -71,13 +88,14 @@ class Road:
             resolver=resolver,
             content=store.queue,
             clock=clock,
+            note_tls=self.tls.note,
             classifier=reply_classifier(settings.reply),
         )
 
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
         node, resolve = self._node, self._resolve
-        ways = Ways(self.router)
+        ways = Ways(self.router, separator=settings.delivery.plus_separator)
         dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,
@@ -102,6 +120,11 @@ class Road:
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
+        separator = settings.delivery.plus_separator
+        carriers[RouteKind.MAILDIR] = MaildirCarrier(
+            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
+        )
+        carriers[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
         self.scheduler = Scheduler(
             settings=settings.queue,
             concurrency=settings.outbound.concurrency,

@@ -16,6 +16,7 @@ from postroom.cli import (
     init,
     limits,
     queue,
+    route,
     send,
     serve,
     simulate,
@@ -48,6 +49,7 @@ def make_program() -> typer.Typer:
     program.add_typer(certificate.commands(), name="certificate")
     program.add_typer(alerts.commands(), name="alerts")
     program.add_typer(queue.commands(), name="queue")
+    program.command("route")(route.route)
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("simulate")(simulate.simulate)

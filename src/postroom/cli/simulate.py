@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from postroom.admin.simulation.sample import Sample
     from postroom.admin.simulation.scripts import SiteScript
     from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
+    from postroom.admin.simulation.world import ByRules
 
 _COLUMNS = ("attempts", "delivered", "deferred", "warned", "failed", "expired", "dsns", "waiting")
 _COMPARED = ("delivered", "deferred", "warned", "expired", "waiting")
@@ -34,6 +35,9 @@ SiteOption = Annotated[
         "rate:50/1m, greylist[:TIME], defer, refuse. The first that matches; may be repeated.",
     ),
 ]
+OtherOption = Annotated[
+    Path | None, typer.Option("--settings", metavar="FILE", help="Other settings, shown side by side.")
+]
 SampleOption = Annotated[
     int,
     typer.Option("--sample", min=1, max=100_000, help="Recipients at most; in a longer queue each stands for several."),
@@ -45,9 +49,7 @@ def simulate(
     *,
     config: ConfigOption = None,
     days: Annotated[float, typer.Option("--days", min=0.01, max=_MOST_DAYS, help="How far ahead.")] = 5,
-    other: Annotated[
-        Path | None, typer.Option("--settings", metavar="FILE", help="Other settings, shown side by side.")
-    ] = None,
+    other: OtherOption = None,
     site: SiteOption = None,
     all_down: Annotated[bool, typer.Option("--all-down", help="No other site answers.")] = False,
     domain: Annotated[str, typer.Option("--domain", metavar="DOMAIN", help="Recipients in this domain only.")] = "",
@@ -81,7 +83,16 @@ def simulate(
 
     taken = desk.work(config, job)
     views = [
-        run(taken, each, scripts, now=now, seconds=days * 86400, every=length, settings_file=name)
+        run(
+            taken,
+            each,
+            scripts,
+            now=now,
+            seconds=days * 86400,
+            every=length,
+            settings_file=name,
+            by_rules=_rules_of(each),
+        )
         for each, name in [(settings, str(path)), *others]
     ]
     if json:
@@ -92,6 +103,14 @@ def simulate(
         _show(views[0], scripts, top)
     else:
         _compare(views[0], views[1], scripts)
+
+
+def _rules_of(settings: Settings) -> "ByRules":
+    """Where mail goes under the settings: what waits goes by the rules as they are then. ValueError as ``Rules``."""
+    from postroom.outbound.rules import Rules
+
+    rules = Rules(settings.route)
+    return lambda message, recipient: rules.destination(message, recipient.address)
 
 
 def _show(view: "Simulation", scripts: "list[SiteScript]", top: int) -> None:

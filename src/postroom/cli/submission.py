@@ -11,6 +11,7 @@ from postroom.cli.house import OpenStore
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
+from postroom.inbound.tagging import tagger_for
 from postroom.inbound.trace import Tracer
 from postroom.mail.envelope import Envelope
 from postroom.mail.headers import glance, show_date
@@ -60,7 +61,8 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
         store=store.queue, ready=_NotHere(), resolve=directory.resolve, dsns=dsns, clock=clock, reporter=reporter
     )
     queue_id, now = ids.next(), clock.now()
-    added, message_id = Tracer(settings.hostname).completed(glance(content), content, queue_id, now)
+    seen = glance(content)
+    added, message_id = Tracer(settings.hostname).completed(seen, content, queue_id, now)
     inline = len(content) <= INLINE_LIMIT
     draft = Draft(
         queue_id=queue_id,
@@ -71,6 +73,7 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
         content_start=content[:INLINE_LIMIT],
         prefix=_received(settings.hostname, queue_id, login, now) + added,
         message_id=message_id,
+        tags=tagger_for(settings.route).tags_of(content, seen, trusted=True),
     )
     if not inline:
         await _write_chunks(store.queue, queue_id, content)

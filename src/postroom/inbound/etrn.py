@@ -94,7 +94,7 @@ def _is_meant(asked: Etrn, destination: str) -> bool:
     domain, _, rule = destination.partition(" ")
     match asked.kind:
         case EtrnKind.QUEUE:
-            return rule == asked.name
+            return f"{rule.replace('|', '/')}/".startswith(f"{asked.name}/")
         case EtrnKind.BELOW:
             return domain == asked.name or domain.endswith(f".{asked.name}")
         case EtrnKind.DOMAIN:

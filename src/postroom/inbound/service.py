@@ -17,6 +17,7 @@ from postroom.inbound.transaction import Door, Rooms
 from postroom.mail.message import QueueIds
 from postroom.mail.reply import Reply
 from postroom.mail.session import Role
+from postroom.mail.tags import UNTAGGED, Tagger
 from postroom.mail.value import value
 from postroom.net.service import SessionService
 from postroom.policy.chain import Chain
@@ -58,6 +59,8 @@ class House:
     lockout: Lockout | None = None
     guard: LoginGuard | None = None
     """Guards logins in place of ``lockout``."""
+    tagger: Tagger = UNTAGGED
+    """What rules of routing ask of a header."""
     revive: Revive | None = None
     """Has the scheduler try sites that are dead, for ETRN."""
 
@@ -143,6 +146,7 @@ def _setup(role: Role, house: House) -> SessionSetup:
         settings=settings,
         originator=Originator(house.directory, settings.fix_sender) if submission else None,
         may_hurry=member_of(settings.trusted_networks),
+        tagger=house.tagger,
     )
     return SessionSetup(
         options=server_options(role, house),

@@ -32,6 +32,11 @@ class Stream(Protocol):
         """Octets that have come and wait to be received."""
         ...
 
+    @property
+    def has_ended(self) -> bool:
+        """The peer has closed its side, or is lost."""
+        ...
+
     async def receive(self) -> bytes:
         """What has come, at least one octet; ``b""`` once the peer has closed or is lost.
 
@@ -129,6 +134,11 @@ class SocketStream(asyncio.Protocol):
         return self._held
 
     @property
+    def has_ended(self) -> bool:
+        """The peer has closed its side, or is lost."""
+        return self._eof
+
+    @property
     def tls(self) -> TlsFacts | None:
         """What the handshake agreed on, or None in the clear."""
         return None if self._tls is None else self._tls.facts
@@ -196,6 +206,16 @@ class SocketStream(asyncio.Protocol):
     def channel_binding(self, kind: str) -> bytes | None:
         """What ties a login to the TLS session; see ``Stream``."""
         return None if self._tls is None else self._tls.binding(kind)
+
+    @property
+    def local_address(self) -> str:
+        """Our own end of the connection as text, ``""`` where there is none."""
+        name = None if self._transport is None else self._transport.get_extra_info("sockname")
+        return plain_address(str(name[0])) if isinstance(name, tuple) else ""
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the server showed to us, its own first, in DER, not examined; none in the clear."""
+        return self._tls.chain() if isinstance(self._tls, ClientChannel) else ()
 
     def close(self, last: bytes = b"") -> None:
         """Send what is unsent and the last words, then close; see ``Stream``."""
@@ -345,6 +365,7 @@ async def connect(
     sweeper: Sweeper | None = None,
 ) -> SocketStream:
     """A connection to an IP address, from the local address ``source``, with TLS from the start where ``tls`` is given.
+    ``host_address`` may also be the path of a socket in the file system.
 
     Raises OSError, TimeoutError or TlsError. Streams that share a ``sweeper`` share its timer.
     """
@@ -353,7 +374,10 @@ async def connect(
     local = None if source is None else (source, 0)
     try:
         async with asyncio.timeout(timeout):
-            await loop.create_connection(lambda: stream, host_address, port, local_addr=local)
+            if host_address.startswith("/"):
+                await loop.create_unix_connection(lambda: stream, host_address)
+            else:
+                await loop.create_connection(lambda: stream, host_address, port, local_addr=local)
             if tls is not None:
                 await stream.start_tls(tls, server_hostname)
     except BaseException:

@@ -15,9 +15,11 @@ from postroom.outbound import trouble
 from postroom.outbound.hosts import Hosts, Target, is_own_address
 from postroom.outbound.job import ONE_WRITE, Job, check_size
 from postroom.outbound.login import login_for
+from postroom.outbound.mxtls import MxTls, Wish, waives, wish_of
 from postroom.outbound.opening import Connect, Opener, SocketConnect
 from postroom.outbound.pool import Pool
 from postroom.outbound.session import Session
+from postroom.outbound.tlsmet import NoteTls, note_nothing
 from postroom.outbound.tlspolicy import PLAIN, TlsNeed, TlsPlan, TlsPolicy
 from postroom.outbound.trouble import AttemptEnded, Step, Trouble, leads_on, worst
 from postroom.queue.carrier import ContentSource
@@ -29,7 +31,7 @@ class SmtpCarrier:
     """The carrier for MX, smarthost and LMTP sites, and for what is discarded.
 
     ``classifier`` names the causes of what peers reply; without one they stay OTHER.
-    Raises OSError where the password file of a smarthost cannot be read.
+    Raises OSError where a file with a secret of a smarthost cannot be read.
     """
 
     def __init__(
@@ -43,14 +45,17 @@ class SmtpCarrier:
         clock: Clock,
         connect: Connect | None = None,
         classifier: Classifier | None = None,
+        note_tls: NoteTls = note_nothing,
     ) -> None:
+        """``note_tls`` hears what came of TLS with MX hosts."""
         self._classifier = classifier
         self._settings = settings
         self._content = content
-        self._logins = {smarthost.name: login_for(smarthost) for smarthost in smarthosts}
-        self._hosts = Hosts(resolver, settings, clock)
+        self._logins = {smarthost.name: login_for(smarthost, clock) for smarthost in smarthosts}
+        self._hosts = Hosts(resolver, settings, clock, ports={each.name: each.port for each in smarthosts})
         self._policy = TlsPolicy(settings, smarthosts, clock)
-        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock)
+        self._mx_tls = MxTls(settings, self._policy, resolver, note_tls)
+        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock, note=note_tls)
         self.pool = Pool(settings, clock)
 
     async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
@@ -71,6 +76,9 @@ class SmtpCarrier:
     async def close(self) -> None:
         """End the sessions that are idle; those in use end after their message."""
         await self.pool.close()
+        for login in self._logins.values():
+            if login is not None:
+                await login.close()
 
     async def _carry(self, request: DeliveryRequest) -> dict[int, Outcome]:
         message = request.message
@@ -87,8 +95,9 @@ class SmtpCarrier:
                 return _for_all(request.recipients, trouble.content_unreadable(error))
         job = Job(message, request.recipients, content, read)
         if not message.envelope.require_tls:
-            return await self._carry_all(request.site, job)
-        outcomes = await self._carry_all(_secured(request.site), replace(job, secured=True))
+            site = _apart(request.site, "TLS waived") if waives(message) else request.site
+            return await self._carry_all(site, job)
+        outcomes = await self._carry_all(_apart(request.site, "REQUIRETLS"), replace(job, secured=True))
         if message.envelope.reverse_path is not None:
             return outcomes
         # RFC 8689 §5: a bounce goes on without REQUIRETLS rather than be lost.
@@ -112,7 +121,7 @@ class SmtpCarrier:
 
     async def _attempt(self, site: Site, job: Job) -> dict[int, Outcome]:
         """On an idle session if there is one. If that turns out to be stale, on a fresh one: that costs no attempt."""
-        session = self.pool.take(site.key)
+        session = self.pool.take(site.line)
         if session is not None:
             try:
                 return await self._use(session, job)
@@ -130,7 +139,7 @@ class SmtpCarrier:
                     bad = worst(bad, target)
                     continue
                 try:
-                    return await self._use(await self._open(site, target, secured=job.secured), job)
+                    return await self._use(await self._open(site, target, job), job)
                 except AttemptEnded as ended:
                     found = trouble.unsecured(ended.trouble) if job.secured else ended.trouble
                     if not leads_on(found):
@@ -143,15 +152,15 @@ class SmtpCarrier:
                     break
         return _for_all(job.recipients, (bad or trouble.no_route(f"{site.key} has no hosts")).outcome)
 
-    async def _open(self, site: Site, target: Target, *, secured: bool) -> Session:
+    async def _open(self, site: Site, target: Target, job: Job) -> Session:
         """A fresh session, in the clear where an opportunistic handshake fails. AttemptEnded if there is none.
 
-        ``secured``: TLS with a valid certificate, and a host that announces REQUIRETLS (RFC 8689 §4.2.1); not for LMTP
-        within this machine, which is the delivery.
+        ``job.secured``: TLS with a valid certificate, and a host that announces REQUIRETLS (RFC 8689 §4.2.1); not for
+        LMTP within this machine, which is the delivery.
         """
-        secured = secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
-        plan = self._plan(site, target, secured=secured)
-        login = self._logins.get(site.route)
+        secured = job.secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
+        plan = await self._plan(site, target, wish_of(job.message, job.recipients, secured=secured))
+        login = self._logins.get(target.relay)
         await self.pool.reserve()
         try:
             try:
@@ -160,7 +169,8 @@ class SmtpCarrier:
                 if plan.need is not TlsNeed.OPPORTUNISTIC or ended.trouble.step is not Step.TLS:
                     raise
                 self._policy.handshake_failed(target.host)
-                session = await self._opener.open(site, target, PLAIN, login)
+                plain = replace(PLAIN, policy=ended.trouble.outcome.peer.policy, domains=())
+                session = await self._opener.open(site, target, plain, login)
         except BaseException:
             self.pool.release()
             raise
@@ -169,15 +179,18 @@ class SmtpCarrier:
             raise AttemptEnded(trouble.requiretls_not_offered(session.peer))
         return session
 
-    def _plan(self, site: Site, target: Target, *, secured: bool) -> TlsPlan:
-        if site.route and site.route not in self._logins:
-            raise AttemptEnded(trouble.no_route(f"there is no smarthost {site.route!r} in the settings"))
+    async def _plan(self, site: Site, target: Target, wish: Wish) -> TlsPlan:
+        if site.kind is RouteKind.MX:
+            return await self._mx_tls.plan(site, target.host, wish)
+        relay = target.relay
+        if relay and relay not in self._logins:
+            raise AttemptEnded(trouble.no_route(f"there is no smarthost {relay!r} in the settings"))
+        if target.is_socket:
+            return PLAIN
         try:
-            return self._policy.plan(site, target.host, secured=secured)
-        except OSError as error:  # the ca_file
-            raise AttemptEnded(
-                trouble.no_route(f"the authorities for {site.route!r} cannot be read: {error}")
-            ) from error
+            return self._policy.plan(site, target.host, secured=wish.secured, relay=relay)
+        except OSError as error:  # ca_file, certificate or key
+            raise AttemptEnded(trouble.no_route(f"the TLS files of {relay!r} cannot be read: {error}")) from error
 
     async def _use(self, session: Session, job: Job) -> dict[int, Outcome]:
         """Carry the message by the session, which goes back to the pool or away."""
@@ -191,9 +204,9 @@ class SmtpCarrier:
         return outcomes
 
 
-def _secured(site: Site) -> Site:
-    """The same hosts, under a key of their own: a connection whose certificate nobody checked must not be reused."""
-    return replace(site, key=f"{site.key} REQUIRETLS")
+def _apart(site: Site, why: str) -> Site:
+    """The same hosts, under a key of their own: a connection that was checked less must not be reused for others."""
+    return replace(site, key=f"{site.key} {why}")
 
 
 def _for_all(recipients: Sequence[QueuedRecipient], outcome: Outcome) -> dict[int, Outcome]:

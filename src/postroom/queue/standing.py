@@ -23,7 +23,9 @@ from postroom.queue.putoff import is_put_off
 from postroom.queue.retry import expires_at, next_attempt
 from postroom.report.history import HistoryRow
 
-_HERE = frozenset({RouteKind.MAILBOX, RouteKind.LMTP, RouteKind.DISCARD})  # whose success is the end of the journey
+_HERE = frozenset(  # whose success is the end of the journey
+    {RouteKind.MAILBOX, RouteKind.LMTP, RouteKind.MAILDIR, RouteKind.COMMAND, RouteKind.DISCARD}
+)
 
 
 def judge(

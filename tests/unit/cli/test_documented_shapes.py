@@ -17,6 +17,7 @@ from postroom.admin.pauses import PauseView
 from postroom.admin.queue import QueueView, RecipientView
 from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
 from postroom.admin.tallies import DomainTally, Stats
+from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
 
@@ -35,6 +36,10 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("life", Life),
         ("moment of a life", Moment),
         ("standing of a life", Standing),
+        ("`route`", RouteView),
+        ("way of a route", WayView),
+        ("rule of a way", RuleView),
+        ("host of a way", HostView),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
         ("simulation", Simulation),

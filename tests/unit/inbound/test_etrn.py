@@ -31,7 +31,7 @@ class Counter:
         self.store = MemoryQueueStore()
         self.reports: list[Report] = []
         self.revived: list[str] = []
-        self.destinations = ["far.example", "sub.far.example", "sofar.example", "near.example night"]
+        self.destinations = ["far.example", "sub.far.example", "sofar.example", "near.example night/2"]
         for number, destination in enumerate(self.destinations, 1):
             self._put(number, destination)
         self.starter = QueueStarter(
@@ -71,7 +71,7 @@ def counter() -> Counter:
             ["far.example", "sub.far.example"],
             "2 pending messages for node @far.example",
         ),
-        (Etrn(EtrnKind.QUEUE, "night"), ["near.example night"], "1 pending messages for node #night"),
+        (Etrn(EtrnKind.QUEUE, "night"), ["near.example night/2"], "1 pending messages for node #night"),
     ],
 )
 async def test_what_waits_is_tried_now(counter: Counter, asked: Etrn, due: list[str], shown: str) -> None:

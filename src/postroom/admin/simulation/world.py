@@ -80,9 +80,13 @@ class World:
         """As it waits, or under the rule that it goes by now."""
         return self._places.get((message.queue_id, recipient.address), (recipient.address.domain, 1.0))[0]
 
-    def holds(self, message: Message, recipient: Recipient) -> str:
+    def holds(self, message: Message, recipient: Recipient, *, ours: bool = False) -> str:
         """Nothing comes in that could be held."""
         return ""
+
+    def takes(self, message: Message, address: Address) -> bool:
+        """Nothing comes in that could be taken elsewhere."""
+        return False
 
     async def site_of(self, destination: str) -> Site | Outcome:
         """Its site, from the pool and on the schedule of its rule."""

@@ -93,6 +93,10 @@ class Slice:
     to: Address | None = None
 
 
+_RULE = "substr(r.destination, instr(r.destination || ' ', ' ') + 1)"
+"""What stands behind the domain: the rule, with the place of a host (``/2``) or another rule (``|other``)."""
+
+
 def conditions(which: QueueFilter) -> tuple[str, list[Value]]:
     """The filter as SQL over ``recipient AS r`` joined to ``message AS m``, and its bindings."""
     states = which.states or _UNSETTLED
@@ -128,7 +132,7 @@ def _further(which: QueueFilter) -> Iterator[tuple[str, Value]]:
     if which.destination:
         yield "r.destination = ?", which.destination
     if which.rule:
-        yield "substr(r.destination, instr(r.destination || ' ', ' ') + 1) = ?", which.rule
+        yield f"instr(replace({_RULE}, '|', '/') || '/', ?) = 1", f"{which.rule}/"
     if which.before is not None:
         yield "m.received_at < ?", which.before
     if which.reply:

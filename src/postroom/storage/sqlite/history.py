@@ -17,6 +17,7 @@ SELECT json_group_array(json_array(queue_id, at, kind, recipient, domain, messag
 FROM history WHERE queue_id = ?
 """
 
+# What waits is not asked for here (its rows are not indexed): it is in the queue.
 # The days that are kept are few; naming each lets the indexes that begin with the day answer.
 _FIND = """
 WITH RECURSIVE day(day) AS (
@@ -27,6 +28,7 @@ SELECT json_group_array(queue_id) FROM (
     SELECT queue_id FROM (
         SELECT h.queue_id FROM day CROSS JOIN history AS h INDEXED BY history_recipient
         WHERE h.day = CAST(day.day AS INTEGER) AND h.recipient = ?1 COLLATE NOCASE AND h.recipient <> ''
+            AND h.kind NOT IN ('accepted', 'deferred', 'put_off')
         UNION
         SELECT h.queue_id FROM day CROSS JOIN history AS h INDEXED BY history_message_id
         WHERE h.day = CAST(day.day AS INTEGER) AND h.message_id IN (?1, '<' || ?1 || '>') AND h.message_id <> ''
