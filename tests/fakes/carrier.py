@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 from postroom.clock import Clock
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, Outcome, Peer, RouteKind, Site
+from postroom.mail.envelope import Recipient
+from postroom.mail.message import Message
 from postroom.mail.reply import Reply
 
 ACCEPTED = Delivered(Reply.of(250, "2.0.0", "queued as 42"), Peer("mx.far.example", "192.0.2.25", 25))
@@ -74,6 +76,9 @@ class FakeRouter:
         self.gates: dict[str, asyncio.Event] = {}
         self.limit = 20
         self.asked: list[str] = []
+
+    def destination(self, message: Message, recipient: Recipient) -> str:
+        return recipient.address.domain
 
     async def site_of(self, domain: str) -> Site | Outcome:
         self.asked.append(domain)

@@ -3,12 +3,13 @@
 from typing import get_args
 
 from postroom.mail.address import Address
+from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Delivered, Failed, Peer, RecipientState, RouteKind, Site
 from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role, TlsFacts
-from postroom.report import events
+from postroom.report import events, road
 from postroom.report.events import Report
 
 QUEUE_ID = QueueId(0x0123456789ABCDEF)
@@ -88,6 +89,20 @@ REPORTS: tuple[Report, ...] = (
     events.StoreTrouble("disk full", recovered=True),
     events.MailboxOpened(CLIENT, 3, 3000),
     events.MailboxClosed(CLIENT, 2, 1),
+    road.SiteBlocked("mx.example.net", "", "421 too many connections", 1_800_000_300.0),
+    road.SiteReopened("mx.example.net", ""),
+    road.SiteShaped("mx.example.net", "out-a", "rate", 60.0, 45.0, "450 slow down"),
+    road.WarmupFull("out-a", "google", 50, 1_800_000_300.0),
+    road.TlsDowngraded("mx.example.net", "mx.example.net", "verified", "none"),
+    road.StsPolicyFetched("example.net", "enforce", "20261126"),
+    road.StsPolicyFetched("example.net", "none", "", "the certificate is not valid"),
+    road.TlsReportSent("example.net", "mailto:tls@example.net", 100, 3),
+    road.TlsReportSent("example.net", "mailto:tls@example.net", 100, 3, "connection refused"),
+    road.BounceReturned(QUEUE_ID, str(BOB), Cause.MAILBOX_UNKNOWN, True, "verp"),
+    road.ComplaintReturned(QUEUE_ID, str(BOB), "abuse"),
+    road.AddressSuppressed("example.org", str(BOB), "mailbox_unknown", 1_807_776_000.0),
+    road.QueuePaused("domain", "example.net", "postroom queue pause"),
+    road.QueuePaused("domain", "example.net", "postroom queue resume", resumed=True),
     events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
 )
 

@@ -2,19 +2,32 @@
 
 The descriptions are the settings reference: ``docs/settings.md`` is generated from them.
 Durations are seconds (written as a number, or as text such as ``"4h"``), sizes octets (a number, or ``"50MiB"``).
-What guards the door stands in ``guard``, who may log in and how in ``identity``, certificates in ``certificates``.
+What guards the door stands in ``guard``, who may log in and how in ``identity``, certificates in ``certificates``,
+where mail goes in ``road``, what the outside sees of us in ``sending``.
 """
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
-from postroom.config.section import DomainName, Duration, Network, OptionalDomainName, Section, Size
+from postroom.config.road import (
+    CommandSettings,
+    MaildirSettings,
+    OutboundSettings,
+    ReturnsSettings,
+    RouteSettings,
+    ScheduleSettings,
+    SmarthostSettings,
+    SuppressionSettings,
+    TlsrptSettings,
+)
+from postroom.config.section import DomainName, Duration, Network, Section, Size
+from postroom.config.sending import PoolSettings, ShapingSettings, SourceSettings, WarmupSettings
 from postroom.mail.session import Role
 
 
@@ -130,63 +143,6 @@ class QueueSettings(Section):
     history: Duration = Field(30 * 86400, description="How long history is kept.")
 
 
-class SmarthostSettings(Section):
-    """One ``[[smarthost]]``: a server that relays for us."""
-
-    name: str = Field(description="What routes call it.")
-    host: str = Field(description="Host name or address literal; MX records are not looked up.")
-    port: int = Field(587, ge=1, le=65535, description="Port.")
-    protocol: Literal["smtp", "lmtp"] = Field("smtp", description="smtp, or lmtp (RFC 2033) for a delivery server.")
-    tls: Literal["none", "opportunistic", "required", "implicit"] = Field(
-        "required",
-        description="none, opportunistic (STARTTLS if offered), required (STARTTLS or defer, certificate verified), "
-        "implicit (TLS from the start, verified).",
-    )
-    ca_file: Path | None = Field(
-        None, description="PEM file with the authorities that are trusted, instead of the system's."
-    )
-    user: str = Field("", description="AUTH user; empty for none.")
-    password: SecretStr = Field(SecretStr(""), description="AUTH password. Better: password_file.")
-    password_file: Path | None = Field(None, description="File whose first line is the AUTH password.")
-
-
-class RouteSettings(Section):
-    """One ``[[route]]``: the first whose domains match is taken; without a match, MX."""
-
-    domains: tuple[str, ...] = Field(description='Recipient domains; ".example.org" matches all below, "*" all.')
-    via: str = Field("mx", description='"mx", "discard", or the name of a smarthost.')
-
-
-class OutboundSettings(Section):
-    """``[outbound]``: carrying mail to other servers."""
-
-    hostname: OptionalDomainName = Field("", description="Name given in EHLO; empty: the server's hostname.")
-    source_addresses: tuple[str, ...] = Field(
-        (), description="Local addresses to connect from, one of each family at most."
-    )
-    port: int = Field(25, ge=1, le=65535, description="Port of MX hosts.")
-    concurrency: int = Field(500, ge=1, description="Connections in total.")
-    concurrency_per_site: int = Field(20, ge=1, description="Connections to one site.")
-    messages_per_connection: int = Field(100, ge=1, description="Messages after which a connection is closed.")
-    idle_timeout: Duration = Field(5, description="How long an unused connection is kept.")
-    connect_timeout: Duration = Field(30, gt=0, description="Longest wait for a connection to one address.")
-    greeting_timeout: Duration = Field(300, gt=0, description="Longest wait for the greeting (RFC 5321 §4.5.3.2.1).")
-    command_timeout: Duration = Field(
-        300, gt=0, description="Longest wait for a reply to MAIL or RCPT (RFC 5321 §4.5.3.2.2, §4.5.3.2.3)."
-    )
-    data_timeout: Duration = Field(120, gt=0, description="Longest wait for the reply to DATA (RFC 5321 §4.5.3.2.4).")
-    block_timeout: Duration = Field(
-        180, gt=0, description="Longest wait to send a piece of content (RFC 5321 §4.5.3.2.5)."
-    )
-    final_timeout: Duration = Field(
-        600, gt=0, description="Longest wait for the reply to the final dot (RFC 5321 §4.5.3.2.6)."
-    )
-    max_hosts: int = Field(10, ge=1, description="Addresses tried in one attempt.")
-    tls: bool = Field(True, description="Use STARTTLS where it is offered.")
-    ipv6: bool = Field(True, description="Use IPv6 where there is a route.")
-    allow_loopback: bool = Field(False, description="Deliver to MX hosts on loopback addresses (tests, demos).")
-
-
 class DnsSettings(Section):
     """``[dns]``: the resolver."""
 
@@ -245,9 +201,19 @@ class Settings(Section):
     pop3: Pop3Settings = Field(default_factory=Pop3Settings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     queue: QueueSettings = Field(default_factory=QueueSettings)
-    smarthost: tuple[SmarthostSettings, ...] = Field((), description="Servers that relay for us.")
-    route: tuple[RouteSettings, ...] = Field((), description="Static routes by recipient domain.")
     outbound: OutboundSettings = Field(default_factory=OutboundSettings)
+    route: tuple[RouteSettings, ...] = Field((), description="Rules of routing, the first that matches is taken.")
+    smarthost: tuple[SmarthostSettings, ...] = Field((), description="Servers that relay for us.")
+    maildir: tuple[MaildirSettings, ...] = Field((), description="Maildirs that routes deliver to.")
+    command: tuple[CommandSettings, ...] = Field((), description="Commands that routes hand mail to.")
+    source: tuple[SourceSettings, ...] = Field((), description="Addresses that mail goes out from.")
+    pool: tuple[PoolSettings, ...] = Field((), description="Source addresses that routes choose among.")
+    warmup: tuple[WarmupSettings, ...] = Field((), description="Plans by which new source addresses are warmed up.")
+    shaping: tuple[ShapingSettings, ...] = Field((), description="Rules of traffic to sites, before the built-in ones.")
+    schedule: tuple[ScheduleSettings, ...] = Field((), description="Schedules of retries that routes name.")
+    returns: ReturnsSettings = Field(default_factory=ReturnsSettings)
+    suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
+    tlsrpt: TlsrptSettings = Field(default_factory=TlsrptSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -7,14 +7,8 @@ from postroom.config.authsense import check_auth
 from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
-from postroom.config.model import (
-    UNPRIVILEGED_PORTS,
-    ListenerSettings,
-    OutboundSettings,
-    QueueSettings,
-    Settings,
-    SmarthostSettings,
-)
+from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
+from postroom.config.road import OutboundSettings, SmarthostSettings
 from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
@@ -166,8 +160,10 @@ def _check_routes(settings: Settings) -> Iterator[Finding]:
     names = [*_BUILT_IN_ROUTES, *(smarthost.name for smarthost in settings.smarthost)]
     for number, route in enumerate(settings.route):
         path: KeyPath = ("route", number)
-        if route.via not in names:
-            what = f"there is no smarthost {route.via!r}"
+        for via in route.via:
+            if via in names:
+                continue
+            what = f"there is no smarthost {via!r}"
             yield Finding((*path, "via"), what, f"add a [[smarthost]] of that name, or use one of {', '.join(names)}")
         if not route.domains:
             yield Finding((*path, "domains"), "no domains: the route never matches", 'name domains, or "*" for all')

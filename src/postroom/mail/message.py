@@ -72,7 +72,7 @@ class Message:
     ``received_at`` is seconds since the Unix epoch, ``prefix`` the header fields that we add in front (whole CRLF
     lines), ``content_size`` the octets of the content as received, ``account`` the login that submitted it or ``""``,
     ``client`` the peer's address as text or ``""`` for mail of our own, ``message_id`` the Message-ID's value or
-    ``""``.
+    ``""``, ``tags`` what rules of routing go by: tags of its header, and conditions on the header that hold.
     """
 
     queue_id: QueueId
@@ -83,6 +83,7 @@ class Message:
     account: str = ""
     client: str = ""
     message_id: str = ""
+    tags: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from postroom.clock import Clock
-from postroom.config.model import OutboundSettings, SmarthostSettings
+from postroom.config.road import OutboundSettings, SmarthostSettings
 from postroom.dns.resolver import Resolver
 from postroom.mail.delivery import Delivered, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
 from postroom.mail.reply import Reply
@@ -55,8 +55,9 @@ class SmtpCarrier:
         match site.kind:
             case RouteKind.DISCARD:
                 return {recipient.number: _DISCARDED for recipient in request.recipients}
-            case RouteKind.MAILBOX:
-                return _for_all(request.recipients, trouble.no_route("a mailbox is not outbound").outcome)
+            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.COMMAND:
+                what = f"{site.kind.value} is not carried by SMTP"
+                return _for_all(request.recipients, trouble.no_route(what).outcome)
             case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
                 return await self._carry(request)
 

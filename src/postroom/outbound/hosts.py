@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 from itertools import chain, zip_longest
 
 from postroom.clock import Clock
-from postroom.config.model import OutboundSettings
+from postroom.config.road import OutboundSettings
 from postroom.dns.resolver import Family, Resolver
 from postroom.mail.delivery import RouteKind, Site
 from postroom.mail.trouble import ResolverUnavailable

@@ -6,7 +6,7 @@ import binascii
 import secrets
 from collections.abc import Awaitable, Callable
 
-from postroom.config.model import SmarthostSettings
+from postroom.config.road import SmarthostSettings
 from postroom.mail.delivery import Peer
 from postroom.mail.reply import Reply
 from postroom.mail.value import value

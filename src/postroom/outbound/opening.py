@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from postroom.clock import Clock
-from postroom.config.model import OutboundSettings
+from postroom.config.road import OutboundSettings
 from postroom.mail.delivery import Peer, RouteKind, Site
 from postroom.mail.reply import Reply
 from postroom.mail.session import TlsFacts

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from postroom.clock import Clock
-from postroom.config.model import OutboundSettings
+from postroom.config.road import OutboundSettings
 from postroom.outbound.session import Session
 
 

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 
 from postroom.clock import Clock
-from postroom.config.model import OutboundSettings, RouteSettings, SmarthostSettings
+from postroom.config.road import OutboundSettings, RouteSettings, SmarthostSettings
 from postroom.dns.resolver import Existence, Family, MxRecord, Resolver
 from postroom.mail.delivery import Failed, Outcome, RouteKind, Site
 from postroom.mail.domain import literal_address
+from postroom.mail.envelope import Recipient
+from postroom.mail.message import Message
 from postroom.mail.trouble import ResolverUnavailable
 from postroom.mail.value import value
 from postroom.outbound import trouble
@@ -61,10 +63,15 @@ class MailRouter:
         vias |= {"discard": _DISCARD}
         self._routes: dict[str, tuple[int, Site | None]] = {}  # the place in the settings; None is MX
         for place, route in enumerate(routes):
-            if route.via != "mx" and route.via not in vias:
-                raise ValueError(f"the route via {route.via!r} names no smarthost")
+            via = route.via[0]
+            if via != "mx" and via not in vias:
+                raise ValueError(f"the route via {via!r} names no smarthost")
             for domain in route.domains:
-                self._routes.setdefault(domain.lower(), (place, vias.get(route.via)))
+                self._routes.setdefault(domain.lower(), (place, vias.get(via)))
+
+    def destination(self, message: Message, recipient: Recipient) -> str:
+        """The recipient's domain."""
+        return recipient.address.domain
 
     async def site_of(self, domain: str) -> Site | Outcome:
         """The site, or a Deferred or Failed for all recipients of the domain."""
@@ -81,7 +88,7 @@ class MailRouter:
     def concurrency(self, site: Site) -> int:
         """How many requests may be under way at the site at once."""
         match site.kind:
-            case RouteKind.MAILBOX | RouteKind.DISCARD:
+            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.COMMAND | RouteKind.DISCARD:
                 return self._settings.concurrency
             case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
                 return min(self._settings.concurrency_per_site, self._settings.concurrency)

@@ -7,7 +7,7 @@ final dot in one write where the content is small. Binary content goes in chunks
 from collections.abc import Sequence
 
 from postroom.clock import Clock
-from postroom.config.model import OutboundSettings
+from postroom.config.road import OutboundSettings
 from postroom.mail.delivery import Outcome, Peer, QueuedRecipient
 from postroom.mail.downgrade.splice import Splicer
 from postroom.mail.reply import Reply

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from postroom.clock import Clock
-from postroom.config.model import OutboundSettings, SmarthostSettings
+from postroom.config.road import OutboundSettings, SmarthostSettings
 from postroom.mail.delivery import Site
 from postroom.mail.value import value
 from postroom.net.tls import opportunistic_context, verifying_context

@@ -1,21 +1,61 @@
 """The ports to whoever carries mail out of the house, and to the one who knows the way."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Protocol
 
 from postroom.mail.delivery import DeliveryRequest, Outcome, Site
-from postroom.mail.message import QueueId
+from postroom.mail.envelope import Recipient
+from postroom.mail.message import Message, QueueId
+from postroom.mail.value import value
 
 
 class Router(Protocol):
-    """Knows where a recipient domain's mail goes."""
+    """Knows where a recipient's mail goes."""
 
-    async def site_of(self, domain: str) -> Site | Outcome:
-        """The site, or a Deferred or Failed for all recipients of the domain (null MX, no such domain, DNS down)."""
+    def destination(self, message: Message, recipient: Recipient) -> str:
+        """Under what the recipient waits: its domain, followed by a blank and the rule where it goes by one.
+
+        Decided from values at hand, as the settings are now.
+        """
+        ...
+
+    async def site_of(self, destination: str) -> Site | Outcome:
+        """The site, or a Deferred or Failed for all recipients there (null MX, no such domain, DNS down)."""
         ...
 
     def concurrency(self, site: Site) -> int:
         """How many requests may be under way at the site at once."""
+        ...
+
+
+@value(frozen=True, slots=True)
+class Grant:
+    """Leave to make one request now. ``source`` names the source address, ``""`` for the system's choice."""
+
+    source: str = ""
+
+
+@value(frozen=True, slots=True)
+class Wait:
+    """Not now: ask again in ``seconds``. ``reason`` names the rule for people."""
+
+    seconds: float
+    reason: str
+
+
+class Shaper(Protocol):
+    """Shapes the traffic to sites. Answers at once; times are seconds of the monotonic clock."""
+
+    def limit(self, site: Site) -> int:
+        """How many requests may be under way at the site at once, now."""
+        ...
+
+    def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
+        """Leave for one request with so many recipients. What is granted is counted."""
+        ...
+
+    def note(self, site: Site, grant: Grant, outcomes: Iterable[Outcome], now: float) -> None:
+        """Learn what became of it."""
         ...
 
 

@@ -149,6 +149,8 @@ class Settler:
                 one.last_reply,
                 one.last_peer,
                 one.delay_told,
+                one.destination,
+                one.return_path,
             )
             for one in recipients
         )

@@ -51,7 +51,10 @@ def judge(
                 told, again = _warn(settings, message, one, now, again)
         case _:
             assert_never(outcome)
-    return QueuedRecipient(one.number, one.recipient, state, attempts, again, now, outcome.reply, outcome.peer, told)
+    return QueuedRecipient(
+        one.number, one.recipient, state, attempts, again, now, outcome.reply, outcome.peer, told, one.destination,
+        one.return_path,
+    )  # fmt: skip
 
 
 def report_of(

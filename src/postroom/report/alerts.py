@@ -22,7 +22,7 @@ from postroom.report.events import (
     SessionRefused,
     StoreTrouble,
 )
-from postroom.report.told import cut
+from postroom.report.line import cut
 
 WORDS: Mapping[type[Report], str] = {
     LoginFailed: "login_failed",

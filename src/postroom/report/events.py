@@ -9,6 +9,7 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.value import value
+from postroom.report.road import RoadReport
 
 
 @value(frozen=True, slots=True)
@@ -385,4 +386,5 @@ Report = (
     | MailboxOpened
     | MailboxClosed
     | InternalError
+    | RoadReport
 )

@@ -17,7 +17,8 @@ import orjson
 import structlog
 
 from postroom.report.events import Report
-from postroom.report.told import ERROR, LEVELS, LONGEST_TRACE, WARNING, Told, cut, highest_level, tell
+from postroom.report.line import ERROR, LEVELS, LONGEST_TRACE, WARNING, Told, cut
+from postroom.report.told import highest_level, tell
 from postroom.report.writer import LineWriter, file_sink
 
 Renderer = Callable[[dict[str, Any]], str]

@@ -42,6 +42,7 @@ from postroom.report.events import (
     TlsFailed,
 )
 from postroom.report.families import Counter, Gauge, Histogram
+from postroom.report.roadmetrics import RoadMetrics
 
 _INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _ATTEMPT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1200)
@@ -103,6 +104,9 @@ class Metrics:
             CertificateRenewed: self._certificate_renewed,
             CertificateTrouble: self._certificate_trouble,
         }
+        road = RoadMetrics()
+        self._handlers |= road.handlers
+        self._families += road.families
         self.registry.register(self)
 
     def tell(self, report: Report) -> None:
@@ -183,6 +187,7 @@ class Metrics:
 
     def _make_queue_metrics(self) -> None:
         self._attempts = self._counter("attempts", "Attempts at one recipient.", "route", "outcome")
+        self._causes = self._counter("attempt_causes", "Why attempts did not succeed.", "outcome", "cause")
         self._ambiguous = self._counter("attempts_ambiguous", "Attempts that lost the connection after the final dot.")
         self._attempt_seconds = self._histogram("attempt_seconds", "Duration of attempts.", _ATTEMPT_BUCKETS, "route")
         self._leases_lost = self._counter("leases_lost", "Leases that ended without settlement.")
@@ -268,6 +273,8 @@ class Metrics:
     def _attempt_made(self, report: AttemptMade) -> None:
         route = "none" if report.site is None else report.site.kind.value
         self._attempts[route, _OUTCOMES[type(report.outcome)]] += 1
+        if not isinstance(report.outcome, Delivered):
+            self._causes[_OUTCOMES[type(report.outcome)], report.outcome.cause.value] += 1
         if isinstance(report.outcome, Deferred) and report.outcome.ambiguous:
             self._ambiguous[()] += 1
         self._attempt_seconds.observe(report.seconds, route)

@@ -5,12 +5,11 @@ shows its life. No field ever holds a password, AUTH material or content: report
 """
 
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.message import show_queue_id
 from postroom.mail.session import Client
-from postroom.mail.value import value
 from postroom.report.events import (
     AbuseSeen,
     AlertRaised,
@@ -47,24 +46,8 @@ from postroom.report.events import (
     StoreTrouble,
     TlsFailed,
 )
-
-DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
-LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}
-
-LONGEST = 300  # characters of any text that a peer chose
-LONGEST_TRACE = 8000
-MOST_NAMES = 20  # recipients named on one line; the rest is counted
-
-Fields = dict[str, Any]
-
-
-@value(frozen=True, slots=True)
-class Told:
-    """One log line before it is rendered."""
-
-    level: int
-    event: str
-    fields: Fields
+from postroom.report.line import DEBUG, ERROR, INFO, LONGEST_TRACE, MOST_NAMES, WARNING, Fields, Told, cut
+from postroom.report.roadtold import tell_road
 
 
 def highest_level(kind: type[Report]) -> int:
@@ -102,12 +85,7 @@ def tell(report: Report) -> Told:
         case CommandRefused() | SenderRefused() | RecipientRefused() | MessageRefused():
             return _of_refusal(report)
         case _:
-            assert_never(report)
-
-
-def cut(text: str, longest: int = LONGEST) -> str:
-    """Text from a peer, bounded."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+            return tell_road(report)
 
 
 _ServerReport = ServerReady | ServerDraining | SettingsReloaded | ListenerPaused | StoreTrouble | InternalError

@@ -7,7 +7,7 @@ from typing import Any
 from tests.fakes.hand_clock import HandClock
 from tests.fakes.peer import Network, ScriptedPeer
 
-from postroom.config.model import OutboundSettings, SmarthostSettings
+from postroom.config.road import OutboundSettings, SmarthostSettings
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
 from postroom.mail.delivery import DeliveryRequest, QueuedRecipient, RouteKind, Site

@@ -8,7 +8,7 @@ from tests.fakes.hand_clock import HandClock
 from tests.fakes.peer import ALL_EXTENSIONS, Network, PeerStream, ScriptedPeer
 from tests.unit.outbound.making import CONTENT, SITE, StoredContent, make_carrier, make_request, make_zone
 
-from postroom.config.model import OutboundSettings, SmarthostSettings
+from postroom.config.road import OutboundSettings, SmarthostSettings
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Peer, RouteKind, Site
 from postroom.mail.message import QueueId

@@ -12,7 +12,7 @@ from tests.fakes.hand_clock import HandClock
 from tests.fakes.peer import ALL_EXTENSIONS, Network, ScriptedPeer, broken_tls
 from tests.unit.outbound.making import CONTENT, PREFIX, SITE, StoredContent, make_carrier, make_request, make_zone
 
-from postroom.config.model import SmarthostSettings
+from postroom.config.road import SmarthostSettings
 from postroom.dns.zone import Zone
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, Outcome, RouteKind, Site
 from postroom.mail.envelope import Body, ByMode, DeliverBy, Notify, Ret

@@ -6,7 +6,7 @@ import pytest
 from tests.fakes.hand_clock import HandClock
 from tests.fakes.peer import PeerStream, ScriptedPeer
 
-from postroom.config.model import OutboundSettings
+from postroom.config.road import OutboundSettings
 from postroom.mail.delivery import Peer
 from postroom.outbound.pool import Pool
 from postroom.outbound.session import Session

@@ -3,7 +3,7 @@
 import pytest
 from tests.fakes.hand_clock import HandClock
 
-from postroom.config.model import OutboundSettings, RouteSettings, SmarthostSettings
+from postroom.config.road import OutboundSettings, RouteSettings, SmarthostSettings
 from postroom.dns.cache import CachingResolver
 from postroom.dns.resolver import Answer, MxRecord
 from postroom.dns.zone import Zone, ZoneResolver

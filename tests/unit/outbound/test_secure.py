@@ -10,7 +10,7 @@ from tests.fakes.hand_clock import HandClock
 from tests.fakes.peer import ALL_EXTENSIONS, Network, ScriptedPeer, broken_tls
 from tests.unit.outbound.making import SITE, make_carrier, make_request
 
-from postroom.config.model import OutboundSettings, SmarthostSettings
+from postroom.config.road import OutboundSettings, SmarthostSettings
 from postroom.dns.zone import Zone
 from postroom.mail.delivery import Deferred, Delivered, Outcome, RouteKind, Site
 from postroom.outbound.opening import SocketConnect

@@ -1,0 +1,1 @@
+-- The queue on the road: destinations by rule, return paths, pauses.

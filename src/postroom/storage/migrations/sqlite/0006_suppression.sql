@@ -1,0 +1,1 @@
+-- Addresses that are not written to again, and what came back.

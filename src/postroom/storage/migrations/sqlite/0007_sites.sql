@@ -1,0 +1,1 @@
+-- How sites and source addresses stand.

@@ -1,0 +1,1 @@
+-- What is known of TLS on the road: MTA-STS policies, levels, tallies for TLSRPT.
