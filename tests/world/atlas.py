@@ -25,11 +25,15 @@ LAME = "lame.test"
 GREYLISTED_FOR = 3.0  # seconds
 MESSAGES_PER_CONNECTION = 20
 CONNECTIONS = 3
+UNTOLD_CONNECTIONS = 8
 RATE_SECONDS = 10.0
 
 NO_TLS = Fate(End.EXPIRED, "tls")
 NO_DNS = Fate(End.EXPIRED, "dns")
 NO_DOMAIN = Fate(End.FAILED, "domain_unknown")
+
+TOLD = ("twenty", "narrow", "rated")
+"""Sites whose rules people know; that of the moody one has to be found out."""
 
 
 def world(network: str, port: int, messages: int) -> World:
@@ -58,6 +62,11 @@ def _sites(messages: int) -> dict[str, Site]:
                 "narrow",
                 (Host(name=f"mx.narrow.{PLAIN}", address=7),),
                 Manner(rules=Rules(connections=CONNECTIONS), slowest_reply=0.1),
+            ),
+            Site(
+                "moody",
+                (Host(name=f"mx.moody.{PLAIN}", address=15),),
+                Manner(rules=Rules(connections=UNTOLD_CONNECTIONS), slowest_reply=0.1),
             ),
             Site("rated", (Host(name=f"mx.rated.{PLAIN}", address=8),), Manner(rules=Rules(rate=rate))),
             Site(
@@ -98,6 +107,7 @@ def _of_manners(sites: dict[str, Site]) -> tuple[Domain, ...]:
         Domain(name=f"twenty2.{PLAIN}", site=sites["twenty"], weight=30),
         Domain(name=f"narrow1.{PLAIN}", site=sites["narrow"], weight=20),
         Domain(name=f"narrow2.{PLAIN}", site=sites["narrow"], weight=10),
+        Domain(name=f"moody.{PLAIN}", site=sites["moody"], weight=30),
         Domain(name=f"rated1.{PLAIN}", site=sites["rated"], weight=6),
         Domain(name=f"rated2.{PLAIN}", site=sites["rated"], weight=6),
         Domain(name=f"closes.{PLAIN}", site=sites["closes"], weight=4),
@@ -135,9 +145,7 @@ def _of_tls() -> tuple[Domain, ...]:
         Domain(name=f"sts-lost.{PLAIN}", site=wrong, sts=Sts.NO_POLICY, weight=2),
         Domain(name=f"dane-311.{SIGNED}", site=_dane("key", 30, Tls.SELF_SIGNED, Tlsa.KEY), weight=10),
         Domain(name=f"dane-211.{SIGNED}", site=_dane("authority", 31, Tls.GOOD, Tlsa.AUTHORITY), weight=10),
-        Domain(
-            name=f"dane-bad.{SIGNED}", site=_dane("bad", 32, Tls.GOOD, Tlsa.OTHER_KEY), weight=2, fate=NO_TLS
-        ),
+        Domain(name=f"dane-bad.{SIGNED}", site=_dane("bad", 32, Tls.GOOD, Tlsa.OTHER_KEY), weight=2, fate=NO_TLS),
         Domain(
             name=f"dane-bad-211.{SIGNED}",
             site=_dane("bad-authority", 33, Tls.GOOD, Tlsa.OTHER_AUTHORITY),
@@ -176,3 +184,19 @@ def _one(name: str, zone: str, address: int, tls: Tls, *tlsa: Tlsa, bogus: bool 
 
 def _dane(name: str, address: int, tls: Tls, *tlsa: Tlsa, bogus: bool = False) -> Site:
     return _one(f"dane-{name}", SIGNED, address, tls, *tlsa, bogus=bogus)
+
+
+def shaping(world: World) -> list[dict[str, object]]:
+    """The rules of the sites that have told theirs, as ``[[shaping]]`` in the settings."""
+    found: list[dict[str, object]] = []
+    for name in TOLD:
+        rules = world.sites[name].manner.rules
+        rule: dict[str, object] = {"name": name, "mx": [f"*.{name}.{PLAIN}"]}
+        if rules.connections:
+            rule["concurrency"] = rules.connections
+        if rules.messages_per_connection:
+            rule["messages_per_connection"] = rules.messages_per_connection
+        if rules.rate is not None:
+            rule["message_rates"] = [f"{rules.rate.count}/{rules.rate.seconds:.0f}s"]
+        found.append(rule)
+    return found

@@ -48,7 +48,13 @@ class Ground:
         """What a server of ours needs to live here."""
         return {
             "dns": {"servers": [self.dns], "timeout": 5},
-            "outbound": {"port": self.world.port, "allow_loopback": True, "connect_timeout": 1.5},
+            "outbound": {
+                "port": self.world.port,
+                "allow_loopback": True,
+                "connect_timeout": 1.5,
+                "sts_ca_file": str(self.papers.authority),
+            },
+            "shaping": atlas.shaping(self.world),
         }
 
     def end(self) -> tuple[Record, dict[str, int]]:

@@ -1,6 +1,6 @@
 """All hosts of a world as one process: ``python -m tests.world.inhabited``, a side program (tests/system/sideprogram).
 
-Its plan: ``network``, ``port``, ``messages`` as for ``atlas.world``, ``papers`` (a folder), ``record`` (a file to write).
+Its plan: ``network``, ``port`` and ``messages`` as for ``atlas.world``, ``papers`` (a folder), ``record`` (a new file).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.system.sideprogram import run, say
 from tests.world import atlas
-from tests.world.model import Host, Reach, Tls, World
+from tests.world.model import Host, Reach, World
 from tests.world.papers import SHOWN
 from tests.world.policies import PolicyHost
 from tests.world.reception import LONGEST_CONTENT, Reception
@@ -66,6 +66,7 @@ async def _job(plan: Mapping[str, Any], stop: asyncio.Event) -> Mapping[str, Any
     async with AsyncExitStack() as stack:
         for site in world.sites.values():
             reception = Reception(site, record, contexts)
+            stack.push_async_callback(reception.close)
             for host in site.hosts:
                 await _open(world, host, reception, stack)
         policies = PolicyHost(world, context_of(papers / "policies.pem"))
@@ -77,5 +78,4 @@ async def _job(plan: Mapping[str, Any], stop: asyncio.Event) -> Mapping[str, Any
 
 
 if __name__ == "__main__":
-    assert Tls.BROKEN not in SHOWN
     run(_job)

@@ -31,6 +31,8 @@ class Reception:
         self._first_seen: dict[tuple[str, ...], float] = {}
         self._times: dict[str, deque[float]] = {}
         self._dropped: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def serve(self, host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, to its end."""
@@ -38,6 +40,10 @@ class Reception:
         connection = Connection(self.site.name, host.name, client, time.monotonic())
         self.record.connections.append(connection)
         self.open[client] += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
         try:
             await _Dialogue(self, host, connection, reader, writer).run(len(self.record.connections) - 1)
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
@@ -45,7 +51,15 @@ class Reception:
         finally:
             self.open[client] -= 1
             connection.end = time.monotonic()
+            self._tasks.discard(task)
+            self._writers.discard(writer)
             writer.transport.abort()
+
+    async def close(self) -> None:
+        """Break off all dialogues, and wait until they are over."""
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._tasks)
 
     def is_too_fast(self, client: str, now: float) -> bool:
         """One message more than the site's rate allows; else it is counted."""
@@ -175,16 +189,18 @@ class _Dialogue:
             self._out.append(f"421 4.7.0 {self._host.name} too many messages on this connection")
             raise _Over
         now = time.monotonic()
-        if self._reception.is_too_fast(connection.client, now):
-            connection.broken.append("rate")
-            self._out.append("450 4.7.28 our system has detected an unusual rate of mail from your address")
-            return
         found = _ADDRESS.search(line)
-        self._transaction = Transaction(
+        transaction = Transaction(
             connection.site, connection.host, connection.client, self._number, now, found[1] if found else ""
         )
-        self._transaction.tls = connection.tls
-        self._reception.record.transactions.append(self._transaction)
+        transaction.tls = connection.tls
+        self._reception.record.transactions.append(transaction)
+        if self._reception.is_too_fast(connection.client, now):
+            connection.broken.append("rate")
+            transaction.reply = "450 4.7.28 our system has detected an unusual rate of mail from your address"
+            self._out.append(transaction.reply)
+            return
+        self._transaction = transaction
         self._out.append("250 2.1.0 ok")
 
     def _rcpt(self, line: str) -> None:
@@ -210,9 +226,7 @@ class _Dialogue:
         if kind == "crowded" and reception.is_new("crowded", address, seconds=CROWDED_FOR):
             return CROWDED.format(address=address)
         greylist = reception.rules.greylist
-        if greylist and reception.is_new(
-            "greylist", transaction.client, transaction.mail, address, seconds=greylist
-        ):
+        if greylist and reception.is_new("greylist", transaction.client, transaction.mail, address, seconds=greylist):
             return f"450 4.7.1 <{address}>: greylisted, try again in {greylist:.0f} seconds"
         return "250 2.1.5 ok"
 

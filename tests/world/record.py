@@ -20,16 +20,15 @@ class Connection:
     refused: bool = False
     """It was greeted with 421."""
     tls: str = ""
-    sts: bool = False
     messages: int = 0
-    """MAIL commands that were answered, refused ones included."""
+    """MAIL commands, refused ones included."""
     broken: list[str] = field(default_factory=list)
     """The rules that it was refused for."""
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One MAIL that was taken. ``reply`` is the last word: to the end of content, else to what came before."""
+    """One MAIL, taken or not. ``reply`` is the last word: to the end of content, or to a MAIL that was not taken."""
 
     site: str
     host: str
@@ -80,7 +79,7 @@ class Measured:
     most_messages: int
     """On one connection."""
     busiest: int
-    """Messages within the seconds of the site's rate, 0 where it has none."""
+    """MAIL commands within the seconds of the site's rate, refused ones included; 0 where it has none."""
     refusals: int
     """How often it had to refuse for one of its rules."""
     messages: int
