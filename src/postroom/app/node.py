@@ -1,25 +1,19 @@
-"""The composition root: the only module that knows everyone. It builds the rooms from the settings and runs them."""
+"""One node: builds the rooms from the settings, opens the ports, and ends in good order."""
 
 import asyncio
-import contextlib
-import gc
-import logging
 import os
-import random
-import resource
 import signal
-import socket
-import sys
-import traceback
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import uvloop
 
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
+from postroom.app.chores import Chores
+from postroom.app.opening import open_store
+from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
+from postroom.app.road import Road
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -29,29 +23,18 @@ from postroom.directory.login import LoginDesk
 from postroom.directory.sources.opening import open_credentials
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
-from postroom.dns.resolver import Resolver
 from postroom.inbound.service import SMTP_ROLES, House, SmtpService
-from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
-from postroom.mailbox.carrier import MailboxCarrier
 from postroom.net.certificatewatch import CertificateWatch
 from postroom.net.gate import Gate
 from postroom.net.listener import Listener, Service
-from postroom.net.privileges import PrivilegeError, become, choose_user, hand_over
+from postroom.net.privileges import become, choose_user, hand_over
 from postroom.net.sockets import BindError, Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
-from postroom.outbound.carrier import SmtpCarrier
-from postroom.outbound.route import MailRouter
-from postroom.queue.carrier import Carrier
-from postroom.queue.dsn import DsnMaker
-from postroom.queue.intake import IntakeDoor
-from postroom.queue.outage import Outage
-from postroom.queue.scheduler import Scheduler
-from postroom.queue.settle import Settler
-from postroom.report.events import InternalError, ServerDraining, ServerReady, SettingsReloaded, StoreTrouble
-from postroom.report.log import LibraryHandler, Log, open_log
+from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
+from postroom.report.log import Log
 from postroom.report.metrics import Metrics
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.migrate import migrations
@@ -74,49 +57,6 @@ ALERT_GRACE = 5.0
 """How long the end waits for alerts that are still to be sent."""
 
 
-COLLECTOR_THRESHOLDS = (20_000, 50, 100)
-"""Objects between two collections of each generation. A session under way has some hundred, so the youngest generation
-still is a few megabytes at most.
-"""
-
-
-def store_path(settings: Settings) -> Path:
-    """Where the embedded database is."""
-    return settings.data / settings.store.file
-
-
-def open_store(settings: Settings) -> contextlib.AbstractAsyncContextManager[SqliteStore]:
-    """The store, for a command beside the server or while it is down. Entering it raises StoreUnavailable."""
-    migrations()  # what Python loads only on first use may be out of reach once root has been given up
-    return _open_store(settings)
-
-
-@contextlib.asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncIterator[SqliteStore]:
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = await SqliteStore.open(store_path(settings), settings=settings.store)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-def serve(settings: Settings, config_path: Path) -> int:
-    """Run the server until SIGTERM or SIGINT. Returns the exit code."""
-    log = open_log(settings.log.level, settings.log.format)
-    logging.getLogger().addHandler(LibraryHandler(log))
-    factory = uvloop.new_event_loop if settings.loop == "uvloop" else asyncio.new_event_loop
-    try:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(Node(settings, config_path, log).run())
-    except (BindError, PrivilegeError, StoreUnavailable, OSError, ValueError) as error:
-        print(f"postroom: {error}", file=sys.stderr)  # noqa: T201 - the person who started it reads this
-        return 1
-    finally:
-        log.close()
-    return 0
-
-
 class Node:
     """One running server process."""
 
@@ -133,13 +73,13 @@ class Node:
         self._sweeper = Sweeper()
         self._gate = Gate(settings.connections, settings.flood, self._clock)
         self._listeners: list[Listener] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._chores = Chores(self._clock, self._reporter)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """From binding the ports to the end of the drain."""
         settings = self._settings
-        _allow_files(settings)
+        allow_files(settings)
         opened = open_listeners(settings.listener, inherited_sockets(os.environ, os.getpid()))
         web = self._open_web()
         self._tls = self._upkeep.open(self._clock.now())
@@ -180,76 +120,19 @@ class Node:
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
-        self._build_outbound(resolver)
-        self._build_queue()
-        self._notices = self._guard.notices(self._door, self._directory.is_local, self._ids.next)
-        self._build_services()
-
-    def _build_outbound(self, resolver: Resolver) -> None:
-        settings = self._settings
-        self._router = MailRouter(
-            hostname=settings.hostname,
-            settings=settings.outbound,
-            routes=settings.route,
-            smarthosts=settings.smarthost,
+        self._road = Road(
+            self._settings,
+            store,
+            node=self._name,
             resolver=resolver,
+            resolve=self._directory.resolve,
             is_local=self._directory.is_local,
-            clock=self._clock,
-        )
-        self._carrier = SmtpCarrier(
-            hostname=settings.hostname,
-            settings=settings.outbound,
-            smarthosts=settings.smarthost,
-            resolver=resolver,
-            content=self._store.queue,
-            clock=self._clock,
-        )
-
-    def _build_queue(self) -> None:
-        settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
-        resolve = self._directory.resolve
-        dsns = DsnMaker(
-            hostname=settings.hostname,
-            contents=store.queue,
-            resolve=resolve,
             ids=self._ids,
-            clock=clock,
-            reporter=reporter,
+            clock=self._clock,
+            reporter=self._reporter,
         )
-        outage = Outage(reporter)
-        settler = Settler(
-            settings=settings.queue,
-            node=self._name,
-            store=store.queue,
-            dsns=dsns,
-            clock=clock,
-            reporter=reporter,
-            outage=outage,
-            chance=random.random,
-        )
-        carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
-        carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
-        self._scheduler = Scheduler(
-            settings=settings.queue,
-            concurrency=settings.outbound.concurrency,
-            node=self._name,
-            store=store.queue,
-            router=self._router,
-            carriers=carriers,
-            settler=settler,
-            clock=clock,
-            reporter=reporter,
-            outage=outage,
-        )
-        self._door = IntakeDoor(
-            store=store.queue,
-            ready=self._scheduler,
-            resolve=resolve,
-            dsns=dsns,
-            clock=clock,
-            reporter=reporter,
-            outage=outage,
-        )
+        self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
+        self._build_services()
 
     def _build_services(self) -> None:
         """What speaks on the ports, by role."""
@@ -262,7 +145,7 @@ class Node:
             offers_tls=self._tls is not None,
             directory=self._directory,
             checker=self._credentials,
-            door=self._door,
+            door=self._road.door,
             store=self._store.queue,
             queue_ids=self._ids,
             clock=self._clock,
@@ -322,12 +205,12 @@ class Node:
         if web is not None:
             await web.start()
             shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
-        self._tasks.append(asyncio.create_task(self._scheduler.run(), name="scheduler"))
-        self._repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
-        self._repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
-        self._repeat(0, self._notices.write, "notices")
-        self._repeat(GAUGE_SECONDS, self._measure, "queue gauges")
-        self._repeat(EXPIRY_SECONDS, self._forget, "history expiry")
+        self._chores.run(self._road.scheduler.run(), "scheduler")
+        self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
+        self._chores.repeat(0, self._notices.write, "notices")
+        self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
+        self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
             self._tls,
             self._settings.tls.warn_before,
@@ -335,7 +218,7 @@ class Node:
             reporter=self._reporter,
             show=self._metrics.set_certificates,
         )
-        self._repeat(CERTIFICATE_SECONDS, watch.look, "certificate watch")
+        self._chores.repeat(CERTIFICATE_SECONDS, watch.look, "certificate watch")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -345,7 +228,7 @@ class Node:
         self._alerts.start(self._reporter.tell)
         await self._upkeep.start(self._clock, self._reporter)
         shown += self._upkeep.shown
-        _calm_collector()
+        calm_collector()
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
 
@@ -355,11 +238,8 @@ class Node:
         tell_service_manager("STOPPING=1")
         self._reporter.tell(ServerDraining(self._gate.open))
         await asyncio.gather(*(listener.drain(timeout) for listener in self._listeners))
-        await self._scheduler.drain(timeout)
-        await self._carrier.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._road.drain(timeout)
+        await self._chores.stop()
         await self._guard.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
@@ -367,22 +247,6 @@ class Node:
             await web.stop()
         await self._credentials.close()
         self._sweeper.stop()
-
-    def _repeat(self, seconds: float, act: Callable[[], Awaitable[object]], what: str) -> None:
-        """Do something again and again; a failure is told, and tried again the next time."""
-
-        async def again() -> None:
-            while True:
-                try:
-                    await act()
-                except StoreUnavailable as error:
-                    self._reporter.tell(StoreTrouble(f"{what}: {error}"))
-                except Exception as error:  # noqa: BLE001 - housekeeping must survive its own bugs
-                    trace = "".join(traceback.format_exception(error))
-                    self._reporter.tell(InternalError(what, repr(error), trace))
-                await self._clock.sleep(seconds)
-
-        self._tasks.append(asyncio.create_task(again(), name=what))
 
     async def _measure(self) -> None:
         counts = await self._store.queue.counts()
@@ -416,34 +280,3 @@ class Node:
         except StoreUnavailable as error:
             checks["store"] = str(error)
         return Health(checks)
-
-
-def show_host(address: str) -> str:
-    """An address as it stands before a port."""
-    return f"[{address}]" if ":" in address else address
-
-
-def tell_service_manager(state: str) -> None:
-    """The notification of sd_notify(3), where the service manager asks for it."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
-        notify.connect(f"\0{path[1:]}" if path.startswith("@") else path)
-        notify.send(state.encode())
-
-
-def _calm_collector() -> None:
-    """What has been built lives as long as the process: no collection needs to look at it again (docs/adr/0005)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
-
-
-def _allow_files(settings: Settings) -> None:
-    """Each session is a file descriptor: raise our own limit as far as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.connections.total + settings.outbound.concurrency + 200
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
