@@ -42,6 +42,13 @@ def world(network: str, port: int, messages: int) -> World:
     return World(network, port, (*_of_manners(sites), *_of_trouble(sites), *_of_tls()))
 
 
+def tls_cases(world: World) -> list[Domain]:
+    """One domain for each thing that DNSSEC, TLSA records, policies and certificates can say together."""
+    names = {domain.name for domain in _of_tls()}
+    names |= {f"fast1.{PLAIN}", f"fast4.{SIGNED}", f"safe1.{SIGNED}", f"safe2.{PLAIN}", f"bogus.{SIGNED}"}
+    return [domain for domain in world.domains if domain.name in names]
+
+
 def _sites(messages: int) -> dict[str, Site]:
     slow = Manner(slowest_reply=2.0)
     rate = Rate(max(5, messages // 200), RATE_SECONDS)
@@ -96,7 +103,7 @@ def _of_manners(sites: dict[str, Site]) -> tuple[Domain, ...]:
     ]
     return (
         *fast,
-        Domain(name=f"safe1.{SIGNED}", site=sites["safe"], weight=100, has_people=True),
+        Domain(name=f"safe1.{SIGNED}", site=sites["safe"], level="verified", weight=100, has_people=True),
         Domain(name=f"safe2.{PLAIN}", site=sites["safe"], weight=60),
         Domain(name=f"slow1.{PLAIN}", site=sites["slow"], weight=4),
         Domain(name=f"slow2.{PLAIN}", site=sites["slow"], weight=3),
@@ -132,20 +139,29 @@ def _of_tls() -> tuple[Domain, ...]:
     wrong = _one("wrong", PLAIN, 20, Tls.WRONG_NAME)
     good = _one("good", PLAIN, 21, Tls.GOOD)
     none = _one("none", PLAIN, 22, Tls.NONE)
+    bad = _dane("bad", 32, Tls.GOOD, Tlsa.OTHER_KEY)
     return (
-        Domain(name=f"broken.{PLAIN}", site=_one("broken", PLAIN, 23, Tls.BROKEN), weight=10),
+        Domain(name=f"broken.{PLAIN}", site=_one("broken", PLAIN, 23, Tls.BROKEN), level="plain", weight=10),
         Domain(name=f"expired.{PLAIN}", site=_one("expired", PLAIN, 24, Tls.EXPIRED), weight=5),
-        Domain(name=f"none.{PLAIN}", site=none, weight=10),
+        Domain(name=f"none.{PLAIN}", site=none, level="plain", weight=10),
         Domain(name=f"lax.{PLAIN}", site=wrong, weight=10),
-        Domain(name=f"sts-good.{PLAIN}", site=good, sts=Sts.ENFORCE, weight=10),
+        Domain(name=f"sts-good.{PLAIN}", site=good, level="verified", sts=Sts.ENFORCE, weight=10),
         Domain(name=f"sts-wrong.{PLAIN}", site=wrong, sts=Sts.ENFORCE, weight=2, fate=NO_TLS),
         Domain(name=f"sts-none.{PLAIN}", site=none, sts=Sts.ENFORCE, weight=2, fate=NO_TLS),
         Domain(name=f"sts-other.{PLAIN}", site=good, sts=Sts.ENFORCE_OTHER_HOST, weight=2, fate=NO_TLS),
         Domain(name=f"sts-testing.{PLAIN}", site=wrong, sts=Sts.TESTING, weight=5),
         Domain(name=f"sts-lost.{PLAIN}", site=wrong, sts=Sts.NO_POLICY, weight=2),
-        Domain(name=f"dane-311.{SIGNED}", site=_dane("key", 30, Tls.SELF_SIGNED, Tlsa.KEY), weight=10),
-        Domain(name=f"dane-211.{SIGNED}", site=_dane("authority", 31, Tls.GOOD, Tlsa.AUTHORITY), weight=10),
-        Domain(name=f"dane-bad.{SIGNED}", site=_dane("bad", 32, Tls.GOOD, Tlsa.OTHER_KEY), weight=2, fate=NO_TLS),
+        Domain(
+            name=f"dane-311.{SIGNED}", site=_dane("key", 30, Tls.SELF_SIGNED, Tlsa.KEY), level="verified", weight=10
+        ),
+        Domain(
+            name=f"dane-211.{SIGNED}",
+            site=_dane("authority", 31, Tls.GOOD, Tlsa.AUTHORITY),
+            level="verified",
+            weight=10,
+        ),
+        Domain(name=f"dane-bad.{SIGNED}", site=bad, weight=2, fate=NO_TLS),
+        Domain(name=f"dane-mx.{PLAIN}", site=bad, weight=2),
         Domain(
             name=f"dane-bad-211.{SIGNED}",
             site=_dane("bad-authority", 33, Tls.GOOD, Tlsa.OTHER_AUTHORITY),
@@ -159,7 +175,12 @@ def _of_tls() -> tuple[Domain, ...]:
             fate=NO_TLS,
         ),
         Domain(name=f"dane-none.{SIGNED}", site=_dane("nothing", 35, Tls.NONE, Tlsa.KEY), weight=2, fate=NO_TLS),
-        Domain(name=f"dane-roll.{SIGNED}", site=_dane("roll", 36, Tls.GOOD, Tlsa.OTHER_KEY, Tlsa.KEY), weight=2),
+        Domain(
+            name=f"dane-roll.{SIGNED}",
+            site=_dane("roll", 36, Tls.GOOD, Tlsa.OTHER_KEY, Tlsa.KEY),
+            level="verified",
+            weight=2,
+        ),
         Domain(name=f"dane-unusable.{SIGNED}", site=_dane("unusable", 37, Tls.WRONG_NAME, Tlsa.UNUSABLE), weight=2),
         Domain(
             name=f"dane-bogus.{SIGNED}",
@@ -172,6 +193,7 @@ def _of_tls() -> tuple[Domain, ...]:
             name=f"dane-sts.{SIGNED}",
             site=_dane("sts", 40, Tls.WRONG_NAME, Tlsa.KEY),
             sts=Sts.ENFORCE,
+            level="verified",
             weight=2,
         ),
     )

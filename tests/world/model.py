@@ -149,6 +149,8 @@ class Domain:
     """The signature of its MX records does not fit: the answer is SERVFAIL."""
     has_people: bool = False
     """Some of its addresses have a fate of their own: see ``people.py``."""
+    level: str = "encrypted"
+    """How well TLS protects what is relayed: plain, encrypted (nobody vouches for the certificate), or verified."""
 
 
 @dataclass(frozen=True, slots=True)
