@@ -46,6 +46,8 @@ class Reception:
         self._writers.add(writer)
         try:
             await _Dialogue(self, host, connection, reader, writer).run(len(self.record.connections) - 1)
+            writer.close()  # what was said last still leaves
+            await writer.wait_closed()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass  # the client went away, or is not one
         finally:
