@@ -91,6 +91,7 @@ def _sites(messages: int) -> dict[str, Site]:
                 ),
             ),
             Site("gone", (Host(name=f"mx.gone.{PLAIN}", address=13, reach=Reach.REFUSED),)),
+            Site("bare", (Host(name=f"mx.bare.{PLAIN}", address=16),)),
             Site("closes", (Host(name=f"mx.closes.{PLAIN}", address=14),), Manner(drops=True)),
         )
     }
@@ -126,6 +127,7 @@ def _of_trouble(sites: dict[str, Site]) -> tuple[Domain, ...]:
     return (
         Domain(name=f"dead.{PLAIN}", site=sites["dead"], weight=20),
         Domain(name=f"silent.{PLAIN}", site=sites["silent"], weight=10),
+        Domain(name=f"mx.bare.{PLAIN}", site=sites["bare"], has_mx=False, weight=10),
         Domain(name=f"gone.{PLAIN}", site=sites["gone"], weight=2, fate=Fate(End.EXPIRED, "connection")),
         Domain(name=f"null.{PLAIN}", is_null_mx=True, weight=3, fate=NO_DOMAIN),
         Domain(name="nosuch.example", weight=3, fate=NO_DOMAIN),
@@ -151,6 +153,11 @@ def _of_tls() -> tuple[Domain, ...]:
         Domain(name=f"sts-other.{PLAIN}", site=good, sts=Sts.ENFORCE_OTHER_HOST, weight=2, fate=NO_TLS),
         Domain(name=f"sts-testing.{PLAIN}", site=wrong, sts=Sts.TESTING, weight=5),
         Domain(name=f"sts-lost.{PLAIN}", site=wrong, sts=Sts.NO_POLICY, weight=2),
+        Domain(name=f"sts-wild.{PLAIN}", site=good, sts=Sts.ENFORCE_WILDCARD, level="verified", weight=2),
+        Domain(name=f"sts-wild-wrong.{PLAIN}", site=wrong, sts=Sts.ENFORCE_WILDCARD, weight=2, fate=NO_TLS),
+        Domain(name=f"sts-off.{PLAIN}", site=wrong, sts=Sts.MODE_NONE, weight=2),
+        Domain(name=f"sts-strange.{PLAIN}", site=wrong, sts=Sts.STRANGE_HOST, weight=2),
+        Domain(name=f"sts-two.{PLAIN}", site=_two("two", PLAIN, 25, 26), sts=Sts.ENFORCE, level="verified", weight=2),
         Domain(
             name=f"dane-311.{SIGNED}", site=_dane("key", 30, Tls.SELF_SIGNED, Tlsa.KEY), level="verified", weight=10
         ),
@@ -181,6 +188,13 @@ def _of_tls() -> tuple[Domain, ...]:
             level="verified",
             weight=2,
         ),
+        Domain(name=f"dane-alias.{SIGNED}", site=_alias(), level="verified", weight=2),
+        Domain(
+            name=f"dane-two.{SIGNED}",
+            site=_two("dane-two", SIGNED, 42, 43, (Tlsa.OTHER_KEY,), (Tlsa.KEY,)),
+            level="verified",
+            weight=2,
+        ),
         Domain(name=f"dane-unusable.{SIGNED}", site=_dane("unusable", 37, Tls.WRONG_NAME, Tlsa.UNUSABLE), weight=2),
         Domain(
             name=f"dane-bogus.{SIGNED}",
@@ -206,6 +220,23 @@ def _one(name: str, zone: str, address: int, tls: Tls, *tlsa: Tlsa, bogus: bool 
 
 def _dane(name: str, address: int, tls: Tls, *tlsa: Tlsa, bogus: bool = False) -> Site:
     return _one(f"dane-{name}", SIGNED, address, tls, *tlsa, bogus=bogus)
+
+
+def _alias() -> Site:
+    """Its MX record names an alias of the host; the TLSA records stand where the host is (RFC 7672 §2.2.3)."""
+    name, alias = f"mx.dane-alias.{SIGNED}", f"mail.dane-alias.{SIGNED}"
+    return Site("dane-alias", (Host(name=name, address=41, tls=Tls.SELF_SIGNED, tlsa=(Tlsa.KEY,), alias=alias),))
+
+
+def _two(
+    name: str, zone: str, first: int, second: int, tlsa: tuple[Tlsa, ...] = (), other_tlsa: tuple[Tlsa, ...] = ()
+) -> Site:
+    """The first of its hosts cannot show what is asked for, the second can."""
+    hosts = (
+        Host(name=f"mx1.{name}.{zone}", address=first, tls=Tls.WRONG_NAME, tlsa=tlsa),
+        Host(name=f"mx2.{name}.{zone}", address=second, preference=20, tlsa=other_tlsa),
+    )
+    return Site(name, hosts)
 
 
 def shaping(world: World) -> list[dict[str, object]]:

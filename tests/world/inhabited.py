@@ -69,7 +69,7 @@ async def _job(plan: Mapping[str, Any], stop: asyncio.Event) -> Mapping[str, Any
             stack.push_async_callback(reception.close)
             for host in site.hosts:
                 await _open(world, host, reception, stack)
-        policies = PolicyHost(world, context_of(papers / "policies.pem"))
+        policies = PolicyHost(world, context_of(papers / "policies.pem"), context_of(papers / "strange.pem"))
         stack.callback((await policies.start()).close)
         say(ready=True)
         await stop.wait()

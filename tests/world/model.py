@@ -94,6 +94,8 @@ class Host:
     tlsa: tuple[Tlsa, ...] = ()
     tlsa_is_bogus: bool = False
     """The signature of its TLSA records does not fit."""
+    alias: str = ""
+    """Another name of it, by which the MX records call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,11 @@ class Sts(Enum):
     NONE = "none"
     ENFORCE = "enforce"
     TESTING = "testing"
+    ENFORCE_WILDCARD = "enforce, and the policy names its hosts by a pattern"
     ENFORCE_OTHER_HOST = "enforce, and the policy names other hosts"
+    MODE_NONE = "none, said by a policy"
     NO_POLICY = "the record is there, the policy is not"
+    STRANGE_HOST = "enforce, by a policy host whose certificate has another name"
 
 
 class End(Enum):
@@ -145,6 +150,8 @@ class Domain:
     weight: float = 1.0
     sts: Sts = Sts.NONE
     is_null_mx: bool = False
+    has_mx: bool = True
+    """Whether there are MX records; else its name is that of its one host (RFC 5321 §5.1)."""
     mx_is_bogus: bool = False
     """The signature of its MX records does not fit: the answer is SERVFAIL."""
     has_people: bool = False

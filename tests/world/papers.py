@@ -1,4 +1,4 @@
-"""The certificates of a world in a folder: one for each host, as its ``tls`` says, and one for the policies."""
+"""The certificates of a world in a folder: one for each host, as its ``tls`` says, and two for the policies."""
 
 import datetime
 import hashlib
@@ -29,6 +29,7 @@ class Papers:
         names = [f"mta-sts.{domain.name}" for domain in world.domains if domain.sts is not Sts.NONE]
         if names:
             self._write("policies", self._trusted.issue_cert(*names))
+            self._write("strange", self._trusted.issue_cert("someone-else.example"))
 
     def tlsa(self, host: Host) -> list[str]:
         """The data of its TLSA records, as the zone file has them."""

@@ -8,7 +8,14 @@ from tests.world.model import Domain, Sts, World
 
 PORT = 443
 _PATH = "/.well-known/mta-sts.txt"
-_MODES = {Sts.ENFORCE: "enforce", Sts.ENFORCE_OTHER_HOST: "enforce", Sts.TESTING: "testing"}
+_MODES = {
+    Sts.ENFORCE: "enforce",
+    Sts.ENFORCE_WILDCARD: "enforce",
+    Sts.ENFORCE_OTHER_HOST: "enforce",
+    Sts.STRANGE_HOST: "enforce",
+    Sts.TESTING: "testing",
+    Sts.MODE_NONE: "none",
+}
 
 
 def policy_of(domain: Domain) -> str | None:
@@ -16,24 +23,37 @@ def policy_of(domain: Domain) -> str | None:
     mode = _MODES.get(domain.sts)
     if mode is None or domain.site is None:
         return None
-    other = domain.sts is Sts.ENFORCE_OTHER_HOST
-    hosts = ["mx.elsewhere.example"] if other else [host.name for host in domain.site.hosts]
+    hosts = [host.name for host in domain.site.hosts]
+    if domain.sts is Sts.ENFORCE_OTHER_HOST:
+        hosts = ["mx.elsewhere.example"]
+    elif domain.sts is Sts.ENFORCE_WILDCARD:
+        hosts = [f"*.{host.partition('.')[2]}" for host in hosts]
     lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {host}" for host in hosts), "max_age: 86400"]
     return "".join([f"{line}\r\n" for line in lines])
 
 
 class PolicyHost:
-    """Serves them all at one address. ``fetched`` counts by domain."""
+    """Serves them all at one address. ``fetched`` counts by domain.
 
-    def __init__(self, world: World, context: ssl.SSLContext) -> None:
+    ``strange`` is the context for the domains whose policy host has a certificate for another name.
+    """
+
+    def __init__(self, world: World, context: ssl.SSLContext, strange: ssl.SSLContext) -> None:
         self.fetched: Counter[str] = Counter()
         self._address = world.policy_address
         self._context = context
+        self._strange = strange
+        self._strangers = {f"mta-sts.{d.name}" for d in world.domains if d.sts is Sts.STRANGE_HOST}
+        context.sni_callback = self._choose
         self._policies = {f"mta-sts.{d.name}": (d.name, policy_of(d)) for d in world.domains if d.sts is not Sts.NONE}
 
     async def start(self) -> asyncio.Server:
         """Listen from now on."""
         return await asyncio.start_server(self._serve, self._address, PORT, ssl=self._context)
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name in self._strangers:
+            connection.context = self._strange
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

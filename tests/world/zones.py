@@ -41,6 +41,8 @@ def _records(world: World, tlsa: Mapping[str, Sequence[str]]) -> Records:
         address = world.address(host)
         found.append((host.name, "AAAA" if ":" in address else "A", address))
         found += [(_tlsa_name(world, host), "TLSA", data) for data in tlsa[host.name]]
+        if host.alias:
+            found.append((host.alias, "CNAME", f"{host.name}."))
     for domain in world.domains:
         found += _of_domain(world, domain)
     return found
@@ -50,8 +52,9 @@ def _of_domain(world: World, domain: Domain) -> list[tuple[str, str, str]]:
     found = []
     if domain.is_null_mx:
         found.append((domain.name, "MX", "0 ."))  # RFC 7505 §3
-    if domain.site is not None:
-        found += [(domain.name, "MX", f"{host.preference} {host.name}.") for host in domain.site.hosts]
+    if domain.site is not None and domain.has_mx:
+        hosts = [(host.preference, host.alias or host.name) for host in domain.site.hosts]
+        found += [(domain.name, "MX", f"{preference} {name}.") for preference, name in hosts]
     if domain.sts is not Sts.NONE:
         found.append((f"_mta-sts.{domain.name}", "TXT", '"v=STSv1; id=20261126;"'))  # RFC 8461 §3.1
         found.append((f"mta-sts.{domain.name}", "A", world.policy_address))
