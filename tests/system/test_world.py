@@ -138,7 +138,7 @@ def assert_explained(program: Program, world: World, ledger: Ledger, record: Rec
     assert samples, "nothing was put off"
     for (_, words), (queue_id, recipient) in samples.items():
         (life,) = program.listing("why", queue_id)["messages"]
-        moments = [m for m in life["moments"] if m["kind"] == "deferred" and m["recipient"] == recipient]
+        moments = [m for m in life["moments"] if m["kind"] in ("deferred", "put_off") and m["recipient"] == recipient]
         assert len(moments) == len(ledger.deferrals[queue_id, recipient])
         assert any(moment["detail"]["reply"].startswith(words) for moment in moments)
         assert all(moment["text"] for moment in moments)
