@@ -16,7 +16,7 @@ from bench import measure
 from bench.generators import Sink, send_many
 from bench.measure import ACCOUNTS, DOMAIN, LOCAL, PASSWORD, Server
 from bench.postfix import Postfix, tool, why_not
-from bench.postroom import GUARD_OFF, GUARD_ON, SUBMITTING, Postroom, make_certificate
+from bench.postroom import GUARD_OFF, GUARD_ON, SUBMITTING, Postroom, by_sink, make_certificate
 from bench.processes import BenchError
 from bench.result import Findings, machine_facts, show_table, table_lines
 
@@ -112,7 +112,7 @@ def _running(name: str, work: Path, sink: Sink, *, warm: int = 200) -> Iterator[
     if name == "postfix":
         server = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings=_relay(sink))
     else:
-        server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, sink_port=sink.port)
+        server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, road=by_sink(sink.port))
     with _up(server, folder):
         measure.warm_up(server, sink, warm)
         yield server
@@ -169,7 +169,7 @@ def _submit(plan: Plan, work: Path, sink: Sink, found: dict[str, Findings]) -> N
                 postfix.offer_submissions(certificate, key, work / "sasl", address=LOCAL, password=PASSWORD)
                 server = postfix
             else:
-                server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, sink_port=sink.port, further=SUBMITTING)
+                server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, road=by_sink(sink.port), further=SUBMITTING)
             with _up(server, folder):
                 measure.submitted(server, sink, 100)
                 os.sync()
@@ -191,7 +191,9 @@ def _guard(plan: Plan, work: Path, sink: Sink, found: Findings) -> None:
     for number in range(plan.rounds):
         rates = []
         for further in (GUARD_OFF, GUARD_ON):
-            server = Postroom(work / "guarded", domain=DOMAIN, accounts=ACCOUNTS, sink_port=sink.port, further=further)
+            server = Postroom(
+                work / "guarded", domain=DOMAIN, accounts=ACCOUNTS, road=by_sink(sink.port), further=further
+            )
             with _up(server, work / "guarded"):
                 measure.stored(server, 200)
                 os.sync()

@@ -43,21 +43,30 @@ role = "pop3s"
 addresses = ["127.0.0.1"]
 port = 0
 
-[[smarthost]]
-name = "sink"
-host = "127.0.0.1"
-port = {sink_port}
-tls = "none"
-
-[[route]]
-domains = ["*"]
-via = "sink"
-
 [web]
 port = 0
 
 [log]
 format = "json"
+"""
+_BY_SINK = """
+[[smarthost]]
+name = "sink"
+host = "127.0.0.1"
+port = {port}
+tls = "{tls}"
+
+[[route]]
+domains = ["*"]
+via = "sink"
+"""
+_BY_MX = """
+[outbound]
+port = {port}
+allow_loopback = true
+
+[dns]
+servers = ["127.0.0.1:{dns_port}"]
 """
 GUARD_ON = """
 [limits]
@@ -115,21 +124,28 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
+def by_sink(port: int, tls: str = "none") -> str:
+    """The road to one sink on loopback."""
+    return _BY_SINK.format(port=port, tls=tls)
+
+
+def by_mx(port: int, dns_port: int) -> str:
+    """The road to whatever a name server on loopback says."""
+    return _BY_MX.format(port=port, dns_port=dns_port)
+
+
 class Postroom:
-    """One server under ``folder`` that takes mail for ``domain`` and relays the rest to the sink."""
+    """One server under ``folder`` that takes mail for ``domain`` and relays the rest by ``road``."""
 
     name = "postroom"
 
-    def __init__(
-        self, folder: Path, *, domain: str, accounts: tuple[str, ...], sink_port: int, further: str = ""
-    ) -> None:
+    def __init__(self, folder: Path, *, domain: str, accounts: tuple[str, ...], road: str, further: str = "") -> None:
         self._folder = folder
-        self._further = further  # tables of the settings file
+        self._further = road + further  # tables of the settings file
         self._settings = folder / "postroom.toml"
         self._log = folder / "log"
         self._accounts = tuple(f"{account}@{domain}" for account in accounts)
         self._domain = domain
-        self._sink_port = sink_port
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: dict[str, int] = {}
 
@@ -137,7 +153,7 @@ class Postroom:
         """Write the settings, add the accounts, start the server, learn its ports."""
         self._folder.mkdir(parents=True, exist_ok=True)
         make_certificate(self._folder)
-        self._settings.write_text(_SETTINGS.format(sink_port=self._sink_port) + self._further)
+        self._settings.write_text(_SETTINGS + self._further)
         self._run("domain", "add", self._domain)
         for account in self._accounts:
             self._run("user", "add", account, "--password-stdin", typed=PASSWORD + "\n")

@@ -93,9 +93,16 @@ class TestTakeIn:
             account="sam@ours.example",
             client="2001:db8::2",
             message_id="<1@x.example>",
+            tags=("news", "List-Id = *ours*"),
         )
         recipients = (
-            QueuedRecipient(0, message.envelope.recipients[0], next_attempt=NOON + 5),
+            QueuedRecipient(
+                0,
+                message.envelope.recipients[0],
+                next_attempt=NOON + 5,
+                destination="remote.example by smarthost",
+                return_path=Address("bounce+17=x", "ours.example"),
+            ),
             QueuedRecipient(
                 7,
                 Recipient(Address("elsewhere", "other.example")),
@@ -106,6 +113,7 @@ class TestTakeIn:
                 last_reply=GONE_AWAY,
                 last_peer=PEER,
                 delay_told=True,
+                destination="other.example",
             ),
         )
         await queue.take_in([Intake(message, b"x\x00\xff\r\n.", recipients)])

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from postroom.clock import Clock
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, Outcome, Peer, RouteKind, Site
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
+from postroom.queue.carrier import Grant, Wait
 
 ACCEPTED = Delivered(Reply.of(250, "2.0.0", "queued as 42"), Peer("mx.far.example", "192.0.2.25", 25))
 GREYLISTED = Deferred(Reply.of(450, "4.7.1", "greylisted"), Peer("mx.far.example", "192.0.2.25", 25))
@@ -74,11 +75,18 @@ class FakeRouter:
         self.outcomes: dict[str, Outcome] = {}
         self.raises: Exception | None = None
         self.gates: dict[str, asyncio.Event] = {}
-        self.limit = 20
         self.asked: list[str] = []
+        self.rules: dict[str, str] = {}
+        """The rule by which an address or a domain goes."""
+        self.held: dict[str, str] = {}
+        """The rule by which an address is held."""
 
     def destination(self, message: Message, recipient: Recipient) -> str:
-        return recipient.address.domain
+        rule = self.rules.get(str(recipient.address)) or self.rules.get(recipient.address.domain)
+        return f"{recipient.address.domain} {rule}" if rule else recipient.address.domain
+
+    def holds(self, message: Message, recipient: Recipient) -> str:
+        return self.held.get(str(recipient.address), "")
 
     async def site_of(self, domain: str) -> Site | Outcome:
         self.asked.append(domain)
@@ -90,5 +98,37 @@ class FakeRouter:
             return self.outcomes[domain]
         return self.sites.get(domain) or Site(domain, RouteKind.MX, ((f"mx.{domain}",),))
 
-    def concurrency(self, site: Site) -> int:
-        return self.limit
+
+class FakeShaper:
+    """Grants everything, up to ``limit_`` requests at once, unless ``waits`` has an answer for the site's key.
+
+    Answers of a list are given in turn, the last of them again and again.
+    """
+
+    def __init__(self) -> None:
+        self.limit_ = 20
+        self.limits: dict[str, int] = {}
+        self.answers: dict[str, list[Grant | Wait]] = {}
+        self.raises: Exception | None = None
+        self.asked: list[tuple[str, int, float]] = []
+        self.noted: list[tuple[str, Grant, tuple[Outcome, ...]]] = []
+        self.flushes = 0
+
+    def limit(self, site: Site) -> int:
+        return self.limits.get(site.key, self.limit_)
+
+    def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
+        if self.raises is not None:
+            raise self.raises
+        self.asked.append((site.key, recipients, now))
+        answers = self.answers.get(site.key)
+        if not answers:
+            return Grant()
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def note(self, site: Site, grant: Grant, outcomes: Iterable[Outcome], now: float) -> None:
+        self.noted.append((site.key, grant, tuple(outcomes)))
+
+    def flush(self) -> None:
+        self.flushes += 1
+        self.answers.clear()

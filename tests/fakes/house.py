@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from tests.fakes.carrier import FakeCarrier, FakeRouter
+from tests.fakes.carrier import FakeCarrier, FakeRouter, FakeShaper
 from tests.fakes.clock import ManualClock
 from tests.fakes.queue_store import MemoryQueueStore
 
 from postroom.config.model import QueueSettings
+from postroom.config.road import RouteSettings, ScheduleSettings
 from postroom.directory.model import Account, NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
 from postroom.mail.delivery import RouteKind
@@ -20,7 +21,9 @@ from postroom.queue.intake import IntakeDoor
 from postroom.queue.model import Draft
 from postroom.queue.outage import Outage
 from postroom.queue.scheduler import Scheduler
+from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
+from postroom.queue.ways import Ways
 from postroom.report.events import Report
 from postroom.report.reporter import Reporter
 
@@ -38,7 +41,9 @@ def account(number: int, address: str) -> Account:
 class House:
     """home.example is ours: ann and ben have mailboxes. ``resolutions`` may add more by address."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(
+        self, schedules: Sequence[ScheduleSettings] = (), routes: Sequence[RouteSettings] = (), **settings: object
+    ) -> None:
         self.settings = QueueSettings(**{"poll": 3600.0, "retry_jitter": 0.0, **settings})
         self.clock = ManualClock()
         self.reports: list[Report] = []
@@ -46,12 +51,14 @@ class House:
         self.store = MemoryQueueStore()
         self.carrier = FakeCarrier(self.clock)
         self.router = FakeRouter()
+        self.shaper = FakeShaper()
         self.resolutions: dict[str, Resolution] = {
             "ann@home.example": Resolved((account(1, "ann@home.example"),)),
             "ben@home.example": Resolved((account(2, "ben@home.example"),)),
         }
         self.ids = QueueIds(self.clock.now)
         self.outage = Outage(self.reporter)
+        self.ways = Ways(self.router)
         self.dsns = DsnMaker(
             hostname=HOST,
             contents=self.store,
@@ -59,6 +66,7 @@ class House:
             ids=self.ids,
             clock=self.clock,
             reporter=self.reporter,
+            ways=self.ways,
         )
         self.settler = Settler(
             settings=self.settings,
@@ -69,6 +77,7 @@ class House:
             reporter=self.reporter,
             outage=self.outage,
             chance=lambda: 0.5,
+            schedules=Schedules(self.settings, schedules, routes),
         )
         self.concurrency = 500
 
@@ -80,6 +89,7 @@ class House:
             node="one",
             store=self.store,
             router=self.router,
+            shaper=self.shaper,
             carriers=dict.fromkeys(RouteKind, self.carrier),
             settler=self.settler,
             clock=self.clock,
@@ -94,6 +104,7 @@ class House:
             clock=self.clock,
             reporter=self.reporter,
             outage=self.outage,
+            ways=self.ways,
         )
 
     @asynccontextmanager

@@ -55,7 +55,7 @@ def a_message(
 def queued(message: Message, *, due: float | None = None) -> tuple[QueuedRecipient, ...]:
     """All recipients of the message, queued."""
     return tuple(
-        QueuedRecipient(number=number, recipient=one, next_attempt=due)
+        QueuedRecipient(number=number, recipient=one, next_attempt=due, destination=one.address.domain)
         for number, one in enumerate(message.envelope.recipients)
     )
 

@@ -2,79 +2,23 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
-from tests.fakes.queue_store import MemoryQueueStore, Stored
+from tests.fakes.queue_store import MemoryQueueStore
 
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.dns.resolver import Resolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
-from postroom.mail.delivery import QueuedRecipient, RecipientState
-from postroom.mail.message import QueueId
 from postroom.mail.trouble import StoreUnavailable
-from postroom.queue.model import QueueAction, QueueEntry, QueueFilter
 from postroom.report.history import HistoryRow, Tally
 
 NOW = 1_800_000_000.0
-
-
-class OperatedQueue(MemoryQueueStore):
-    """A queue that answers operators: filters and actions as the port promises them."""
-
-    async def entries(self, which: QueueFilter, *, limit: int, after: QueueId | None = None) -> Sequence[QueueEntry]:
-        found = []
-        for queue_id, stored in sorted(self.messages.items()):
-            if (after is None or queue_id > after) and self._matching(which, queue_id, stored):
-                lease = next(iter(stored.leases.values()), None)
-                found.append(QueueEntry(stored.message, tuple(stored.recipients.values()), lease))
-        return found[:limit]
-
-    async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
-        met = 0
-        for queue_id, stored in list(self.messages.items()):
-            for one in self._matching(which, queue_id, stored):
-                met += self._act(action, stored, one, now)
-            if not stored.recipients:
-                del self.messages[queue_id]
-        return met
-
-    def _act(self, action: QueueAction, stored: Stored, one: QueuedRecipient, now: float) -> bool:
-        held = one.state is RecipientState.HELD
-        match action:
-            case QueueAction.REMOVE:
-                del stored.recipients[one.number]
-                return True
-            case QueueAction.HOLD if not held:
-                stored.recipients[one.number] = replace(one, state=RecipientState.HELD, next_attempt=None)
-                return True
-            case QueueAction.RELEASE if held:
-                stored.recipients[one.number] = replace(one, state=RecipientState.QUEUED, next_attempt=now)
-                return True
-            case QueueAction.RETRY if not held and one.state is not RecipientState.LEASED:
-                stored.recipients[one.number] = replace(one, next_attempt=now)
-                return True
-            case _:
-                return False
-
-    def _matching(self, which: QueueFilter, queue_id: QueueId, stored: Stored) -> list[QueuedRecipient]:
-        sender = stored.message.envelope.reverse_path
-        if which.queue_ids and queue_id not in which.queue_ids:
-            return []
-        if which.sender is not None and which.sender != ("" if sender is None else str(sender)):
-            return []
-        return [
-            one
-            for one in stored.recipients.values()
-            if which.domain in ("", one.recipient.address.domain)
-            and which.recipient in ("", str(one.recipient.address))
-            and (not which.states or one.state in which.states)
-        ]
 
 
 @dataclass
@@ -115,7 +59,7 @@ class Look:
 class MemoryStore:
     """The open store."""
 
-    queue: OperatedQueue = field(default_factory=OperatedQueue)
+    queue: MemoryQueueStore = field(default_factory=MemoryQueueStore)
     mailbox: MemoryMailboxStore = field(default_factory=MemoryMailboxStore)
     directory: MemoryDirectoryStore = field(default_factory=MemoryDirectoryStore)
     history: MemoryHistory = field(init=False)

@@ -1,13 +1,16 @@
 """A queue store in memory. What fails, and how often, are fields."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
+from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message, QueueId
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.model import NewEntry
+from postroom.queue.expansion import original_recipient
 from postroom.queue.model import (
     ContentChunk,
     Intake,
@@ -15,6 +18,9 @@ from postroom.queue.model import (
     LeaseAnswer,
     LeasedMessage,
     LeaseQuestion,
+    Orders,
+    Pause,
+    PauseKind,
     QueueAction,
     QueueCounts,
     QueueEntry,
@@ -25,6 +31,22 @@ from postroom.queue.urgency import rank
 from postroom.report.history import HistoryRow
 
 _DUE = (RecipientState.QUEUED, RecipientState.DEFERRED)
+_TOUCHES = {
+    QueueAction.RETRY: _DUE,
+    QueueAction.RESUME: _DUE,
+    QueueAction.RELEASE: (RecipientState.HELD,),
+    QueueAction.REDIRECT: (*_DUE, RecipientState.HELD),
+    QueueAction.HOLD: (*_DUE, RecipientState.LEASED),
+    QueueAction.REMOVE: (*_DUE, RecipientState.LEASED, RecipientState.HELD),
+}
+_KINDS = {
+    QueueAction.RETRY: "retried",
+    QueueAction.RESUME: "",
+    QueueAction.RELEASE: "released",
+    QueueAction.REDIRECT: "redirected",
+    QueueAction.HOLD: "held",
+    QueueAction.REMOVE: "removed",
+}
 
 
 @dataclass
@@ -50,6 +72,10 @@ class MemoryQueueStore:
         self.settlements: list[Settlement] = []
         self.questions: list[LeaseQuestion] = []
         self.renewals: list[tuple[tuple[QueueId, ...], Lease]] = []
+        self.actions: list[tuple[QueueAction, QueueFilter]] = []
+        self.pauses: dict[tuple[PauseKind, str], Pause] = {}
+        self.generation = 1
+        self.flushes = 0
         self.failing: set[str] = set()
         self.poisoned: set[QueueId] = set()
         """Messages whose settlement raises an error that nobody expects."""
@@ -79,7 +105,7 @@ class MemoryQueueStore:
             return
         stored = Stored(intake.message, content, {})
         for one in intake.queued:
-            if intake.lease is not None:
+            if intake.lease is not None and one.state is not RecipientState.HELD:
                 stored.leases[one.number] = intake.lease
                 one = replace(one, state=RecipientState.LEASED)  # noqa: PLW2901 - the stored form of the same thing
             stored.recipients[one.number] = one
@@ -113,7 +139,7 @@ class MemoryQueueStore:
         next_due: float | None = None
         for queue_id, stored in self.messages.items():
             for number, one in stored.recipients.items():
-                if one.recipient.address.domain in question.excluded:
+                if one.waits_under in question.excluded:
                     continue
                 if one.state is RecipientState.LEASED:
                     at = stored.leases[number].until
@@ -128,23 +154,26 @@ class MemoryQueueStore:
         return LeaseAnswer(tuple(self._lease(sorted(due), question)), next_due)
 
     def _lease(self, due: list[tuple[float, QueueId, int]], question: LeaseQuestion) -> list[LeasedMessage]:
-        by_domain: dict[str, int] = {}
+        by_destination: dict[str, int] = {}
         found: dict[QueueId, list[int]] = {}
         count = 0
         for _, queue_id, number in due:
-            domain = self.messages[queue_id].recipients[number].recipient.address.domain
-            if count >= question.limit or by_domain.get(domain, 0) >= question.per_destination:
+            name = self.messages[queue_id].recipients[number].waits_under
+            if count >= question.limit or by_destination.get(name, 0) >= question.per_destination:
                 continue
             count += 1
-            by_domain[domain] = by_domain.get(domain, 0) + 1
+            by_destination[name] = by_destination.get(name, 0) + 1
             found.setdefault(queue_id, []).append(number)
+        return self._take(found, question.lease)
+
+    def _take(self, found: dict[QueueId, list[int]], lease: Lease) -> list[LeasedMessage]:
         answer = []
         for queue_id, numbers in found.items():
             stored = self.messages[queue_id]
             stored.lost |= {n for n in numbers if stored.recipients[n].state is RecipientState.LEASED}
             for number in numbers:
                 stored.recipients[number] = replace(stored.recipients[number], state=RecipientState.LEASED)
-                stored.leases[number] = question.lease
+                stored.leases[number] = lease
             recipients = tuple(stored.recipients[number] for number in sorted(numbers))
             lost = frozenset(stored.lost & set(numbers))
             stored.lost -= lost
@@ -204,13 +233,72 @@ class MemoryQueueStore:
     async def entries(self, which: QueueFilter, *, limit: int, after: QueueId | None = None) -> Sequence[QueueEntry]:
         await self._enter("entries")
         return [
-            QueueEntry(stored.message, tuple(stored.recipients.values()))
+            QueueEntry(stored.message, tuple(stored.recipients.values()), next(iter(stored.leases.values()), None))
             for queue_id, stored in sorted(self.messages.items())
-            if (after is None or queue_id > after) and (not which.queue_ids or queue_id in which.queue_ids)
+            if (after is None or queue_id > after)
+            and any(_matches(which, stored.message, one) for one in stored.recipients.values())
         ][:limit]
 
-    async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
-        raise NotImplementedError("operators are no concern of the tests that use this store")
+    async def act(self, action: QueueAction, which: QueueFilter, now: float, to: Address | None = None) -> int:
+        await self._enter("act")
+        self.actions.append((action, which))
+        count = 0
+        for stored, one in list(self._matching(which)):
+            if one.state not in _TOUCHES[action]:
+                continue
+            count += 1
+            name, domain = str(one.recipient.address), one.recipient.address.domain
+            if _KINDS[action]:
+                self.history.append(HistoryRow(stored.message.queue_id, now, _KINDS[action], name, domain))
+            if action is QueueAction.REMOVE:
+                del stored.recipients[one.number]
+                if not stored.recipients:
+                    del self.messages[stored.message.queue_id]
+                continue
+            if stored.leases.pop(one.number, None) is not None:
+                stored.lost.add(one.number)
+            stored.recipients[one.number] = _acted(action, one, now, to)
+        return count
+
+    async def claim(self, which: QueueFilter, lease: Lease, limit: int) -> Sequence[LeasedMessage]:
+        await self._enter("claim")
+        found: dict[QueueId, list[int]] = {}
+        for stored, one in self._matching(which):
+            if one.number not in stored.leases and sum(map(len, found.values())) < limit:
+                found.setdefault(stored.message.queue_id, []).append(one.number)
+        return self._take(found, lease)
+
+    def _matching(self, which: QueueFilter) -> Iterator[tuple[Stored, QueuedRecipient]]:
+        for _, stored in sorted(self.messages.items()):
+            for one in stored.recipients.values():
+                if _matches(which, stored.message, one):
+                    yield stored, one
+
+    async def orders(self, known: int) -> Orders | None:
+        await self._enter("orders")
+        if known == self.generation:
+            return None
+        pauses = tuple(self.pauses[key] for key in sorted(self.pauses, key=lambda key: (key[0].value, key[1])))
+        return Orders(self.generation, self.flushes, pauses)
+
+    async def pause(self, pause: Pause) -> None:
+        await self._enter("pause")
+        for key, old in list(self.pauses.items()):
+            if old.until is not None and old.until <= pause.since:
+                del self.pauses[key]
+        self.pauses[pause.kind, pause.subject] = pause
+        self.generation += 1
+
+    async def resume(self, kind: PauseKind, subject: str) -> bool:
+        await self._enter("resume")
+        ended = self.pauses.pop((kind, subject), None) is not None
+        self.generation += ended
+        return ended
+
+    async def flush(self) -> None:
+        await self._enter("flush")
+        self.flushes += 1
+        self.generation += 1
 
     async def counts(self) -> QueueCounts:
         await self._enter("counts")
@@ -229,3 +317,43 @@ class MemoryQueueStore:
     def kinds(self, queue_id: int | None = None) -> list[str]:
         """The kinds of the history rows, of one message or of all."""
         return [row.kind for row in self.history if queue_id is None or row.queue_id == queue_id]
+
+
+def _matches(which: QueueFilter, message: Message, one: QueuedRecipient) -> bool:
+    sender, address = message.envelope.reverse_path, one.recipient.address
+    reply = "" if one.last_reply is None else str(one.last_reply)
+    return all(
+        (
+            one.state in which.states if which.states else not one.state.is_final,
+            not which.queue_ids or message.queue_id in which.queue_ids,
+            not which.domain or address.domain == which.domain.lower(),
+            not which.recipient or address.key == Address.parse(which.recipient).key,
+            which.sender is None or ("" if sender is None else sender.key) == which.sender.lower(),
+            not which.destination or one.waits_under == which.destination,
+            which.before is None or message.received_at < which.before,
+            which.reply.lower() in reply.lower(),
+            not which.host or one.last_peer.host.lower() == which.host.lower(),
+            not which.account or message.account.lower() == which.account.lower(),
+            not which.tag or which.tag in message.tags,
+            which.priority is None or message.envelope.priority == which.priority,
+        )
+    )
+
+
+def _acted(action: QueueAction, one: QueuedRecipient, now: float, to: Address | None) -> QueuedRecipient:
+    waiting = RecipientState.DEFERRED if one.attempts else RecipientState.QUEUED
+    if action is QueueAction.HOLD:
+        return replace(one, state=RecipientState.HELD, next_attempt=None)
+    if to is None:
+        return replace(one, state=waiting, next_attempt=now)
+    held = one.state is RecipientState.HELD
+    recipient = Recipient(to, one.recipient.notify, one.recipient.orcpt or original_recipient(one.recipient.address))
+    return QueuedRecipient(
+        one.number,
+        recipient,
+        RecipientState.HELD if held else RecipientState.QUEUED,
+        next_attempt=None if held else now,
+        delay_told=one.delay_told,
+        destination=to.domain,
+        return_path=one.return_path,
+    )

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from postroom.clock import Clock
 from postroom.config.model import Settings
+from postroom.config.replyrules import reply_classifier
 from postroom.directory.model import Resolution
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
@@ -18,7 +19,10 @@ from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
 from postroom.queue.scheduler import Scheduler
+from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
+from postroom.queue.unshaped import Unshaped
+from postroom.queue.ways import Ways
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.store import SqliteStore
 
@@ -67,11 +71,13 @@ class Road:
             resolver=resolver,
             content=store.queue,
             clock=clock,
+            classifier=reply_classifier(settings.reply),
         )
 
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
         node, resolve = self._node, self._resolve
+        ways = Ways(self.router)
         dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,
@@ -79,6 +85,7 @@ class Road:
             ids=self._ids,
             clock=clock,
             reporter=reporter,
+            ways=ways,
         )
         outage = Outage(reporter)
         settler = Settler(
@@ -90,6 +97,7 @@ class Road:
             reporter=reporter,
             outage=outage,
             chance=random.random,
+            schedules=Schedules(settings.queue, settings.schedule, settings.route),
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
@@ -99,6 +107,7 @@ class Road:
             node=node,
             store=store.queue,
             router=self.router,
+            shaper=Unshaped(concurrency=settings.outbound.concurrency, per_site=settings.outbound.concurrency_per_site),
             carriers=carriers,
             settler=settler,
             clock=clock,
@@ -113,6 +122,7 @@ class Road:
             clock=clock,
             reporter=reporter,
             outage=outage,
+            ways=ways,
         )
 
     async def drain(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
+from postroom.config.replysettings import ReplyRuleSettings
 from postroom.config.road import (
     CommandSettings,
     MaildirSettings,
@@ -210,6 +211,9 @@ class Settings(Section):
     pool: tuple[PoolSettings, ...] = Field((), description="Source addresses that routes choose among.")
     warmup: tuple[WarmupSettings, ...] = Field((), description="Plans by which new source addresses are warmed up.")
     shaping: tuple[ShapingSettings, ...] = Field((), description="Rules of traffic to sites, before the built-in ones.")
+    reply: tuple[ReplyRuleSettings, ...] = Field(
+        (), description="What replies of other servers mean, before the built-in rules."
+    )
     schedule: tuple[ScheduleSettings, ...] = Field((), description="Schedules of retries that routes name.")
     returns: ReturnsSettings = Field(default_factory=ReturnsSettings)
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)

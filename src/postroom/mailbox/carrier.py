@@ -8,6 +8,7 @@ from typing import Protocol
 
 from postroom.clock import Clock
 from postroom.mail.address import Address
+from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, Outcome
 from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
@@ -101,21 +102,21 @@ class MailboxCarrier:
         except StoreUnavailable as error:
             return _deferred(error)
         except KeyError as error:  # an account was removed since it was resolved: the next attempt resolves anew
-            return Deferred(_TROUBLE, detail=f"gone meanwhile: {error}")
+            return Deferred(_TROUBLE, detail=f"gone meanwhile: {error}", cause=Cause.LOCAL)
         return None
 
 
 def _obstacle(found: Destination) -> Outcome | None:
     """Why nothing can be placed for a recipient, if so."""
     if not found.is_ours:
-        return Deferred(_NOT_OURS, detail="the domain is not ours any more")
+        return Deferred(_NOT_OURS, detail="the domain is not ours any more", cause=Cause.LOCAL)
     if found.forwards:
         # A queued message cannot be split between mailboxes and the world; sent anew, the intake does it.
-        return Failed(_MOVED, detail="the alias forwards to other hosts")
+        return Failed(_MOVED, detail="the alias forwards to other hosts", cause=Cause.LOCAL)
     if not found.accounts:
-        return Failed(_UNKNOWN, detail="no such account or alias")
+        return Failed(_UNKNOWN, detail="no such account or alias", cause=Cause.MAILBOX_UNKNOWN)
     return None
 
 
 def _deferred(error: StoreUnavailable) -> Deferred:
-    return Deferred(_FULL if error.full else _TROUBLE, detail=str(error))
+    return Deferred(_FULL if error.full else _TROUBLE, detail=str(error), cause=Cause.LOCAL)

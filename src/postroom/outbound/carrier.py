@@ -7,6 +7,7 @@ from dataclasses import replace
 from postroom.clock import Clock
 from postroom.config.road import OutboundSettings, SmarthostSettings
 from postroom.dns.resolver import Resolver
+from postroom.mail.classify import Classifier
 from postroom.mail.delivery import Delivered, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
 from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
@@ -27,6 +28,7 @@ _DISCARDED = Delivered(Reply.of(250, "2.0.0", "discarded"))
 class SmtpCarrier:
     """The carrier for MX, smarthost and LMTP sites, and for what is discarded.
 
+    ``classifier`` names the causes of what peers reply; without one they stay OTHER.
     Raises OSError where the password file of a smarthost cannot be read.
     """
 
@@ -40,7 +42,9 @@ class SmtpCarrier:
         content: ContentSource,
         clock: Clock,
         connect: Connect | None = None,
+        classifier: Classifier | None = None,
     ) -> None:
+        self._classifier = classifier
         self._settings = settings
         self._content = content
         self._logins = {smarthost.name: login_for(smarthost) for smarthost in smarthosts}
@@ -59,7 +63,10 @@ class SmtpCarrier:
                 what = f"{site.kind.value} is not carried by SMTP"
                 return _for_all(request.recipients, trouble.no_route(what).outcome)
             case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
-                return await self._carry(request)
+                outcomes = await self._carry(request)
+                if self._classifier is not None:
+                    trouble.classify(outcomes, self._classifier)
+                return outcomes
 
     async def close(self) -> None:
         """End the sessions that are idle; those in use end after their message."""

@@ -73,6 +73,10 @@ class MailRouter:
         """The recipient's domain."""
         return recipient.address.domain
 
+    def holds(self, message: Message, recipient: Recipient) -> str:
+        """No rule holds anything."""
+        return ""
+
     async def site_of(self, domain: str) -> Site | Outcome:
         """The site, or a Deferred or Failed for all recipients of the domain."""
         memo = self._memo.get(domain)
@@ -84,14 +88,6 @@ class MailRouter:
             self._memo.clear()
         self._memo[domain] = _Memo(site, now + MEMO_TTL)
         return site
-
-    def concurrency(self, site: Site) -> int:
-        """How many requests may be under way at the site at once."""
-        match site.kind:
-            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.COMMAND | RouteKind.DISCARD:
-                return self._settings.concurrency
-            case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
-                return min(self._settings.concurrency_per_site, self._settings.concurrency)
 
     async def _look_up(self, domain: str) -> Site | Outcome:
         route = self._matching(domain)

@@ -7,6 +7,8 @@ import errno
 from dataclasses import replace
 from enum import Enum, IntEnum
 
+from postroom.mail.cause import Cause
+from postroom.mail.classify import Classifier, ReplyRule
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Failed, Outcome, Peer
 from postroom.mail.reply import Reply
 from postroom.mail.value import value
@@ -86,8 +88,8 @@ _REPLY_SCOPE = {
     Step.END: Scope.MESSAGE,
 }
 
-_OWN_FAULT = frozenset({Step.TLS, Step.AUTH})
-"""A 5yz here is about our settings, not about the mail: it is Deferred."""
+_OWN_FAULT = {Step.TLS: Cause.TLS, Step.AUTH: Cause.AUTHENTICATION}
+"""A 5yz here is about our settings, not about the mail: it is Deferred, and its words do not matter."""
 
 _LEADS_ON = frozenset({Scope.SESSION, Scope.HOST})
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -103,9 +105,10 @@ def from_reply(step: Step, reply: Reply, peer: Peer) -> Trouble:
     if reply.is_permanent and step not in _OWN_FAULT:
         return Trouble(_REPLY_SCOPE[step], Failed(reply, peer), step)
     if reply.is_transient or reply.is_permanent:
-        return Trouble(_REPLY_SCOPE[step], Deferred(reply, peer), step)
+        return Trouble(_REPLY_SCOPE[step], Deferred(reply, peer, cause=_OWN_FAULT.get(step, Cause.OTHER)), step)
     odd = Reply.of(451, "4.5.0", f"{_named(peer)} gave an unexpected reply {_WORDS[step]}")
-    outcome = Deferred(odd, peer, ambiguous=step is Step.END, detail=f"unexpected reply: {reply}")
+    detail = f"unexpected reply: {reply}"
+    outcome = Deferred(odd, peer, ambiguous=step is Step.END, detail=detail, cause=Cause.PROTOCOL)
     return Trouble(Scope.MESSAGE if step is Step.END else Scope.SESSION, outcome, step)
 
 
@@ -116,20 +119,21 @@ def from_exception(step: Step, error: OSError | RemoteProtocolError, peer: Peer)
     """
     if isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES:
         own = Reply.of(451, "4.3.0", "this server is out of resources at the moment")
-        return Trouble(Scope.SITE, Deferred(own, peer, detail=str(error)), step)
+        return Trouble(Scope.SITE, Deferred(own, peer, detail=str(error), cause=Cause.LOCAL), step)
+    cause = Cause.CONNECTION
     if isinstance(error, TimeoutError):
         status, what = "4.4.1" if step is Step.CONNECT else "4.4.2", "timed out"
     elif isinstance(error, RemoteProtocolError):
-        status, what = "4.5.0", "broke the protocol"
+        status, what, cause = "4.5.0", "broke the protocol", Cause.PROTOCOL
     elif step is Step.TLS:
-        status, what = "4.7.5", "failed"
+        status, what, cause = "4.7.5", "failed", Cause.TLS
     elif step is Step.CONNECT:
         status, what = "4.4.1", "could not be reached"
     else:
         status, what = "4.4.2", "lost the connection"
     ambiguous = step is Step.END
     reply = Reply.of(451, status, f"{_named(peer)} {what} {_WORDS[step]}")
-    outcome = Deferred(reply, peer, ambiguous=ambiguous, detail=str(error) or type(error).__name__)
+    outcome = Deferred(reply, peer, ambiguous=ambiguous, detail=str(error) or type(error).__name__, cause=cause)
     return Trouble(Scope.MESSAGE if ambiguous else Scope.SESSION, outcome, step)
 
 
@@ -154,7 +158,7 @@ def recipient_outcome(reply: Reply, peer: Peer, *, others_accepted: bool) -> Def
     """What a refused RCPT means."""
     if reply.code == 552 and others_accepted and reply.status in _TOO_MANY:
         # RFC 5321 §4.5.3.1.10: a 552 for too many recipients is to be treated as a 452.
-        return Deferred(reply, peer, detail="too many recipients")
+        return Deferred(reply, peer, detail="too many recipients", cause=Cause.RATE_LIMIT)
     return from_reply(Step.RCPT, reply, peer).outcome
 
 
@@ -176,40 +180,68 @@ def final_outcome(reply: Reply, peer: Peer, *, notifies: bool, keeps_time: bool 
     return replace(outcome, detail=f"{outcome.detail} ({note})".strip()) if note else outcome
 
 
+def classify(outcomes: dict[int, Outcome], classifier: Classifier) -> None:
+    """Name the causes of what peers replied; causes that we found ourselves stay. Works in place.
+
+    A rule may know better than the reply's class whether it is for good: a 5yz for greylisting is tried again.
+    """
+    known: dict[int, Outcome] = {}  # one outcome often stands for all recipients
+    for number, outcome in outcomes.items():
+        if isinstance(outcome, Delivered) or outcome.cause is not Cause.OTHER:
+            continue
+        if isinstance(outcome, Deferred) and outcome.retry_at is not None:
+            continue  # nothing was tried, so that nobody replied
+        found = known.get(id(outcome))
+        if found is None:
+            found = known[id(outcome)] = _by_rule(outcome, classifier.rule_for(outcome.reply, outcome.peer.host))
+        outcomes[number] = found
+
+
+def _by_rule(outcome: Deferred | Failed, rule: ReplyRule) -> Outcome:
+    if rule.hard is False and isinstance(outcome, Failed):
+        detail = f"{rule.cause.value}: tried again in spite of the {outcome.reply.code}"
+        return Deferred(outcome.reply, outcome.peer, detail=detail, cause=rule.cause)
+    if rule.hard is True and isinstance(outcome, Deferred) and not outcome.ambiguous:
+        detail = f"{rule.cause.value}: given up in spite of the {outcome.reply.code}"
+        return Failed(outcome.reply, outcome.peer, detail, rule.cause)
+    return outcome if rule.cause is Cause.OTHER else replace(outcome, cause=rule.cause)
+
+
 # Troubles that nobody told us, by the step at which they show.
 
 
 def resolver_unavailable(name: str, error: Exception) -> Deferred:
     """The DNS did not answer."""
-    return Deferred(Reply.of(451, "4.4.3", f"the DNS does not answer for {name}"), detail=str(error))
+    return Deferred(Reply.of(451, "4.4.3", f"the DNS does not answer for {name}"), detail=str(error), cause=Cause.DNS)
 
 
 def no_such_domain(domain: str) -> Failed:
     """The recipient's domain does not exist (RFC 3463 §3.2, X.1.2)."""
-    return Failed(Reply.of(550, "5.1.2", f"the domain {domain} does not exist"))
+    return Failed(Reply.of(550, "5.1.2", f"the domain {domain} does not exist"), cause=Cause.DOMAIN_UNKNOWN)
 
 
 def takes_no_mail(domain: str) -> Failed:
     """The domain exists, but has neither MX nor address records (RFC 5321 §5.1)."""
-    return Failed(Reply.of(550, "5.1.2", f"the domain {domain} has no mail server"))
+    return Failed(Reply.of(550, "5.1.2", f"the domain {domain} has no mail server"), cause=Cause.DOMAIN_UNKNOWN)
 
 
 def null_mx(domain: str) -> Failed:
     """The domain says that it takes no mail (RFC 7505 §4.1)."""
-    return Failed(Reply.of(556, "5.1.10", f"the domain {domain} accepts no mail"))
+    return Failed(Reply.of(556, "5.1.10", f"the domain {domain} accepts no mail"), cause=Cause.DOMAIN_UNKNOWN)
 
 
 def loops_back(domain: str) -> Failed:
     """The best mail server of the domain is this one, which does not know it (RFC 5321 §5.1)."""
-    return Failed(Reply.of(554, "5.4.6", f"mail for {domain} loops back to this server"))
+    return Failed(Reply.of(554, "5.4.6", f"mail for {domain} loops back to this server"), cause=Cause.LOOP)
 
 
 def unknown_host(host: str, *, ours: bool) -> Trouble:
     """A mail server has no address. ``ours``: our settings name it, so that it is no fault of the mail."""
     if ours:
-        outcome: Deferred | Failed = Deferred(Reply.of(451, "4.4.4", f"the next server {host} has no address"))
+        reply = Reply.of(451, "4.4.4", f"the next server {host} has no address")
+        outcome: Deferred | Failed = Deferred(reply, cause=Cause.LOCAL)
     else:
-        outcome = Failed(Reply.of(550, "5.4.4", f"the mail server {host} has no address"))
+        outcome = Failed(Reply.of(550, "5.4.4", f"the mail server {host} has no address"), cause=Cause.DNS)
     return Trouble(Scope.HOST, outcome, Step.ROUTE)
 
 
@@ -217,7 +249,7 @@ def address_is_ours(host: str, address: str) -> Trouble:
     """A mail server's address is of this machine alone: it would be a way back to ourselves."""
     detail = f"{address} is a loopback address, and outbound.allow_loopback is off"
     reply = Reply.of(554, "5.4.6", f"the mail server {host} has an address of this server")
-    return Trouble(Scope.HOST, Failed(reply, detail=detail), Step.ROUTE)
+    return Trouble(Scope.HOST, Failed(reply, detail=detail, cause=Cause.LOOP), Step.ROUTE)
 
 
 def host_unresolved(host: str, error: Exception) -> Trouble:
@@ -227,36 +259,38 @@ def host_unresolved(host: str, error: Exception) -> Trouble:
 
 def no_route(what: str) -> Trouble:
     """A route of our settings leads nowhere."""
-    outcome = Deferred(Reply.of(451, "4.3.5", "the route is not set up"), detail=what)
+    outcome = Deferred(Reply.of(451, "4.3.5", "the route is not set up"), detail=what, cause=Cause.LOCAL)
     return Trouble(Scope.SITE, outcome, Step.ROUTE)
 
 
 def tls_not_offered(peer: Peer) -> Trouble:
     """TLS is required, and the host does not offer it."""
-    return Trouble(
-        Scope.HOST, Deferred(Reply.of(451, "4.7.4", f"{_named(peer)} does not offer STARTTLS"), peer), Step.TLS
-    )
+    reply = Reply.of(451, "4.7.4", f"{_named(peer)} does not offer STARTTLS")
+    return Trouble(Scope.HOST, Deferred(reply, peer, cause=Cause.TLS), Step.TLS)
 
 
 def login_impossible(peer: Peer, why: str) -> Trouble:
     """We cannot authenticate, or will not."""
     reply = Reply.of(451, "4.7.0", f"cannot authenticate to {_named(peer)}")
-    return Trouble(Scope.SITE, Deferred(reply, peer, detail=why), Step.AUTH)
+    return Trouble(Scope.SITE, Deferred(reply, peer, detail=why, cause=Cause.AUTHENTICATION), Step.AUTH)
 
 
 def too_big(size: int, limit: int, peer: Peer) -> Failed:
     """The host announced a lower limit (RFC 1870 §6.1: no need to try)."""
-    return Failed(Reply.of(552, "5.3.4", f"the message has {size} octets, {_named(peer)} takes {limit}"), peer)
+    text = f"the message has {size} octets, {_named(peer)} takes {limit}"
+    return Failed(Reply.of(552, "5.3.4", text), peer, cause=Cause.SIZE)
 
 
 def address_needs_smtputf8(peer: Peer) -> Failed:
     """A non-ASCII address for a host without SMTPUTF8 (RFC 6531 §3.5)."""
-    return Failed(Reply.of(553, "5.6.7", f"{_named(peer)} takes no non-ASCII addresses"), peer)
+    text = f"{_named(peer)} takes no non-ASCII addresses"
+    return Failed(Reply.of(553, "5.6.7", text), peer, cause=Cause.PROTOCOL)
 
 
 def header_needs_smtputf8(peer: Peer, why: str = "") -> Failed:
     """A header in UTF-8 for a host without SMTPUTF8 (RFC 6531 §3.5)."""
-    return Failed(Reply.of(554, "5.6.9", f"{_named(peer)} takes no header fields in UTF-8"), peer, why)
+    text = f"{_named(peer)} takes no header fields in UTF-8"
+    return Failed(Reply.of(554, "5.6.9", text), peer, why, Cause.PROTOCOL)
 
 
 def not_convertible(peer: Peer, why: str) -> Failed:
@@ -265,17 +299,19 @@ def not_convertible(peer: Peer, why: str) -> Failed:
     X.6.3 is "conversion required but not supported" (RFC 3463 §3.7).
     """
     text = f"{_named(peer)} does not take 8-bit content, and the message cannot be converted"
-    return Failed(Reply.of(554, "5.6.3", text), peer, why)
+    return Failed(Reply.of(554, "5.6.3", text), peer, why, Cause.PROTOCOL)
 
 
 def beyond_limits(peer: Peer) -> Deferred:
     """One more than the host announced to take in one transaction (RFC 9422 §4): in the next one, then."""
-    return Deferred(Reply.of(452, "4.5.3", f"{_named(peer)} takes no more recipients at once"), peer)
+    reply = Reply.of(452, "4.5.3", f"{_named(peer)} takes no more recipients at once")
+    return Deferred(reply, peer, cause=Cause.RATE_LIMIT)
 
 
 def out_of_time(peer: Peer) -> Failed:
     """The time by which it had to be delivered has come (RFC 2852 §4.1.3)."""
-    return Failed(Reply.of(554, "5.4.7", "the time for delivery that the sender allowed has run out"), peer)
+    reply = Reply.of(554, "5.4.7", "the time for delivery that the sender allowed has run out")
+    return Failed(reply, peer, cause=Cause.EXPIRED)
 
 
 def takes_no_deadline(peer: Peer) -> Failed:
@@ -283,19 +319,20 @@ def takes_no_deadline(peer: Peer) -> Failed:
 
     RFC 2852 §4.1.4.1; no other host is tried (§7). X.3.3 is "not capable of selected features" (RFC 3463 §3.4).
     """
-    return Failed(Reply.of(554, "5.3.3", f"{_named(peer)} does not take a time for delivery (DELIVERBY)"), peer)
+    text = f"{_named(peer)} does not take a time for delivery (DELIVERBY)"
+    return Failed(Reply.of(554, "5.3.3", text), peer, cause=Cause.PROTOCOL)
 
 
 def deadline_too_soon(left: int, least: int, peer: Peer) -> Failed:
     """The host promises less than the sender asked for (RFC 2852 §4.1.4.1)."""
     text = f"{_named(peer)} needs {least} seconds for delivery, and {left} are left"
-    return Failed(Reply.of(554, "5.3.3", text), peer)
+    return Failed(Reply.of(554, "5.3.3", text), peer, cause=Cause.EXPIRED)
 
 
 def requiretls_not_offered(peer: Peer) -> Trouble:
     """The host does not announce REQUIRETLS (RFC 8689 §4.2.1); the next one may."""
-    outcome = Failed(Reply.of(550, "5.7.30", f"REQUIRETLS support required: {_named(peer)} has none"), peer)
-    return Trouble(Scope.HOST, outcome, Step.MAIL)
+    reply = Reply.of(550, "5.7.30", f"REQUIRETLS support required: {_named(peer)} has none")
+    return Trouble(Scope.HOST, Failed(reply, peer, cause=Cause.TLS), Step.MAIL)
 
 
 def unsecured(trouble: Trouble) -> Trouble:
@@ -306,7 +343,7 @@ def unsecured(trouble: Trouble) -> Trouble:
     if trouble.step is not Step.TLS or outcome.reply.status not in _NO_TLS:
         return trouble
     reply = Reply.of(550, "5.7.10", f"encryption needed: {outcome.reply.text}")
-    return Trouble(Scope.HOST, Failed(reply, outcome.peer, outcome.detail), Step.TLS)
+    return Trouble(Scope.HOST, Failed(reply, outcome.peer, outcome.detail, Cause.TLS), Step.TLS)
 
 
 def is_unsecured(outcome: Outcome) -> bool:
@@ -316,12 +353,14 @@ def is_unsecured(outcome: Outcome) -> bool:
 
 def content_malformed(peer: Peer, error: Exception) -> Failed:
     """The content cannot be sent as SMTP without changing it (RFC 5321 §2.3.8: no bare CR or LF)."""
-    return Failed(Reply.of(554, "5.6.0", "the content has a bare CR or LF and cannot be sent"), peer, str(error))
+    reply = Reply.of(554, "5.6.0", "the content has a bare CR or LF and cannot be sent")
+    return Failed(reply, peer, str(error), Cause.CONTENT)
 
 
 def content_unreadable(error: Exception) -> Deferred:
     """Our own store does not give the content now."""
-    return Deferred(Reply.of(451, "4.3.0", "the content cannot be read at the moment"), detail=str(error))
+    reply = Reply.of(451, "4.3.0", "the content cannot be read at the moment")
+    return Deferred(reply, detail=str(error), cause=Cause.LOCAL)
 
 
 def _named(peer: Peer) -> str:

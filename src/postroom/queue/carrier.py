@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Protocol
 
+from postroom.mail.address import Address
 from postroom.mail.delivery import DeliveryRequest, Outcome, Site
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message, QueueId
@@ -15,7 +16,15 @@ class Router(Protocol):
     def destination(self, message: Message, recipient: Recipient) -> str:
         """Under what the recipient waits: its domain, followed by a blank and the rule where it goes by one.
 
-        Decided from values at hand, as the settings are now.
+        Decided from values at hand, as the settings are now. Rules that hold are passed over: whoever is released goes
+        by the next that matches.
+        """
+        ...
+
+    def holds(self, message: Message, recipient: Recipient) -> str:
+        """The name of the rule that keeps the recipient until an operator lets it go; ``""``: there is none.
+
+        Asked once, at the intake: a rule holds if it is the first that matches and says so.
         """
         ...
 
@@ -23,8 +32,15 @@ class Router(Protocol):
         """The site, or a Deferred or Failed for all recipients there (null MX, no such domain, DNS down)."""
         ...
 
-    def concurrency(self, site: Site) -> int:
-        """How many requests may be under way at the site at once."""
+
+class ReturnPaths(Protocol):
+    """Decides with which reverse-path each recipient's copy is sent (VERP, SRS)."""
+
+    def of(self, message: Message, recipient: Recipient, number: int, forwarder: Address | None) -> Address | None:
+        """The reverse-path for the recipient with this ``number``; None: the envelope's.
+
+        ``forwarder`` is the address of ours that passes the mail on to ``recipient``, None for whom its sender named.
+        """
         ...
 
 
@@ -56,6 +72,10 @@ class Shaper(Protocol):
 
     def note(self, site: Site, grant: Grant, outcomes: Iterable[Outcome], now: float) -> None:
         """Learn what became of it."""
+        ...
+
+    def flush(self) -> None:
+        """An operator wants everything tried now: forget what is known to be blocked. Limits and counts stay."""
         ...
 
 

@@ -1,7 +1,8 @@
 """Brings held messages to their sites: finds the way, keeps a line for each site, and serves the lines.
 
 One task works for each request under way and none for what waits. No number of slow sites can shut the others out,
-because a line never takes more places than are left free; a dead site is tried by one, not by all who wait for it.
+because a line never takes more places than are left free; a dead site is tried by one, not by all who wait for it. A
+line that the shaper makes rest costs nothing until its time has come; if that is far away, its mail rests in the store.
 """
 
 import asyncio
@@ -14,19 +15,22 @@ from postroom.clock import Clock
 from postroom.config.model import QueueSettings
 from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
 from postroom.mail.reply import Reply
-from postroom.queue.carrier import Carrier, Router
+from postroom.queue.board import Board
+from postroom.queue.carrier import Carrier, Grant, Router, Shaper, Wait
 from postroom.queue.deadlines import time_is_up
 from postroom.queue.lines import RECIPIENTS_AT_ONCE, SWEEP_PAUSE, Held, Item, Line, Unrouted
+from postroom.queue.model import PauseKind
+from postroom.queue.pauses import Pauses
+from postroom.queue.putoff import paused
+from postroom.queue.rests import Rests
 from postroom.queue.routes import Routes
 from postroom.queue.settle import Attempt, Settler
 from postroom.queue.urgency import PriorityLine
 from postroom.report.events import InternalError
 from postroom.report.reporter import Reporter
 
-ROUTE_KEPT = 10.0
-"""Seconds for which a route is used again without asking; the router's own cache obeys the DNS's times."""
-
-_MAX_ROUTES = 20_000  # domains whose line is remembered
+_SHORTEST_REST = 0.001  # seconds
+_NO_GRANT = Grant()
 _OUR_FAULT = Reply.of(451, "4.3.0", "local trouble, tried again later")
 
 OnSettled = Callable[[Held, tuple[QueuedRecipient, ...], float | None], None]
@@ -42,6 +46,7 @@ class Dispatcher:
         settings: QueueSettings,
         concurrency: int,
         router: Router,
+        shaper: Shaper,
         carriers: Mapping[RouteKind, Carrier],
         settler: Settler,
         clock: Clock,
@@ -53,6 +58,7 @@ class Dispatcher:
         self._settings = settings
         self._concurrency = concurrency
         self._router = router
+        self._shaper = shaper
         self._carriers = carriers
         self._settler = settler
         self._clock = clock
@@ -61,8 +67,11 @@ class Dispatcher:
         self._on_settled = on_settled
         self._hungry = hungry
         self._routes = Routes(router, reporter, self._on_route)
-        self._lines: dict[str, Line] = {}
-        self._line_of: dict[str, tuple[Line, float]] = {}
+        self._board = Board(shaper, settings.ready_per_site)
+        self._rests = Rests(clock, self._woken)
+        self._pauses = Pauses()
+        self._paused: set[str] = set()  # destinations of paused domains
+        self._sweep_paused_at = 0.0
         self._unrouted: dict[str, list[Unrouted]] = {}
         self._queued_lines: PriorityLine[Line] = PriorityLine()
         self._first_deadline = math.inf
@@ -78,96 +87,111 @@ class Dispatcher:
         if held.deadline is not None and self._clock.now() >= held.deadline:
             self._give_up(None, Item(held, recipients))
             return
+        if self._pauses:
+            recipients = self._without_paused(held, recipients)
         monotonic = self._clock.monotonic()
+        router, message = self._router, held.message
         if len(recipients) == 1:
-            line = self._known(recipients[0].recipient.address.domain, monotonic)
+            one = recipients[0]
+            destination = router.destination(message, one.recipient)
+            line = self._board.known(destination, monotonic)
             if line is not None:
+                if one.destination != destination:
+                    self._board.note_aliases(line, recipients)
                 self._enqueue(line, Item(held, recipients))
                 return
-        by_domain: dict[str, list[QueuedRecipient]] = {}
+        by_destination: dict[str, list[QueuedRecipient]] = {}
         for one in recipients:
-            by_domain.setdefault(one.recipient.address.domain, []).append(one)
-        unrouted = Unrouted(held, by_domain)
+            by_destination.setdefault(router.destination(message, one.recipient), []).append(one)
+        self._find_ways(Unrouted(held, by_destination), monotonic)
+
+    def _find_ways(self, unrouted: Unrouted, monotonic: float) -> None:
         complete = False
-        for domain in by_domain:
-            line = self._known(domain, monotonic)
+        for destination in unrouted.by_destination:
+            line = self._board.known(destination, monotonic)
             if line is not None:
-                complete = unrouted.answer(domain, line.site)
+                complete = unrouted.answer(destination, line.site)
             else:
-                self._unrouted.setdefault(domain, []).append(unrouted)
-                self._routes.ask(domain)
+                self._unrouted.setdefault(destination, []).append(unrouted)
+                self._routes.ask(destination)
         if complete:
             self._spread(unrouted)
 
+    def pause(self, pauses: Pauses) -> None:
+        """Stop what operators have stopped, and let go on what they have not."""
+        self._pauses = pauses
+        self._paused = set(pauses.domains)
+        self._sweep_paused_at = 0.0
+        self._board.pause(pauses, self._clock.monotonic())
+        for line in list(self._board):
+            if line.pause is not None:
+                self._shut(line)
+            elif line.items:
+                for item in line.drain():
+                    self.admit(item.held, item.recipients)  # a domain or a sender of theirs may be paused
+        self._hungry()
+
+    def flush(self) -> None:
+        """Try everything now: forget what does not work, and what is to rest."""
+        self._shaper.flush()
+        for line in list(self._board):
+            line.forgive()
+            self._start(line)
+        self._hungry()
+
     # What the scheduler asks -------------------------------------------------------
 
-    def is_closed(self, domain: str) -> bool:
-        """Whether fresh mail for the domain is better kept in the store for now."""
-        known = self._line_of.get(domain)
-        if known is None:
-            return len(self._unrouted.get(domain, ())) >= self._fair_share()
-        line = known[0]
-        if line.waiting >= self._fair_share():
+    def is_closed(self, destination: str) -> bool:
+        """Whether fresh mail for the destination is better kept in the store for now."""
+        line = self._board.last_known(destination)
+        if line is None:
+            return len(self._unrouted.get(destination, ())) >= self._fair_share() or destination in self._paused
+        if line.waiting >= min(self._fair_share(), line.share):
             line.starved = True
             return True
-        return bool(line.failures) and line.is_dead(self._clock.monotonic())
+        if not (line.failures or line.rests_until or self._pauses):
+            return False
+        return line.is_shut(self._clock.monotonic()) or destination in self._paused
 
     def excluded(self) -> frozenset[str]:
-        """The domains of sites that have enough, or that are dead and not to be swept yet. Asking marks the sweep."""
+        """The destinations that there is enough of, or that are not to be tried now. Asking marks those to be swept."""
         monotonic = self._clock.monotonic()
         limit = self._fair_share()
-        excluded: set[str] = set()
-        for line in self._lines.values():
-            if line.is_dead(monotonic):
-                if monotonic < line.sweep_at:
-                    excluded |= line.domains
-                else:
-                    line.sweep_at = monotonic + SWEEP_PAUSE
-            elif line.waiting * 2 > limit:
-                line.starved = True
-                excluded |= line.domains
-        excluded.update(domain for domain, waiting in self._unrouted.items() if len(waiting) * 2 > limit)
+        excluded = self._board.excluded(limit, monotonic)
+        excluded.update(name for name, waiting in self._unrouted.items() if len(waiting) * 2 > limit)
+        if self._paused:
+            if monotonic < self._sweep_paused_at:
+                excluded |= self._paused
+            else:
+                self._sweep_paused_at = monotonic + SWEEP_PAUSE
         return frozenset(excluded)
 
     def next_change(self) -> float:
-        """Seconds until a dead site is to be swept or tried again, or someone's time is up; infinite for never."""
+        """Seconds until what is shut is to be swept or tried again, or someone's time is up; infinite for never."""
         monotonic = self._clock.monotonic()
-        times = [
-            min(line.sweep_at, line.dead_until) - monotonic for line in self._lines.values() if line.is_dead(monotonic)
-        ]
-        self._first_deadline = min(
-            (line.first_deadline for line in self._lines.values() if line.timed), default=math.inf
-        )
-        times.append(self._first_deadline - self._clock.now())
+        self._first_deadline = min((line.first_deadline for line in self._board if line.timed), default=math.inf)
+        times = [self._board.next_opening(monotonic) - monotonic, self._first_deadline - self._clock.now()]
+        if self._paused:
+            times.append(self._sweep_paused_at - monotonic)
         return max(min(times), 0.0)
 
     def tend(self) -> None:
-        """Give up those in line whose time is up; forget the sites that nobody wants to go to, and routes that are
-        stale where there are many.
-        """
-        monotonic = self._clock.monotonic()
-        for line in [line for line in self._lines.values() if line.timed]:
+        """Give up those in line whose time is up, and forget what nobody needs."""
+        for line in [line for line in self._board if line.timed]:
             for item in line.take_late(self._clock.now()):
                 self._give_up(line.site, item)
-        for line in [line for line in self._lines.values() if line.is_idle(monotonic)]:
-            del self._lines[line.site.key]
-            for domain in line.domains:
-                self._line_of.pop(domain, None)
-        if len(self._line_of) > _MAX_ROUTES:
-            for domain, (line, until) in list(self._line_of.items()):
-                if until < monotonic:
-                    del self._line_of[domain]
-                    line.domains.discard(domain)
+        self._board.tend(self._clock.monotonic())
 
     async def stop(self, seconds: float) -> None:
         """Give back what has not begun, let what is under way end for ``seconds``, then cut it off."""
         self._stopping = True
+        self._rests.close()
         await self._routes.close()
         for unrouted in {id(one): one for waiting in self._unrouted.values() for one in waiting}.values():
-            for recipients in unrouted.by_domain.values():
+            for recipients in unrouted.by_destination.values():
                 self._give_back(Item(unrouted.held, tuple(recipients)))
         self._unrouted.clear()
-        for line in self._lines.values():
+        for line in self._board:
             for item in line.drain():
                 self._give_back(item)
         workers = list(self._workers)
@@ -181,50 +205,48 @@ class Dispatcher:
 
     # Finding the way ---------------------------------------------------------------
 
-    def _known(self, domain: str, monotonic: float) -> Line | None:
-        """The line for the domain if its route is fresh."""
-        known = self._line_of.get(domain)
-        return known[0] if known is not None and monotonic < known[1] else None
-
-    def _line(self, site: Site) -> Line:
-        line = self._lines.get(site.key)
-        if line is None:
-            limit = max(self._router.concurrency(site), 1)
-            line = self._lines[site.key] = Line(site, limit, self._clock.monotonic())
-        return line
-
-    def _on_route(self, domain: str, answer: Site | Outcome) -> None:
-        """The router has answered for all who wait for this domain."""
+    def _on_route(self, destination: str, answer: Site | Outcome) -> None:
+        """The router has answered for all who wait for this destination."""
         if isinstance(answer, Site):
-            line = self._line(answer)
-            line.site = answer
-            line.limit = max(self._router.concurrency(answer), 1)
-            before = self._line_of.get(domain)
-            if before is not None:
-                before[0].domains.discard(domain)
-            line.domains.add(domain)
-            line.used_at = self._clock.monotonic()
-            self._line_of[domain] = line, line.used_at + ROUTE_KEPT
-        for unrouted in self._unrouted.pop(domain, ()):
-            if unrouted.answer(domain, answer):
+            self._board.lead(destination, answer, self._clock.monotonic())
+        for unrouted in self._unrouted.pop(destination, ()):
+            if unrouted.answer(destination, answer):
                 self._spread(unrouted)
 
     def _spread(self, unrouted: Unrouted) -> None:
-        """All ways are known: those who go to one site travel together."""
-        for site, recipients in unrouted.by_site():
-            line = self._line(site)
+        """All ways are known: those who stand in one line travel together."""
+        for site, recipients in unrouted.by_line():
+            line = self._board.line(site, self._clock.monotonic())
+            self._board.note_aliases(line, recipients)
             for first in range(0, len(recipients), RECIPIENTS_AT_ONCE):
                 together = tuple(recipients[first : first + RECIPIENTS_AT_ONCE])
                 self._enqueue(line, Item(unrouted.held, together))
-        for outcome, recipients in unrouted.without_site():
-            self._record(
-                Item(unrouted.held, tuple(recipients)), dict.fromkeys(_numbers(recipients), outcome), None, 0.0
-            )
+        for destination, outcome, recipients in unrouted.without_site():
+            outcomes = dict.fromkeys(_numbers(recipients), outcome)
+            self._record(Item(unrouted.held, tuple(recipients)), outcomes, None, 0.0, destination)
+
+    def _without_paused(self, held: Held, recipients: tuple[QueuedRecipient, ...]) -> tuple[QueuedRecipient, ...]:
+        """Put off whom a pause of a domain or a sender concerns. Returns the others."""
+        sender, now = held.message.envelope.reverse_path, self._clock.now()
+        going: list[QueuedRecipient] = []
+        for one in recipients:
+            domain = one.recipient.address.domain
+            pause = self._pauses.of_recipient(sender, domain)
+            if pause is None:
+                going.append(one)
+                continue
+            if pause.kind is PauseKind.DOMAIN:
+                self._paused.add(one.waits_under)
+            self._record(Item(held, (one,)), {one.number: paused(pause, now)}, None, 0.0, one.waits_under)
+        return tuple(going)
 
     def _enqueue(self, line: Line, item: Item) -> None:
-        """Stand in line, unless the site is dead or the line too long."""
-        if line.trouble is not None and line.is_dead(self._clock.monotonic()):
-            self._put_off(line, item)
+        """Stand in line, unless it is shut or too long."""
+        refusal = None
+        if line.failures or line.rests_long or line.pause is not None:
+            refusal = line.refusal(self._clock.monotonic(), self._clock.now())
+        if refusal is not None:
+            self._put_off(line, item, refusal)
         elif line.items and line.waiting + len(item.recipients) > self._settings.ready_per_site:
             line.starved = True
             self._give_back(item)
@@ -248,6 +270,7 @@ class Dispatcher:
             return
         if self._active < self._concurrency:
             line.active += 1
+            line.berths.active += 1
             self._active += 1
             task = asyncio.create_task(self._work(line))
             self._workers.add(task)
@@ -268,9 +291,9 @@ class Dispatcher:
     async def _work(self, line: Line) -> None:
         """Serve a line until it is empty, or until another line's turn has come."""
         try:
-            while line.items:
+            while line.items and not line.rests_until:
                 await self._attempt(line, line.pop())
-                if line.starved and line.waiting * 4 <= self._settings.ready_per_site:
+                if line.starved and line.waiting * 4 <= line.share:
                     line.starved = False
                     self._hungry()
                 if self._queued_lines or not line.may_continue:
@@ -278,10 +301,12 @@ class Dispatcher:
                 self._start(line)  # a site that answers again is given more, one at a time
         finally:
             line.active -= 1
+            line.berths.active -= 1
             self._active -= 1
             line.used_at = self._clock.monotonic()
-            if line.may_start:
-                self._queue_line(line)
+            for one in line.berths.lines if len(line.berths.lines) > 1 else (line,):
+                if one.may_start:
+                    self._queue_line(one)
             while self._queued_lines and self._active < self._concurrency:
                 first = self._queued_lines.pop()
                 first.queued = None
@@ -298,14 +323,59 @@ class Dispatcher:
             self._give_up(line.site, item)
             return
         started = self._clock.monotonic()
-        outcomes = await self._deliver(DeliveryRequest(held.message, item.recipients, line.site, held.content))
+        grant = self._ask(line.site, item, started)
+        if isinstance(grant, Wait):
+            self._rest(line, item, grant, started)
+            return
+        request = DeliveryRequest(held.message, item.recipients, line.site, held.content, grant.source)
+        outcomes = await self._deliver(request)
         ended = self._clock.monotonic()
+        self._learn(line, grant, outcomes, ended)
         first_pause = self._settings.first_retry / 5
         died = line.note(outcomes.values(), ended, first_pause, self._settings.first_retry)
         self._record(item, outcomes, line.site, ended - started)
         if died:
+            self._shut(line)
+
+    def _ask(self, site: Site, item: Item, now: float) -> Grant | Wait:
+        """The shaper's answer. A bug in it must not stop mail."""
+        try:
+            return self._shaper.ask(site, len(item.recipients), now)
+        except Exception as error:  # noqa: BLE001 - told, and the mail goes as it would without a shaper
+            self._complain(f"shaper: {error!r}", "".join(traceback.format_exception(error)))
+            return _NO_GRANT
+
+    def _learn(self, line: Line, grant: Grant, outcomes: Mapping[int, Outcome], now: float) -> None:
+        try:
+            self._shaper.note(line.site, grant, outcomes.values(), now)
+            line.berths.limit = max(self._shaper.limit(line.site), 1)
+        except Exception as error:  # noqa: BLE001 - told; what became of the mail is to be recorded all the same
+            self._complain(f"shaper: {error!r}", "".join(traceback.format_exception(error)))
+
+    def _rest(self, line: Line, item: Item, wait: Wait, monotonic: float) -> None:
+        """The first in line may not go yet: nor may the others, for a while in memory, for long in the store."""
+        line.put_back(item)
+        seconds = max(wait.seconds, _SHORTEST_REST)
+        line.rest(monotonic + seconds, seconds, wait.reason)
+        self._rests.add(line)
+        if line.rests_long:
+            self._shut(line)
+
+    def _woken(self, line: Line) -> None:
+        """The rest of a line is over."""
+        was_shut = line.rests_long
+        line.wake()
+        line.berths.limit = max(self._shaper.limit(line.site), 1)
+        self._start(line)
+        if was_shut:
+            self._hungry()
+
+    def _shut(self, line: Line) -> None:
+        """Send away who waits in a line that is not open any more."""
+        refusal = line.refusal(self._clock.monotonic(), self._clock.now())
+        if refusal is not None:
             for waiting in line.drain():
-                self._put_off(line, waiting)
+                self._put_off(line, waiting, refusal)
 
     async def _deliver(self, request: DeliveryRequest) -> Mapping[int, Outcome]:
         """An outcome for each recipient, whatever the carrier does."""
@@ -325,11 +395,14 @@ class Dispatcher:
 
     # Letting go --------------------------------------------------------------------
 
-    def _record(self, item: Item, outcomes: Mapping[int, Outcome], site: Site | None, seconds: float) -> None:
+    def _record(
+        self, item: Item, outcomes: Mapping[int, Outcome], site: Site | None, seconds: float, destination: str = ""
+    ) -> None:
         held = item.held
         done = partial(self._on_settled, held, item.recipients)
+        history = held.take_history()
         self._settler.record(
-            Attempt(held.message, item.recipients, outcomes, site, seconds, done, held.content, held.take_history())
+            Attempt(held.message, item.recipients, outcomes, site, seconds, done, held.content, history, destination)
         )
 
     def _give_up(self, site: Site | None, item: Item) -> None:
@@ -337,10 +410,9 @@ class Dispatcher:
         outcomes = {one.number: time_is_up(one.last_reply, one.last_peer) for one in item.recipients}
         self._record(item, outcomes, site, 0.0)
 
-    def _put_off(self, line: Line, item: Item) -> None:
-        """The site is dead: the same outcome as for those who tried, without trying."""
-        assert line.trouble is not None  # noqa: S101 - only called for a dead site
-        self._record(item, dict.fromkeys(_numbers(item.recipients), line.trouble), line.site, 0.0)
+    def _put_off(self, line: Line, item: Item, refusal: Deferred) -> None:
+        """Nobody goes there now: that is the outcome, without trying."""
+        self._record(item, dict.fromkeys(_numbers(item.recipients), refusal), line.site, 0.0)
 
     def _give_back(self, item: Item) -> None:
         """Return recipients to the store unattempted. That they are due is no news to anyone here."""

@@ -19,6 +19,7 @@ from postroom.mail.message import Message, QueueId, QueueIds
 from postroom.queue.carrier import ContentSource
 from postroom.queue.expansion import build, expand
 from postroom.queue.model import Draft, Intake
+from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import DsnMade, MessageAccepted
 from postroom.report.reporter import Reporter
 
@@ -30,7 +31,10 @@ Resolve = Callable[[Address], Awaitable[Resolution]]
 
 
 class DsnMaker:
-    """Composes DSNs. ``hostname`` is the reporting MTA; content that is not at hand is read from ``contents``."""
+    """Composes DSNs. ``hostname`` is the reporting MTA; content that is not at hand is read from ``contents``.
+
+    ``ways`` say where DSNs go that leave the house.
+    """
 
     def __init__(
         self,
@@ -41,8 +45,10 @@ class DsnMaker:
         ids: QueueIds,
         clock: Clock,
         reporter: Reporter,
+        ways: Ways = BY_DOMAIN,
     ) -> None:
         self._hostname = hostname
+        self._ways = ways
         self._contents = contents
         self._resolve = resolve
         self._ids = ids
@@ -88,7 +94,7 @@ class DsnMaker:
                 postmaster=Address(POSTMASTER.local, self._hostname),
             )
         )
-        return _intake(queue_id, dsn, resolution, now)
+        return self._intake(queue_id, dsn, resolution, now)
 
     def tell(self, intake: Intake, about: Message, reports: Sequence[RecipientReport]) -> None:
         """Report a DSN whose intake has been committed."""
@@ -104,6 +110,11 @@ class DsnMaker:
         self._reporter.tell(
             MessageAccepted(message, None, tuple(e.recipient for e in intake.entries), _names(intake.queued), 0.0)
         )
+
+    def _intake(self, queue_id: QueueId, dsn: Dsn, resolution: Resolution, now: float) -> Intake:
+        """The DSN as an intake without lease: whoever polls next carries it."""
+        draft = Draft(queue_id, now, dsn.envelope, dsn.content, message_id=dsn.message_id)
+        return build(draft, expand(draft, (resolution,), now, self._ways), None, now)
 
     async def _returned(
         self, message: Message, reports: tuple[RecipientReport, ...], content: bytes | None, start: bytes
@@ -123,12 +134,6 @@ class DsnMaker:
 
 def _names(queued: Sequence[QueuedRecipient]) -> tuple[str, ...]:
     return tuple(str(one.recipient.address) for one in queued)
-
-
-def _intake(queue_id: QueueId, dsn: Dsn, resolution: Resolution, now: float) -> Intake:
-    """The DSN as an intake without lease: whoever polls next carries it."""
-    draft = Draft(queue_id, now, dsn.envelope, dsn.content, message_id=dsn.message_id)
-    return build(draft, expand(draft, (resolution,), now), None, now)
 
 
 async def _read_up_to(pieces: AsyncIterator[bytes], octets: int) -> bytes:

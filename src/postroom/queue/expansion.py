@@ -22,6 +22,7 @@ from postroom.mailbox.carrier import entry_prefix
 from postroom.mailbox.model import NewEntry
 from postroom.queue.deadlines import time_is_up
 from postroom.queue.model import Draft, Intake, Lease
+from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.history import HistoryRow
 
 _SHOWN_RECIPIENTS = 20  # of a message in its accepted row; the others have rows of their own once they are settled
@@ -43,9 +44,12 @@ def to_json(detail: Mapping[str, Any]) -> str:
 class Expansion:
     """What became of the recipients; ``reports`` are for a DSN that is due at once.
 
-    ``release_at`` is when those who are queued may go, None: at once (RFC 4865 §4.2).
+    ``release_at`` is when those who are queued may go, None: at once (RFC 4865 §4.2); ``held`` how many of them do not
+    go before an operator says so.
     """
 
+    message: Message
+    ways: Ways
     entries: list[NewEntry] = field(default_factory=list)
     queued: list[QueuedRecipient] = field(default_factory=list)
     placed: list[str] = field(default_factory=list)
@@ -54,16 +58,17 @@ class Expansion:
     accounts: set[int] = field(default_factory=set)
     addresses: set[Address] = field(default_factory=set)
     release_at: float | None = None
+    held: int = 0
 
     @property
     def destinations(self) -> set[str]:
-        """The domains of those who leave the house."""
-        return {queued.recipient.address.domain for queued in self.queued}
+        """Under what those wait who leave the house."""
+        return {queued.destination for queued in self.queued}
 
 
-def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float) -> Expansion:
+def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float, ways: Ways = BY_DOMAIN) -> Expansion:
     """Turn the recipients as RCPT gave them into those who receive. ``resolutions`` stand in their order."""
-    expansion = Expansion()
+    expansion = Expansion(_message(draft), ways)
     envelope = draft.envelope
     if envelope.has_options:
         if _is_late(draft, now):
@@ -78,7 +83,7 @@ def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float) -> Exp
             case Resolved():
                 _receive(expansion, draft, recipient, resolution, now)
             case NotLocal():
-                _queue(expansion, recipient, due)
+                _queue(expansion, recipient, due, now)
             case Unknown():
                 _fail(expansion, draft, recipient, _UNKNOWN, now)
             case _:
@@ -90,10 +95,10 @@ def _receive(expansion: Expansion, draft: Draft, recipient: Recipient, resolved:
     """An address of ours: its mailboxes now, or when it is released; its targets elsewhere; its DSN on success."""
     release_at = expansion.release_at
     if release_at is not None and not resolved.forwards:
-        _queue(expansion, recipient, release_at)  # who receives, and its success, is known when it is released
+        _queue(expansion, recipient, release_at, now)  # who receives, and its success, is known when it is released
         return
     if resolved.forwards:
-        _pass_on(expansion, recipient, resolved, now if release_at is None else release_at)
+        _pass_on(expansion, recipient, resolved, now)
     if release_at is None:
         _place(expansion, draft, recipient.address, resolved, now)
     if recipient.notify is not None and recipient.notify & Notify.SUCCESS:
@@ -106,10 +111,9 @@ def _is_late(draft: Draft, now: float) -> bool:
     return by is not None and by.mode is ByMode.RETURN and by.ends_at(draft.received_at) <= now
 
 
-def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -> Intake:
-    """Everything that the message writes."""
+def _message(draft: Draft) -> Message:
     client = draft.client
-    message = Message(
+    return Message(
         draft.queue_id,
         draft.received_at,
         draft.envelope,
@@ -118,7 +122,13 @@ def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -
         draft.account,
         client.address if client is not None else "",
         draft.message_id,
+        draft.tags,
     )
+
+
+def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -> Intake:
+    """Everything that the message writes."""
+    message = expansion.message
     return Intake(
         message,
         draft.content,
@@ -143,11 +153,20 @@ def _place(expansion: Expansion, draft: Draft, asked: Address, resolved: Resolve
         expansion.history.append(HistoryRow(draft.queue_id, now, "placed", name, account.address.domain, "", detail))
 
 
-def _queue(expansion: Expansion, recipient: Recipient, due: float) -> None:
+def _queue(
+    expansion: Expansion, recipient: Recipient, due: float, now: float, forwarder: Address | None = None
+) -> None:
     """Add one who leaves the house, or whose time has not come, once."""
-    if recipient.address not in expansion.addresses:
-        expansion.addresses.add(recipient.address)
-        expansion.queued.append(QueuedRecipient(len(expansion.queued), recipient, next_attempt=due))
+    if recipient.address in expansion.addresses:
+        return
+    expansion.addresses.add(recipient.address)
+    message = expansion.message
+    queued, rule = expansion.ways.out(message, recipient, len(expansion.queued), due, forwarder)
+    expansion.queued.append(queued)
+    if rule:
+        expansion.held += 1
+        name, detail = str(recipient.address), to_json({"rule": rule})
+        expansion.history.append(HistoryRow(message.queue_id, now, "held", name, recipient.address.domain, "", detail))
 
 
 def _fail(expansion: Expansion, draft: Draft, recipient: Recipient, reply: Reply, now: float) -> None:
@@ -161,7 +180,7 @@ def _fail(expansion: Expansion, draft: Draft, recipient: Recipient, reply: Reply
     expansion.history.append(HistoryRow(draft.queue_id, now, "failed", name, domain, "", detail))
 
 
-def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, due: float) -> None:
+def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, now: float) -> None:
     """Queue an alias's targets elsewhere; before the release also those here, because they travel apart.
 
     NOTIFY and ORCPT go with them: whole for one target alone, else without SUCCESS (RFC 3461 §5.2.7.2, §5.2.7.3 c).
@@ -174,8 +193,9 @@ def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, due
         targets += [account.address for account in resolved.accounts]
     # RFC 3461 §5.2.1 d: what we add is the address of the RCPT command that we were given
     orcpt = recipient.orcpt or original_recipient(recipient.address)
+    due = now if expansion.release_at is None else expansion.release_at
     for address in targets:
-        _queue(expansion, Recipient(address, notify, orcpt), due)
+        _queue(expansion, Recipient(address, notify, orcpt), due, now, recipient.address)
 
 
 def original_recipient(address: Address) -> str:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from postroom.clock import Clock
 from postroom.directory.model import Resolution
+from postroom.mail.delivery import RecipientState
 from postroom.mail.message import Message
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.dsn import DsnMaker, Resolve
@@ -12,6 +13,7 @@ from postroom.queue.expansion import Expansion, build, expand
 from postroom.queue.model import Draft, Intake, Lease, LeasedMessage
 from postroom.queue.outage import Outage
 from postroom.queue.store import QueueStore
+from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import MessageAccepted
 from postroom.report.reporter import Reporter
 
@@ -19,8 +21,8 @@ from postroom.report.reporter import Reporter
 class ReadyList(Protocol):
     """Where accepted mail goes on without a second read: the scheduler."""
 
-    def reserve(self, domains: Collection[str], recipients: int, octets: int) -> Lease | None:
-        """A place for fresh recipients in ``domains`` with ``octets`` of content; None: the store keeps them."""
+    def reserve(self, destinations: Collection[str], recipients: int, octets: int) -> Lease | None:
+        """A place for fresh recipients to ``destinations`` with ``octets`` of content; None: the store keeps them."""
         ...
 
     def release(self, recipients: int, octets: int) -> None:
@@ -39,7 +41,8 @@ class ReadyList(Protocol):
 class IntakeDoor:
     """Takes messages in, whatever brings them: SMTP, submission, the command line.
 
-    ``outage`` is shared with the scheduler and the settler where there are such, so that trouble is told once.
+    ``ways`` say where those go who leave the house. ``outage`` is shared with the scheduler and the settler where there
+    are such, so that trouble is told once.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class IntakeDoor:
         clock: Clock,
         reporter: Reporter,
         outage: Outage | None = None,
+        ways: Ways = BY_DOMAIN,
     ) -> None:
         self._store = store
         self._ready = ready
@@ -60,6 +64,7 @@ class IntakeDoor:
         self._clock = clock
         self._reporter = reporter
         self._outage = outage or Outage(reporter)
+        self._ways = ways
 
     async def accept(self, draft: Draft) -> Message:
         """On return the message is on disk, placed or queued, and its DSN-on-success with it: ``250`` may be said.
@@ -69,8 +74,8 @@ class IntakeDoor:
         started = self._clock.monotonic()
         resolutions = draft.resolutions or await self._resolve_all(draft)
         now = self._clock.now()
-        expansion = expand(draft, resolutions, now)
-        if expansion.queued and expansion.release_at is None:
+        expansion = expand(draft, resolutions, now, self._ways)
+        if len(expansion.queued) > expansion.held and expansion.release_at is None:
             intake = await self._take_in_leased(draft, expansion, now)
         else:
             intake = build(draft, expansion, None, now)
@@ -91,7 +96,7 @@ class IntakeDoor:
 
     async def _take_in_leased(self, draft: Draft, expansion: Expansion, now: float) -> Intake:
         """Commit with the lease taken where the scheduler has room, and go straight on to it."""
-        recipients, octets = len(expansion.queued), len(draft.content or b"")
+        recipients, octets = len(expansion.queued) - expansion.held, len(draft.content or b"")
         lease = self._ready.reserve(expansion.destinations, recipients, octets)
         intake = build(draft, expansion, lease, now)
         try:
@@ -101,7 +106,10 @@ class IntakeDoor:
                 self._ready.release(recipients, octets)
             raise
         if lease is not None:
-            self._ready.offer(LeasedMessage(intake.message, intake.queued, draft.content), lease)
+            queued = intake.queued
+            if expansion.held:
+                queued = tuple([one for one in queued if one.state is not RecipientState.HELD])
+            self._ready.offer(LeasedMessage(intake.message, queued, draft.content), lease)
         return intake
 
     async def _commit(self, intake: Intake, expansion: Expansion, draft: Draft) -> None:

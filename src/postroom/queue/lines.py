@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Outcome, QueuedRecipient, Site
 from postroom.queue.deadlines import must_arrive_by
-from postroom.queue.model import LeasedMessage
+from postroom.queue.model import LeasedMessage, Pause
+from postroom.queue.putoff import paused, rested
 from postroom.queue.urgency import PriorityLine
 from postroom.report.history import HistoryRow
 
@@ -22,6 +24,11 @@ FORGOTTEN_AFTER = 60.0
 
 REMEMBERED = 5 * 3600.0
 """The same for a site that was dead: longer than the longest wait for the next attempt there."""
+
+PATIENCE = 120.0
+"""Seconds of rest for which mail stays in line under its lease; for a longer one it goes back to the store."""
+
+_FEWEST, _MOST = 10, 500  # recipients that stand in a line which rests now and then
 
 RECIPIENTS_AT_ONCE = 100
 """Recipients of one request: what every server must take in one transaction (RFC 5321 §4.5.3.1.8)."""
@@ -64,55 +71,76 @@ class Item:
 class Unrouted:
     """A held message whose recipients' ways are being looked up; they go on together once all are known."""
 
-    __slots__ = ("_answers", "by_domain", "held")
+    __slots__ = ("_answers", "by_destination", "held")
 
-    def __init__(self, held: Held, by_domain: dict[str, list[QueuedRecipient]]) -> None:
+    def __init__(self, held: Held, by_destination: dict[str, list[QueuedRecipient]]) -> None:
         self.held = held
-        self.by_domain = by_domain
+        self.by_destination = by_destination
         self._answers: dict[str, Site | Outcome] = {}
 
-    def answer(self, domain: str, answer: Site | Outcome) -> bool:
-        """Note where a domain's mail goes. True when that was the last."""
-        self._answers[domain] = answer
-        return len(self._answers) == len(self.by_domain)
+    def answer(self, destination: str, answer: Site | Outcome) -> bool:
+        """Note where a destination's mail goes. True when that was the last."""
+        self._answers[destination] = answer
+        return len(self._answers) == len(self.by_destination)
 
-    def by_site(self) -> list[tuple[Site, list[QueuedRecipient]]]:
-        """The recipients of each site, whatever their domains."""
+    def by_line(self) -> list[tuple[Site, list[QueuedRecipient]]]:
+        """The recipients who stand in one line, whatever their destinations."""
         found: dict[str, tuple[Site, list[QueuedRecipient]]] = {}
-        for domain, answer in self._answers.items():
+        for destination, answer in self._answers.items():
             if isinstance(answer, Site):
-                found.setdefault(answer.key, (answer, []))[1].extend(self.by_domain[domain])
+                found.setdefault(answer.line, (answer, []))[1].extend(self.by_destination[destination])
         return list(found.values())
 
-    def without_site(self) -> list[tuple[Outcome, list[QueuedRecipient]]]:
-        """The recipients of each domain to which there is no way, with what that means for them."""
+    def without_site(self) -> list[tuple[str, Outcome, list[QueuedRecipient]]]:
+        """Each destination to which there is no way, what that means for its recipients, and who they are."""
         return [
-            (answer, self.by_domain[domain]) for domain, answer in self._answers.items() if not isinstance(answer, Site)
+            (destination, answer, self.by_destination[destination])
+            for destination, answer in self._answers.items()
+            if not isinstance(answer, Site)
         ]
+
+
+class Berths:
+    """What the lines to one site share: ``active`` requests are under way there, ``limit`` may be."""
+
+    __slots__ = ("active", "limit", "lines")
+
+    def __init__(self, limit: int) -> None:
+        self.active = 0
+        self.limit = limit
+        self.lines: list[Line] = []
 
 
 class Line:
     """Those who wait for one site, how many are being served, and how the site is doing.
 
-    ``waiting`` counts recipients, ``active`` requests under way, ``limit`` how many may be. ``domains`` lead here.
+    ``waiting`` counts recipients, ``active`` requests under way. ``destinations`` lead here; under ``aliases`` wait
+    some that would be decided otherwise today. ``share`` is how many recipients are to stand in line at most.
     """
 
-    def __init__(self, site: Site, limit: int, monotonic: float) -> None:
+    def __init__(self, site: Site, berths: Berths, monotonic: float, share: int) -> None:
         self.site = site
-        self.limit = limit
+        self.berths = berths
         self.used_at = monotonic
         self.items: PriorityLine[Item] = PriorityLine()
         self.timed: set[Item] = set()
         self.waiting = 0
         self.active = 0
-        self.domains: set[str] = set()
+        self.destinations: set[str] = set()
+        self.aliases: set[str] = set()
         self.queued: int | None = None  # the line itself waits for one of all connections, at this priority
         self.starved = False  # the store was not asked for this site's mail, because there was enough of it
         self.failures = 0
         self.trouble: Deferred | None = None
         self.dead_until = 0.0
         self.sweep_at = 0.0
+        self.rests_until = 0.0  # 0.0 while nothing holds it back
+        self.rests_long = False
+        self.reason = ""
+        self.pause: Pause | None = None
         self._pause = 0.0
+        self._most = share
+        self._share = share
 
     def push(self, item: Item) -> None:
         """Stand at the end of the line, or before those of lower priority."""
@@ -129,6 +157,14 @@ class Line:
         if self.timed:
             self.timed.discard(item)
         return item
+
+    def put_back(self, item: Item) -> None:
+        """Stand in front again: it may not go yet."""
+        held = item.held
+        self.items.put_back(item, held.message.envelope.priority, held.since)
+        self.waiting += len(item.recipients)
+        if held.deadline is not None:
+            self.timed.add(item)
 
     def drain(self) -> list[Item]:
         """Send all who wait away."""
@@ -152,22 +188,68 @@ class Line:
         return min((item.held.deadline for item in self.timed if item.held.deadline is not None), default=math.inf)
 
     @property
+    def share(self) -> int:
+        """Recipients that are to stand in this line at most: few where they cannot go on soon."""
+        return self._share
+
+    @property
     def may_start(self) -> bool:
         """Whether one more request may be under way. A site that was dead is tried with one until it answers."""
-        return bool(self.items) and self.active < (self.limit if self.failures < DEAD_AFTER else 1)
+        if not self.items or self.rests_until:
+            return False
+        return self.berths.active < self.berths.limit and (self.failures < DEAD_AFTER or self.active < 1)
 
     @property
     def may_continue(self) -> bool:
         """Whether a worker of this line may take the next."""
-        return bool(self.items) and self.active <= (self.limit if self.failures < DEAD_AFTER else 1)
+        if not self.items or self.rests_until:
+            return False
+        return self.berths.active <= self.berths.limit and (self.failures < DEAD_AFTER or self.active <= 1)
+
+    def rest(self, until: float, seconds: float, reason: str) -> None:
+        """Nobody goes on before ``until`` (monotonic), which is in ``seconds``."""
+        self.rests_until = until
+        self.rests_long = seconds > PATIENCE
+        self.reason = reason
+        self._share = min(self._most, max(_FEWEST, min(_MOST, int(PATIENCE / seconds))))
+        if self.rests_long:
+            self.sweep_at = until - seconds + SWEEP_PAUSE
+
+    def wake(self) -> None:
+        """The rest is over."""
+        self.rests_until, self.rests_long, self.reason = 0.0, False, ""
+
+    def forgive(self) -> None:
+        """Forget what went wrong, and go on now."""
+        self.wake()
+        self._share = self._most
+        self.failures, self._pause, self.dead_until, self.trouble = 0, 0.0, 0.0, None
 
     def is_dead(self, monotonic: float) -> bool:
-        """Whether nobody is to be sent there now."""
+        """Whether nobody is to be sent there now because the site does not work."""
         return monotonic < self.dead_until
+
+    def is_shut(self, monotonic: float) -> bool:
+        """Whether nobody is to stand in line: the site does not work, is paused, or is to rest for long."""
+        return monotonic < self.dead_until or self.rests_long or self.pause is not None
+
+    def opens_at(self) -> float:
+        """When a line that is shut is to be looked at again (monotonic)."""
+        if self.pause is not None:
+            return self.sweep_at
+        return min(self.sweep_at, self.rests_until if self.rests_long else self.dead_until)
+
+    def refusal(self, monotonic: float, now: float) -> Deferred | None:
+        """What becomes of those who come while the line is shut; None: it is open."""
+        if self.pause is not None:
+            return paused(self.pause, now)
+        if self.rests_long:
+            return rested(self.reason, now + max(self.rests_until - monotonic, 0.0))
+        return self.trouble if monotonic < self.dead_until else None
 
     def is_idle(self, monotonic: float) -> bool:
         """Whether nothing would be lost by forgetting it."""
-        if self.items or self.active or self.queued is not None:
+        if self.items or self.active or self.queued is not None or self.rests_until:
             return False
         return monotonic > self.used_at + (FORGOTTEN_AFTER if self.failures < DEAD_AFTER else REMEMBERED)
 
@@ -175,6 +257,8 @@ class Line:
         """Learn from an attempt; True if the site has turned out dead just now."""
         trouble = site_trouble(outcomes)
         if trouble is None:
+            if self.failures and any(map(_asks_for_less, outcomes)):
+                return False  # it is the shaper's to go slower; whether the site works is still to be seen
             self.failures, self._pause, self.dead_until, self.trouble = 0, 0.0, 0.0, None
             return False
         self.failures += 1
@@ -187,15 +271,24 @@ class Line:
         return True
 
 
+_OF_THE_SITE = frozenset({Cause.CONNECTION, Cause.DNS})
+
+
 def site_trouble(outcomes: Iterable[Outcome]) -> Deferred | None:
     """The trouble if the whole site failed rather than a message or a recipient: all deferred, for a reason of the
-    network (X.4.z, RFC 3463 §3.5) or with 421 (RFC 5321 §3.8), and surely not delivered.
+    network (X.4.z, RFC 3463 §3.5) or with 421 (RFC 5321 §3.8), and surely not delivered. To be asked for less is none.
     """
     first: Deferred | None = None
     for outcome in outcomes:
         if not isinstance(outcome, Deferred) or outcome.ambiguous:
             return None
-        if outcome.reply.code != 421 and outcome.reply.status[1:3] != ".4":
+        if outcome.cause is Cause.RATE_LIMIT:
+            return None
+        if outcome.reply.code != 421 and outcome.reply.status[1:3] != ".4" and outcome.cause not in _OF_THE_SITE:
             return None
         first = first or outcome
     return first
+
+
+def _asks_for_less(outcome: Outcome) -> bool:
+    return isinstance(outcome, Deferred) and outcome.cause is Cause.RATE_LIMIT

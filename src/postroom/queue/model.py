@@ -35,7 +35,7 @@ class Draft:
     RCPT found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id: then
     ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from
     which the header of a "delivered" DSN is taken. ``account`` is the login that submits it or ``""``, ``client`` None
-    for mail of our own.
+    for mail of our own, ``tags`` those of ``Message.tags``.
     """
 
     queue_id: QueueId
@@ -49,6 +49,7 @@ class Draft:
     account: str = ""
     client: Client | None = None
     message_id: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @value(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class ContentChunk:
 @value(frozen=True, slots=True)
 class LeaseQuestion:
     """What the scheduler asks for: recipients due at ``now``, at most ``limit``, at most ``per_destination`` of one
-    recipient domain, none of the ``excluded`` domains.
+    destination, none of the ``excluded`` destinations.
     """
 
     now: float
@@ -137,6 +138,43 @@ class QueueAction(Enum):
     HOLD = "hold"
     RELEASE = "release"
     REMOVE = "remove"
+    REDIRECT = "redirect"
+    RESUME = "resume"
+    """What was put off for a pause is due again; the history does not speak of it."""
+
+
+class PauseKind(Enum):
+    """What an operator stops."""
+
+    DOMAIN = "domain"
+    SITE = "site"
+    SENDER = "sender"
+
+
+@value(frozen=True, slots=True)
+class Pause:
+    """Mail that an operator stopped: it waits, and its life goes on.
+
+    ``subject`` is a recipient domain; the key of a site, one of its hosts, or the settings entry that it goes by; or a
+    sender: an address, a domain, ``""`` for the null sender. In lower case. Times are seconds since the Unix epoch,
+    ``until`` None where nobody said when it ends. ``author`` is who did it.
+    """
+
+    kind: PauseKind
+    subject: str
+    since: float
+    until: float | None = None
+    reason: str = ""
+    author: str = ""
+
+
+@value(frozen=True, slots=True)
+class Orders:
+    """What operators want of a running server. Each change raises ``generation``, each flush ``flushes``."""
+
+    generation: int
+    flushes: int
+    pauses: tuple[Pause, ...] = ()
 
 
 @value(frozen=True, slots=True)
@@ -149,6 +187,17 @@ class QueueFilter:
     """The reverse-path as text; ``""`` is the null sender, None any."""
     recipient: str = ""
     states: frozenset[RecipientState] = frozenset()
+    destination: str = ""
+    before: float | None = None
+    """Received before then (seconds since the Unix epoch)."""
+    reply: str = ""
+    """What the last reply contains, in either case."""
+    host: str = ""
+    """Who answered last."""
+    account: str = ""
+    """Who submitted it."""
+    tag: str = ""
+    priority: int | None = None
 
 
 @value(frozen=True, slots=True)

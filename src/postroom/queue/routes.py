@@ -1,4 +1,4 @@
-"""Which site serves a domain: asks the router, a bounded number of questions at once, once for all who wait."""
+"""Which site serves a destination: asks the router, a bounded number of questions at once, once for all who wait."""
 
 import asyncio
 import traceback
@@ -13,13 +13,13 @@ from postroom.report.events import InternalError
 from postroom.report.reporter import Reporter
 
 MAX_QUESTIONS = 200
-"""Domains that are looked up at once: slow name servers of some must not hold up the others."""
+"""Destinations that are looked up at once: slow name servers of some must not hold up the others."""
 
 OnAnswer = Callable[[str, Site | Outcome], None]
 
 
 class Routes:
-    """Answers later, by calling ``on_answer`` with the site, or with the outcome for all recipients of the domain."""
+    """Answers later, by calling ``on_answer`` with the site, or with the outcome for all recipients there."""
 
     def __init__(self, router: Router, reporter: Reporter, on_answer: OnAnswer) -> None:
         self._router = router
@@ -29,12 +29,12 @@ class Routes:
         self._to_ask: deque[str] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, domain: str) -> None:
-        """Look the domain up, unless that is under way."""
-        if domain in self._asked:
+    def ask(self, destination: str) -> None:
+        """Look the destination up, unless that is under way."""
+        if destination in self._asked:
             return
-        self._asked.add(domain)
-        self._to_ask.append(domain)
+        self._asked.add(destination)
+        self._to_ask.append(destination)
         if len(self._tasks) < MAX_QUESTIONS:
             task = asyncio.create_task(self._work())
             self._tasks.add(task)
@@ -50,14 +50,14 @@ class Routes:
 
     async def _work(self) -> None:
         while self._to_ask:
-            domain = self._to_ask.popleft()
-            answer = await self._question(domain)
-            self._asked.discard(domain)
-            self._on_answer(domain, answer)
+            destination = self._to_ask.popleft()
+            answer = await self._question(destination)
+            self._asked.discard(destination)
+            self._on_answer(destination, answer)
 
-    async def _question(self, domain: str) -> Site | Outcome:
+    async def _question(self, destination: str) -> Site | Outcome:
         try:
-            return await self._router.site_of(domain)
+            return await self._router.site_of(destination)
         except Exception as error:  # noqa: BLE001 - a bug in routing must not lose mail
             trace = "".join(traceback.format_exception(error))
             self._reporter.tell(InternalError("route", repr(error), trace))

@@ -4,24 +4,37 @@ Memory is bounded by the settings, whatever the length of the queue: what does n
 """
 
 import asyncio
+import math
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
 from postroom.mail.delivery import QueuedRecipient, RouteKind
 from postroom.mail.message import QueueId
 from postroom.mail.trouble import StoreUnavailable
-from postroom.queue.carrier import Carrier, Router
+from postroom.queue.carrier import Carrier, Router, Shaper
 from postroom.queue.dispatch import Dispatcher
 from postroom.queue.lines import Held
-from postroom.queue.model import Lease, LeaseAnswer, LeasedMessage, LeaseQuestion
+from postroom.queue.model import (
+    Lease,
+    LeaseAnswer,
+    LeasedMessage,
+    LeaseQuestion,
+    Orders,
+    Pause,
+    QueueAction,
+    QueueFilter,
+)
 from postroom.queue.outage import Outage
+from postroom.queue.pauses import Pauses
+from postroom.queue.putoff import mark_of
 from postroom.queue.settle import Settler
 from postroom.queue.store import QueueStore
 from postroom.report.events import InternalError, LeaseLost
 from postroom.report.history import HistoryRow
 from postroom.report.reporter import Reporter
+from postroom.report.road import QueuePaused
 
 LEASED_AT_ONCE = 1000
 """Recipients of one question to the store."""
@@ -43,6 +56,7 @@ class Scheduler:
         node: str,
         store: QueueStore,
         router: Router,
+        shaper: Shaper,
         carriers: Mapping[RouteKind, Carrier],
         settler: Settler,
         clock: Clock,
@@ -60,6 +74,7 @@ class Scheduler:
             settings=settings,
             concurrency=concurrency,
             router=router,
+            shaper=shaper,
             carriers=carriers,
             settler=settler,
             clock=clock,
@@ -68,6 +83,8 @@ class Scheduler:
             on_settled=self._settled,
             hungry=self.wake,
         )
+        self._orders = Orders(0, 0)
+        self._pauses_until = math.inf
         self._held: dict[QueueId, list[Held]] = {}
         self._places = 0
         self._octets = 0
@@ -80,13 +97,13 @@ class Scheduler:
 
     # The door's side ---------------------------------------------------------------
 
-    def reserve(self, domains: Collection[str], recipients: int, octets: int) -> Lease | None:
+    def reserve(self, destinations: Collection[str], recipients: int, octets: int) -> Lease | None:
         """A place for fresh recipients, and their lease; None where they had better wait in the store."""
         settings = self._settings
         if self._places + recipients > settings.ready or self._octets + octets > settings.ready_octets:
             self._starved = True
             return None
-        if self._stopping or any(map(self._dispatcher.is_closed, domains)):
+        if self._stopping or any(map(self._dispatcher.is_closed, destinations)):
             return None
         self._places += recipients
         self._octets += octets
@@ -104,6 +121,42 @@ class Scheduler:
     def wake(self) -> None:
         """Ask the store now: there is something new, or room for more."""
         self._alarm.set()
+
+    # What operators want -----------------------------------------------------------
+
+    async def heed(self) -> None:
+        """Hear of pauses, their ends, and flushes. To be called at the start, and again and again within a second.
+
+        Raises StoreUnavailable.
+        """
+        before = self._orders
+        orders = await self._store.orders(before.generation)
+        now = self._clock.now()
+        if orders is None:
+            if now < self._pauses_until:
+                return
+            orders = before
+        pauses = tuple([pause for pause in orders.pauses if pause.until is None or now < pause.until])
+        orders = Orders(orders.generation, orders.flushes, pauses)
+        self._orders = orders
+        self._pauses_until = min((pause.until for pause in pauses if pause.until is not None), default=math.inf)
+        if pauses != before.pauses:
+            self._dispatcher.pause(Pauses(pauses))
+            await self._tell_pauses(before.pauses, pauses, now)
+        if before.generation and orders.flushes != before.flushes:
+            self._dispatcher.flush()
+
+    async def _tell_pauses(self, before: Sequence[Pause], after: Sequence[Pause], now: float) -> None:
+        """Report what has changed, and let go on what waited for the end of a pause."""
+        for pause in after:
+            if pause not in before:
+                self._reporter.tell(QueuePaused(pause.kind.value, pause.subject, pause.author))
+        still = {(pause.kind, pause.subject) for pause in after}
+        for pause in before:
+            if (pause.kind, pause.subject) not in still:
+                self._reporter.tell(QueuePaused(pause.kind.value, pause.subject, pause.author, resumed=True))
+                await self._store.act(QueueAction.RESUME, QueueFilter(reply=mark_of(pause)), now)
+                self.wake()
 
     # The loop ----------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
-from postroom.mail.delivery import Outcome, QueuedRecipient, RecipientState, Site
+from postroom.mail.delivery import Deferred, Outcome, QueuedRecipient, RecipientState, Site
 from postroom.mail.dsn import Action, RecipientReport, gravest
 from postroom.mail.message import Message, show_queue_id
 from postroom.mail.trouble import StoreUnavailable
@@ -22,7 +22,8 @@ from postroom.queue.dsn import POSTMASTER, DsnMaker
 from postroom.queue.expansion import to_json
 from postroom.queue.model import Intake, Settlement
 from postroom.queue.outage import Outage
-from postroom.queue.standing import history_row, judge, report_of
+from postroom.queue.schedules import Schedules
+from postroom.queue.standing import history_row, judge, report_of, says_no_more
 from postroom.queue.store import QueueStore
 from postroom.report.events import AttemptMade, InternalError
 from postroom.report.history import HistoryRow
@@ -43,6 +44,7 @@ class Attempt:
     """What the scheduler hands over: one message, some of its recipients, and an outcome for each by its number.
 
     ``seconds`` is how long it took; ``history`` are rows to write along; ``content`` is there if it still is at hand.
+    ``destination`` is what the recipients wait under where there is no site. ``gives_up``: who is deferred has expired.
     """
 
     message: Message
@@ -53,6 +55,8 @@ class Attempt:
     done: Done
     content: bytes | None = None
     history: tuple[HistoryRow, ...] = ()
+    destination: str = ""
+    gives_up: bool = False
 
 
 @value(frozen=True, slots=True)
@@ -79,8 +83,10 @@ class Settler:
         reporter: Reporter,
         outage: Outage,
         chance: Callable[[], float],
+        schedules: Schedules | None = None,
     ) -> None:
         self._settings = settings
+        self._schedules = schedules or Schedules(settings)
         self._node = node
         self._store = store
         self._dsns = dsns
@@ -101,17 +107,24 @@ class Settler:
         if message.envelope.deliver_by is not None:
             outcomes = {number: in_time(message, outcome, now) for number, outcome in attempt.outcomes.items()}
             attempt = replace(attempt, outcomes=outcomes)
+        if site is None:
+            settings = self._schedules.at(attempt.destination)
+        else:
+            settings = self._schedules.named(site.schedule) if site.schedule else self._settings
         recipients: list[QueuedRecipient] = []
         reports: list[RecipientReport] = []
         history = list(attempt.history)
         for one in attempt.recipients:
             outcome = attempt.outcomes[one.number]
-            stands = judge(self._settings, message, one, outcome, site=site, now=now, chance=chance)
-            report = report_of(self._settings, message, one, stands, outcome)
+            stands = judge(
+                settings, message, one, outcome, site=site, now=now, chance=chance, gives_up=attempt.gives_up
+            )
+            report = report_of(settings, message, one, stands, outcome)
             if report is not None:
                 reports.append(report)
             recipients.append(stands)
-            history.append(history_row(message, stands, outcome, now, attempt.seconds))
+            if not says_no_more(one, stands, outcome):
+                history.append(history_row(message, stands, outcome, now, attempt.seconds))
         settlement = Settlement(message.queue_id, self._node, tuple(recipients), None, tuple(history))
         writing = _Writing(settlement, attempt.done, attempt, tuple(reports))
         if self._owes_word(message, reports):
@@ -221,12 +234,15 @@ class Settler:
             if stands.next_attempt is not None and (due is None or stands.next_attempt < due):
                 due = stands.next_attempt
             if attempt is not None:
+                outcome = attempt.outcomes[stands.number]
+                if isinstance(outcome, Deferred) and outcome.retry_at is not None and not stands.state.is_final:
+                    continue  # nothing was tried
                 self._reporter.tell(
                     AttemptMade(
                         settlement.queue_id,
                         str(stands.recipient.address),
                         attempt.site,
-                        attempt.outcomes[stands.number],
+                        outcome,
                         stands.state,
                         stands.attempts,
                         stands.next_attempt,

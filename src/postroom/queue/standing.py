@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from postroom.config.model import QueueSettings
+from postroom.mail.cause import Cause
 from postroom.mail.delivery import (
     Deferred,
     Delivered,
@@ -18,6 +19,7 @@ from postroom.mail.envelope import ByMode, Notify
 from postroom.mail.message import Message
 from postroom.queue.deadlines import late, next_deadline, tells_delay_at
 from postroom.queue.expansion import to_json
+from postroom.queue.putoff import is_put_off
 from postroom.queue.retry import expires_at, next_attempt
 from postroom.report.history import HistoryRow
 
@@ -33,11 +35,13 @@ def judge(
     site: Site | None,
     now: float,
     chance: float,
+    gives_up: bool = False,
 ) -> QueuedRecipient:
-    """Where ``one`` stands after an attempt that ended at ``now``."""
+    """Where ``one`` stands after an attempt that ended at ``now``. ``gives_up``: who is deferred has expired."""
     again: float | None = None
     told = one.delay_told
     attempts = one.attempts + 1
+    last_attempt: float | None = now
     match outcome:
         case Delivered():
             state = RecipientState.DELIVERED if site is not None and site.kind in _HERE else RecipientState.RELAYED
@@ -45,15 +49,23 @@ def judge(
             state = RecipientState.FAILED
         case Deferred():
             null_sender = message.envelope.reverse_path is None
-            again = next_attempt(settings, attempts, now, message.starts_at, chance, null_sender=null_sender)
+            soonest = now + settings.first_retry
+            if outcome.retry_at is None:
+                again = next_attempt(settings, attempts, now, message.starts_at, chance, null_sender=null_sender)
+            else:  # nothing was tried: no attempt is counted, and the waits do not grow
+                attempts, last_attempt, soonest = one.attempts, one.last_attempt, now
+                expiry = expires_at(settings, message.starts_at, null_sender=null_sender)
+                again = None if now >= expiry else min(max(outcome.retry_at, now), expiry)
+            if gives_up:
+                again = None
             state = RecipientState.EXPIRED if again is None else RecipientState.DEFERRED
             if again is not None:
-                told, again = _warn(settings, message, one, now, again)
+                told, again = _warn(settings, message, one, now=now, again=again, soonest=soonest)
         case _:
             assert_never(outcome)
     return QueuedRecipient(
-        one.number, one.recipient, state, attempts, again, now, outcome.reply, outcome.peer, told, one.destination,
-        one.return_path,
+        one.number, one.recipient, state, attempts, again, last_attempt, outcome.reply, outcome.peer, told,
+        one.destination, one.return_path,
     )  # fmt: skip
 
 
@@ -107,8 +119,23 @@ _KINDS = {
 }
 
 
+def says_no_more(before: QueuedRecipient, stands: QueuedRecipient, outcome: Outcome) -> bool:
+    """Whether history has it already: of a run of times that a recipient was not tried it keeps the first.
+
+    A million that wait for a rate to allow them are one row each, however often they are put off.
+    """
+    return (
+        isinstance(outcome, Deferred)
+        and outcome.retry_at is not None
+        and not stands.state.is_final
+        and is_put_off(before.last_reply)
+    )
+
+
 def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now: float, seconds: float) -> HistoryRow:
     """What the history says of an attempt."""
+    if isinstance(outcome, Deferred) and outcome.retry_at is not None and not stands.state.is_final:
+        return _waiting_row(message, stands, outcome, now)
     peer = outcome.peer
     detail: dict[str, object] = {"reply": str(outcome.reply), "attempt": stands.attempts, "seconds": round(seconds, 3)}
     if peer.host:
@@ -119,13 +146,30 @@ def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now
         detail["tls"] = peer.tls
     if outcome.detail:
         detail["why"] = outcome.detail
+    if peer.policy:
+        detail["policy"] = peer.policy
+    if peer.source:
+        detail["source"] = peer.source
     if not isinstance(outcome, Delivered):
+        if outcome.cause is not Cause.OTHER:
+            detail["cause"] = outcome.cause.value
         if stands.next_attempt is not None:
             detail["next_attempt"] = round(stands.next_attempt, 3)
         if isinstance(outcome, Deferred) and outcome.ambiguous:
             detail["ambiguous"] = True
     address = stands.recipient.address
     return HistoryRow(message.queue_id, now, _KINDS[stands.state], str(address), address.domain, "", to_json(detail))
+
+
+def _waiting_row(message: Message, stands: QueuedRecipient, outcome: Deferred, now: float) -> HistoryRow:
+    """What the history says of a recipient that was not tried."""
+    detail: dict[str, object] = {"reply": str(outcome.reply)}
+    if outcome.detail:
+        detail["why"] = outcome.detail
+    if stands.next_attempt is not None:
+        detail["next_attempt"] = round(stands.next_attempt, 3)
+    address = stands.recipient.address
+    return HistoryRow(message.queue_id, now, "put_off", str(address), address.domain, "", to_json(detail))
 
 
 def _report_success(message: Message, stands: QueuedRecipient, outcome: Outcome) -> Action | None:
@@ -147,9 +191,9 @@ def _report_success(message: Message, stands: QueuedRecipient, outcome: Outcome)
 
 
 def _warn(
-    settings: QueueSettings, message: Message, one: QueuedRecipient, now: float, again: float
+    settings: QueueSettings, message: Message, one: QueuedRecipient, *, now: float, again: float, soonest: float
 ) -> tuple[bool, float]:
-    """Whether the sender has been told of the delay, and when the next attempt is made in view of that.
+    """Whether the sender has been told of the delay, and when the next attempt is made in view of that: at ``soonest``.
 
     An attempt is made just when the sender would be told, so that the warning is true; and when a DELIVERBY ends, not
     a moment later.
@@ -163,7 +207,7 @@ def _warn(
         return told, again  # RFC 3461 §5.2.5
     if now >= warning:
         return True, again
-    return False, warning if now + settings.first_retry <= warning < again else again
+    return False, warning if soonest <= warning < again else again
 
 
 def _delay_told_at(settings: QueueSettings, message: Message) -> float | None:

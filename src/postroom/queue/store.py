@@ -6,13 +6,18 @@ Every write takes a batch; batches of all callers are committed together (DESIGN
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from postroom.mail.address import Address
 from postroom.mail.message import QueueId
 from postroom.queue.model import (
     ContentChunk,
     Intake,
     Lease,
     LeaseAnswer,
+    LeasedMessage,
     LeaseQuestion,
+    Orders,
+    Pause,
+    PauseKind,
     QueueAction,
     QueueCounts,
     QueueEntry,
@@ -67,13 +72,36 @@ class QueueStore(Protocol):
         """Messages in order of queue id that have a recipient that matches, with all of their recipients."""
         ...
 
-    async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
-        """Apply the action; returns how many recipients it met.
+    async def act(self, action: QueueAction, which: QueueFilter, now: float, to: Address | None = None) -> int:
+        """Apply the action; returns how many recipients it met. ``to`` is the new address for REDIRECT.
+
+        Whoever is redirected waits under the new address's domain, due at once, as if never attempted; the address
+        that the sender gave is kept as ORCPT.
 
         RETRY and RELEASE let what its sender holds back go before its time only where the message is named by its
         queue id. Leased ones are not touched by RETRY; HOLD and REMOVE win over a running attempt's later Deferred, but
         not over its Delivered.
         """
+        ...
+
+    async def claim(self, which: QueueFilter, lease: Lease, limit: int) -> Sequence[LeasedMessage]:
+        """Lease recipients that match, due or not, held or not, unless they are leased already."""
+        ...
+
+    async def orders(self, known: int) -> Orders | None:
+        """What operators want of a running server; None where nothing has changed since generation ``known``."""
+        ...
+
+    async def pause(self, pause: Pause) -> None:
+        """Stop mail; what was said of the same subject before is replaced."""
+        ...
+
+    async def resume(self, kind: PauseKind, subject: str) -> bool:
+        """End a pause; False where there was none. Mail that it put off goes on with the action RESUME."""
+        ...
+
+    async def flush(self) -> None:
+        """Tell running servers to forget what does not work and what is to rest."""
         ...
 
     async def counts(self) -> QueueCounts:

@@ -36,6 +36,13 @@ class PriorityLine(Generic[T]):
             file = self._files[priority] = deque()
         file.append((rank(since, priority), item))
 
+    def put_back(self, item: T, priority: int, since: float) -> None:
+        """Stand before all others of that priority: who was taken, and may not go yet."""
+        file = self._files.get(priority)
+        if file is None:
+            file = self._files[priority] = deque()
+        file.appendleft((rank(since, priority), item))
+
     def pop(self) -> T:
         """Take the first. IndexError where there is none."""
         priority = self.first_priority

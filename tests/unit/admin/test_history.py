@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from tests.fakes.memory_house import MemoryHistory, OperatedQueue
+from tests.fakes.memory_house import MemoryHistory
+from tests.fakes.queue_store import MemoryQueueStore
 
 from postroom.admin.history import tell_life
 from postroom.admin.moments import local
@@ -23,7 +24,7 @@ NOW = 1_800_000_000.0
 async def say(kind: str, recipient: str = "", detail: object = None, message_id: str = "") -> str:
     text = detail if isinstance(detail, str) else json.dumps(detail or {})
     history = MemoryHistory([HistoryRow(ID, NOW, kind, recipient, "", message_id, text)])
-    life = await tell_life(history, OperatedQueue(), ID, now=NOW, settings=QueueSettings())
+    life = await tell_life(history, MemoryQueueStore(), ID, now=NOW, settings=QueueSettings())
     assert life.standing == ()
     assert life.queued is None
     return life.moments[0].text
@@ -53,7 +54,7 @@ async def test_accepted_with_special_wishes() -> None:
 
 async def standing_of(queued: QueuedRecipient, **asks: object) -> str:
     message = Message(ID, NOW - 60, Envelope(None, (queued.recipient,), **asks), b"", 1)  # type: ignore[arg-type]
-    queue = OperatedQueue()
+    queue = MemoryQueueStore()
     await queue.take_in([Intake(message, b"x", (queued,))])
     life = await tell_life(MemoryHistory([]), queue, ID, now=NOW, settings=QueueSettings())
     return life.standing[0].text
@@ -146,15 +147,16 @@ async def test_deferred_says_when_next() -> None:
 
 async def test_unknown() -> None:
     with pytest.raises(Refused):
-        await tell_life(MemoryHistory(), OperatedQueue(), ID, now=NOW, settings=QueueSettings())
+        await tell_life(MemoryHistory(), MemoryQueueStore(), ID, now=NOW, settings=QueueSettings())
 
 
 async def standing(state: RecipientState, *, sender: Address | None = None, **facts: object) -> str:
     recipient = Recipient(Address("b", "b.example"))
     queued = QueuedRecipient(0, recipient, state, **facts)  # type: ignore[arg-type]  # by name
     message = Message(ID, NOW - 100, Envelope(sender, (recipient,)), b"", 1)
-    queue = OperatedQueue()
-    await queue.take_in([Intake(message, b"", (queued,))])
+    queue = MemoryQueueStore()
+    other = QueuedRecipient(1, Recipient(Address("c", "c.example")))  # a message leaves the queue when all are settled
+    await queue.take_in([Intake(message, b"", (queued, other))])
     life = await tell_life(MemoryHistory(), queue, ID, now=NOW, settings=QueueSettings())
     return life.standing[0].text
 

@@ -9,6 +9,7 @@ from postroom.clock import Clock
 from postroom.config.model import DeliverySettings
 from postroom.directory.directory import Directory
 from postroom.mail.address import Address
+from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, QueuedRecipient, RouteKind, Site
 from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import Message, QueueId
@@ -87,6 +88,8 @@ async def test_each_has_its_own_outcome(house: House) -> None:
     assert isinstance(elsewhere, Deferred)
     assert isinstance(moved, Failed)
     assert moved.reply.status == "5.1.6"
+    # Only the first says that the address is no good.
+    assert (unknown.cause, elsewhere.cause, moved.cause) == (Cause.MAILBOX_UNKNOWN, Cause.LOCAL, Cause.LOCAL)
     assert [entry.account_id for entry in house.placed] == [house.anna.account_id]
 
 
@@ -102,6 +105,7 @@ async def test_trouble_of_the_store_defers(house: House, full: bool, code: int) 
     deferred, unknown = outcomes[3], outcomes[4]
     assert isinstance(deferred, Deferred)
     assert deferred.reply.code == code
+    assert deferred.cause is Cause.LOCAL
     assert isinstance(unknown, Failed)
 
 

@@ -247,17 +247,6 @@ async def test_a_zone_with_thousands_of_mx_hosts_is_cut() -> None:
     assert hosts[0] == ("h0.example",)
 
 
-async def test_concurrency_is_per_site() -> None:
-    router = make_router({"example.org": {"MX": ["10 a.example"]}}, (("x.example",), "discard"))
-    site = await router.site_of("example.org")
-    assert isinstance(site, Site)
-    assert router.concurrency(site) == 7
-    for domain in ("ours.example", "x.example"):
-        site = await router.site_of(domain)
-        assert isinstance(site, Site)
-        assert router.concurrency(site) == 100
-
-
 @pytest.mark.parametrize("name", ["a.example,b.example", "a.example;b.example", "a b", "smarthost:smart", "x" * 64])
 async def test_what_is_no_host_name_is_no_host(name: str) -> None:
     router = make_router({})

@@ -86,7 +86,7 @@ async def test_an_attempt_under_way_may_still_succeed() -> None:
 async def test_who_stands_in_line_is_returned_in_time_too() -> None:
     """RFC 2852 §4.1.3, where the site is busy with others."""
     house = House()
-    house.router.limit = 1
+    house.shaper.limit_ = 1
     gate = house.carrier.gate = asyncio.Event()
     async with house.running():
         await house.send("first@far.example")

@@ -33,7 +33,7 @@ def order(house: House) -> list[str]:
 
 async def test_higher_priority_goes_first_in_line() -> None:  # RFC 6710 §5.1
     house = House()
-    house.router.limit = 1
+    house.shaper.limit_ = 1
     gate = house.carrier.gate = asyncio.Event()
     async with house.running():
         for name, priority in (("first", 0), ("bulk", -4), ("normal", 0), ("urgent", 4), ("flash", 9)):
@@ -63,7 +63,7 @@ async def test_higher_priority_goes_first_among_sites() -> None:  # RFC 6710 §5
 
 async def test_higher_priority_is_leased_before_the_rest() -> None:  # RFC 6710 §5.1
     house = House(ready=10)
-    house.router.limit = 1
+    house.shaper.limit_ = 1
     async with house.running():
         await fill(house, 50, "far.example")
         await fill(house, 1, "near.example", priority=1)
@@ -183,7 +183,7 @@ async def test_a_route_is_asked_again_after_a_while() -> None:
 
 async def test_a_site_has_no_more_requests_than_its_limit() -> None:
     house = House()
-    house.router.limit = 3
+    house.shaper.limit_ = 3
     async with house.running():
         house.carrier.gate = asyncio.Event()
         for n in range(50):
@@ -215,7 +215,7 @@ async def test_all_sites_together_have_no_more_than_the_total_and_take_turns() -
 
 async def test_a_slow_site_does_not_take_the_places_of_others() -> None:
     house = House(ready=100, ready_per_site=80, poll=1.0)
-    house.router.limit = 2
+    house.shaper.limit_ = 2
     house.carrier.gates = {f"slow{n}.example": asyncio.Event() for n in range(5)}
     async with house.running():
         for n in range(5):
@@ -254,7 +254,7 @@ async def test_a_long_queue_is_leased_piece_by_piece() -> None:
 
 async def test_a_dead_site_is_not_tried_by_all_who_wait() -> None:
     house = House(poll=1.0)
-    house.router.limit = 5
+    house.shaper.limit_ = 5
     house.carrier.by_domain["dead.example"] = DOWN
     house.carrier.seconds = 30.0
     async with house.running():
@@ -333,7 +333,7 @@ async def test_other_trouble_does_not_make_a_site_dead(outcome: Deferred) -> Non
 
 async def test_421_at_the_greeting_counts_as_the_sites_trouble() -> None:
     house = House()
-    house.router.limit = 1
+    house.shaper.limit_ = 1
     house.carrier.outcome = Deferred(Reply.of(421, "4.3.2", "too busy"))
     async with house.running():
         for n in range(50):
@@ -374,7 +374,7 @@ async def test_leases_of_long_deliveries_are_renewed() -> None:
 
 async def test_what_waits_too_long_under_a_lease_that_cannot_be_renewed_is_given_back() -> None:
     house = House(lease=100, poll=10.0)
-    house.router.limit = 1
+    house.shaper.limit_ = 1
     house.carrier.seconds = 200.0
     async with house.running():
         await house.send("bob@far.example")
@@ -489,7 +489,7 @@ async def test_a_bug_in_the_store_does_not_stop_mail() -> None:
 
 async def test_draining_finishes_what_is_under_way_and_gives_the_rest_back() -> None:
     house = House()
-    house.router.limit = 2
+    house.shaper.limit_ = 2
     house.carrier.seconds = 10.0
     async with house.running():
         house.router.gates["slow.example"] = asyncio.Event()
@@ -554,7 +554,7 @@ async def test_mail_leased_while_draining_begins_goes_back() -> None:
 async def test_everything_arrives_whatever_happens_meanwhile() -> None:
     """A mixture: greylisting, refusals of service, a store that comes and goes; all of it arrives exactly once."""
     house = House(poll=5.0, ready=60, ready_per_site=30)
-    house.router.limit = 3
+    house.shaper.limit_ = 3
     async with house.running():
         for round_number in range(24):
             house.carrier.outcome = (ACCEPTED, GREYLISTED, DOWN)[round_number % 3]
@@ -573,7 +573,7 @@ async def test_everything_arrives_whatever_happens_meanwhile() -> None:
 
 async def test_a_site_of_many_domains_keeps_to_its_places() -> None:
     house = House(poll=1.0, ready_per_site=10)
-    house.router.limit = 1
+    house.shaper.limit_ = 1
     shared = Site("big", RouteKind.MX, (("mx.big.example",),))
     house.router.sites = {f"d{n}.example": shared for n in range(40)}
     async with house.running():
@@ -591,16 +591,16 @@ async def test_a_site_of_many_domains_keeps_to_its_places() -> None:
 
 
 async def test_routes_and_sites_that_nobody_uses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postroom.queue.dispatch._MAX_ROUTES", 5)
+    monkeypatch.setattr("postroom.queue.board._MAX_ROUTES", 5)
     house = House(poll=1.0)
     async with house.running():
         for n in range(20):
             await house.send(f"bob@d{n}.example")
         await house.clock.pass_time(15)
         dispatcher = house.scheduler._dispatcher
-        assert not dispatcher._line_of
+        assert not dispatcher._board._line_of
         await house.clock.pass_time(60)
-        assert not dispatcher._lines
+        assert not dispatcher._board._lines
 
 
 async def test_a_domain_that_is_looked_up_for_long_does_not_gather_all_places() -> None:

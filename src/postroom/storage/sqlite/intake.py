@@ -77,7 +77,7 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
         for queued in intake.queued:
             recipients.append(recipient_row(message, queued, lease))
             if lease is None:
-                waiting.add((queued.recipient.address.domain, message.envelope.priority))
+                waiting.add((queued.waits_under, message.envelope.priority))
         if intake.entries:
             size, at = message.size, message.received_at
             entries += [EntryRow.of(message.queue_id, entry, size, at) for entry in intake.entries]

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import apsw
 
@@ -11,30 +12,31 @@ from postroom.queue.urgency import HIGHEST, LOWEST, rank
 from postroom.storage.batch import Kind
 from postroom.storage.sqlite.rows import read_messages
 from postroom.storage.sqlite.statements import as_json, numbers, rows_of
-from postroom.storage.sqlite.waiting import Destination, mark_destinations
+from postroom.storage.sqlite.waiting import FINAL, Destination, mark_destinations
 
 _EXPIRED = """
-SELECT json_group_array(json_array(next_attempt, queue_id, number, domain, priority)) FROM (
-    SELECT next_attempt, queue_id, number, domain, priority FROM recipient
-    WHERE lease_node IS NOT NULL AND next_attempt <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2))
+SELECT json_group_array(json_array(next_attempt, queue_id, number, destination, priority)) FROM (
+    SELECT next_attempt, queue_id, number, destination, priority FROM recipient
+    WHERE lease_node IS NOT NULL AND next_attempt <= ?1 AND destination NOT IN (SELECT value FROM json_each(?2))
     ORDER BY next_attempt LIMIT ?3)
 """
 
-# The lines (a domain at a priority) whose first recipient is due, longest waiting first, at each priority. The first
-# `limit` recipients are among the first `limit` lines, because each of these has one that goes before any of a later.
+# The lines (a destination at a priority) whose first recipient is due, longest waiting first, at each priority. The
+# first `limit` recipients are among the first `limit` lines, because each of these has one that goes before any of a
+# later.
 _DESTINATIONS = """
 SELECT json_group_array(json((
-    SELECT json_group_array(json_array(next_attempt, domain, priority)) FROM (
-        SELECT next_attempt, domain, priority FROM destination INDEXED BY destination_next
-        WHERE priority = level.value AND next_attempt <= ?1 AND domain NOT IN (SELECT value FROM json_each(?2))
+    SELECT json_group_array(json_array(next_attempt, destination, priority)) FROM (
+        SELECT next_attempt, destination, priority FROM destination INDEXED BY destination_next
+        WHERE priority = level.value AND next_attempt <= ?1 AND destination NOT IN (SELECT value FROM json_each(?2))
         ORDER BY next_attempt LIMIT ?3)
 ))) FROM json_each(?4) AS level
 """
 _DUE = """
 SELECT json_group_array(json((
-    SELECT json_group_array(json_array(next_attempt, queue_id, number, domain, priority)) FROM (
-        SELECT next_attempt, queue_id, number, domain, priority FROM recipient INDEXED BY recipient_waiting
-        WHERE domain = asked.value ->> 0 AND priority = asked.value ->> 1
+    SELECT json_group_array(json_array(next_attempt, queue_id, number, destination, priority)) FROM (
+        SELECT next_attempt, queue_id, number, destination, priority FROM recipient INDEXED BY recipient_waiting
+        WHERE destination = asked.value ->> 0 AND priority = asked.value ->> 1
         AND lease_node IS NULL AND next_attempt IS NOT NULL AND next_attempt <= ?1
         ORDER BY next_attempt LIMIT ?3)
 ))) FROM json_each(?2) AS asked
@@ -43,11 +45,11 @@ _NEXT = """
 SELECT min(
     coalesce((SELECT min((
                   SELECT next_attempt FROM destination INDEXED BY destination_next
-                  WHERE priority = level.value AND domain NOT IN (SELECT value FROM json_each(?1))
+                  WHERE priority = level.value AND destination NOT IN (SELECT value FROM json_each(?1))
                   ORDER BY next_attempt LIMIT 1))
               FROM json_each(?2) AS level), 1e999),
     coalesce((SELECT next_attempt FROM recipient INDEXED BY recipient_leased
-              WHERE lease_node IS NOT NULL AND domain NOT IN (SELECT value FROM json_each(?1))
+              WHERE lease_node IS NOT NULL AND destination NOT IN (SELECT value FROM json_each(?1))
               ORDER BY next_attempt LIMIT 1), 1e999))
 """
 _LEASE = """
@@ -63,8 +65,8 @@ _FAIR_SHARE = 16
 _LEVELS = as_json(list(range(HIGHEST, LOWEST - 1, -1)))
 
 _RECOVERED = """
-SELECT json_group_array(json_array(domain, priority)) FROM (
-    SELECT DISTINCT domain, priority FROM recipient INDEXED BY recipient_leased
+SELECT json_group_array(json_array(destination, priority)) FROM (
+    SELECT DISTINCT destination, priority FROM recipient INDEXED BY recipient_leased
     WHERE lease_node IS NOT NULL AND lease_node = ?)
 """
 _RECOVER = """
@@ -72,6 +74,21 @@ UPDATE recipient SET state = iif(attempts > 0, 'deferred', 'queued'), next_attem
 WHERE lease_node IS NOT NULL AND lease_node = ?2
 """
 _SWEEP = "DELETE FROM chunk WHERE queue_id NOT IN (SELECT queue_id FROM message WHERE chunks > 0)"
+
+_CLAIMABLE = f"""
+SELECT json_group_array(json_array(r.queue_id, r.number, r.destination, r.priority))
+FROM json_each(?) AS j CROSS JOIN recipient AS r ON r.queue_id = j.value ->> 0 AND r.number = j.value ->> 1
+WHERE r.lease_node IS NULL AND r.state NOT IN {FINAL}
+"""  # noqa: S608 - our own constant
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Recipients that a command wants to settle itself."""
+
+    keys: Sequence[tuple[int, int]]
+    lease: Lease
+
 
 _Candidate = tuple[float, int, int, Destination]
 
@@ -94,15 +111,13 @@ def _candidates(connection: apsw.Connection, question: LeaseQuestion, excluded: 
     now, limit = question.now, question.limit
     rows = rows_of(connection, _EXPIRED, (now, excluded, limit))
     levels = rows_of(connection, _DESTINATIONS, (now, excluded, limit, _LEVELS))
-    lines = sorted((rank(at, priority), domain, priority) for level in levels for at, domain, priority in level)[:limit]
+    lines = sorted((rank(at, priority), name, priority) for level in levels for at, name, priority in level)[:limit]
     if lines:
         share = min(question.per_destination, limit, max(_FAIR_SHARE, 4 * limit // len(lines)))
         asked = as_json([line[1:] for line in lines])
         for some in rows_of(connection, _DUE, (now, asked, share)):
             rows += some
-    return [
-        (rank(at, priority), queue_id, number, (domain, priority)) for at, queue_id, number, domain, priority in rows
-    ]
+    return [(rank(at, priority), queue_id, number, (name, priority)) for at, queue_id, number, name, priority in rows]
 
 
 def _choose(question: LeaseQuestion, candidates: list[_Candidate]) -> list[_Candidate]:
@@ -112,10 +127,10 @@ def _choose(question: LeaseQuestion, candidates: list[_Candidate]) -> list[_Cand
     chosen: list[_Candidate] = []
     while candidates and len(chosen) < question.limit:
         candidate = heapq.heappop(candidates)
-        domain = candidate[3][0]
-        count = taken.get(domain, 0)
+        destination = candidate[3][0]
+        count = taken.get(destination, 0)
         if count < question.per_destination:
-            taken[domain] = count + 1
+            taken[destination] = count + 1
             chosen.append(candidate)
     return chosen
 
@@ -131,6 +146,18 @@ def _read_leased(connection: apsw.Connection, chosen: Sequence[_Candidate]) -> t
         recipients = tuple([one for one in entry.recipients if one.number in wanted[queue_id]])
         leased[queue_id] = LeasedMessage(entry.message, recipients, lost_leases=lost & wanted[queue_id])
     return tuple([leased[QueueId(queue_id)] for queue_id in wanted])
+
+
+def claim(connection: apsw.Connection, wanted: Claim) -> tuple[LeasedMessage, ...]:
+    """Lease these, unless they are leased or settled meanwhile."""
+    rows = rows_of(connection, _CLAIMABLE, (as_json(wanted.keys),))
+    chosen = [(0.0, queue_id, number, (destination, priority)) for queue_id, number, destination, priority in rows]
+    if not chosen:
+        return ()
+    keys = as_json([[queue_id, number] for _, queue_id, number, _ in chosen])
+    connection.execute(_LEASE, (wanted.lease.node, wanted.lease.until, keys))
+    mark_destinations(connection, {destination for _, _, _, destination in chosen})
+    return _read_leased(connection, chosen)
 
 
 def recover(connection: apsw.Connection, node: str, now: float) -> int:
@@ -149,6 +176,10 @@ def _lease(connection: apsw.Connection, calls: Sequence[LeaseQuestion]) -> Seque
     return [lease(connection, question) for question in calls]
 
 
+def _claim(connection: apsw.Connection, calls: Sequence[Claim]) -> Sequence[tuple[LeasedMessage, ...]]:
+    return [claim(connection, wanted) for wanted in calls]
+
+
 def _renew(connection: apsw.Connection, calls: Sequence[tuple[Sequence[QueueId], Lease]]) -> Sequence[None]:
     for queue_ids, prolonged in calls:
         if queue_ids:
@@ -161,5 +192,6 @@ def _recover(connection: apsw.Connection, calls: Sequence[tuple[str, float]]) ->
 
 
 LEASE: Kind[apsw.Connection, LeaseQuestion, LeaseAnswer] = Kind("lease", _lease, essential=True)
+CLAIM: Kind[apsw.Connection, Claim, tuple[LeasedMessage, ...]] = Kind("claim", _claim, essential=True)
 RENEW: Kind[apsw.Connection, tuple[Sequence[QueueId], Lease], None] = Kind("renew", _renew, essential=True)
 RECOVER: Kind[apsw.Connection, tuple[str, float], int] = Kind("recover", _recover, essential=True)

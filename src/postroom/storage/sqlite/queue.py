@@ -1,9 +1,11 @@
 """The queue's port on SQLite."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import apsw
 
+from postroom.mail.address import Address
 from postroom.mail.delivery import RecipientState
 from postroom.mail.message import QueueId
 from postroom.queue.model import (
@@ -11,7 +13,11 @@ from postroom.queue.model import (
     Intake,
     Lease,
     LeaseAnswer,
+    LeasedMessage,
     LeaseQuestion,
+    Orders,
+    Pause,
+    PauseKind,
     QueueAction,
     QueueCounts,
     QueueEntry,
@@ -19,10 +25,11 @@ from postroom.queue.model import (
     Settlement,
 )
 from postroom.storage.batch import BatchWriter
-from postroom.storage.sqlite.acting import ACT, Place, Slice, conditions
+from postroom.storage.sqlite.acting import ACT, BEFORE_ALL, Key, Slice, conditions, find_keys, join_for
 from postroom.storage.sqlite.content import find_chunk, find_content, pieces_of
 from postroom.storage.sqlite.intake import DROP_CHUNKS, TAKE_IN, WRITE_CHUNKS
-from postroom.storage.sqlite.leasing import LEASE, RECOVER, RENEW
+from postroom.storage.sqlite.leasing import CLAIM, LEASE, RECOVER, RENEW, Claim
+from postroom.storage.sqlite.orders import FLUSH, PAUSE, RESUME, find_orders
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.rows import read_messages
 from postroom.storage.sqlite.settling import SETTLE
@@ -49,9 +56,9 @@ WHERE count > 0
 """
 _BY_DOMAIN = f"""
 SELECT json_group_array(json_array(domain, count)) FROM (
-    SELECT domain, sum(count) AS count FROM (
-        SELECT domain, count(*) AS count {_WAITING} GROUP BY domain
-        UNION ALL SELECT domain, count(*) {_LEASED} GROUP BY domain
+    SELECT substr(destination, 1, instr(destination || ' ', ' ') - 1) AS domain, sum(count) AS count FROM (
+        SELECT destination, count(*) AS count {_WAITING} GROUP BY destination
+        UNION ALL SELECT destination, count(*) {_LEASED} GROUP BY destination
         UNION ALL SELECT domain, count(*) {_RESTING} AND state = 'held' GROUP BY domain)
     GROUP BY domain ORDER BY count DESC, domain LIMIT {_TOP_DOMAINS})
 """
@@ -117,18 +124,49 @@ class SqliteQueue:
         """Messages in order of queue id that have a recipient that matches, with all of their recipients."""
         return await self._listings.run(lambda connection: _entries(connection, which, limit, after))
 
-    async def act(self, action: QueueAction, which: QueueFilter, now: float) -> int:
+    async def act(self, action: QueueAction, which: QueueFilter, now: float, to: Address | None = None) -> int:
         """Apply the action; returns how many recipients it met.
 
         Long queues are worked through in slices, each a transaction: after StoreUnavailable the earlier slices stand.
         """
-        count, place = 0, Place()
-        while True:
-            acted = await self._writer.submit(ACT, Slice(action, which, now, place, _SLICE), _SLICE)
-            count += acted.count
-            if acted.last is None:
-                return count
-            place = acted.last
+        count, after = 0, BEFORE_ALL
+        while keys := await self._find_keys(which, after, _SLICE):
+            count += await self._writer.submit(ACT, Slice(action, which, now, keys, to), len(keys))
+            after = keys[-1]
+            if len(keys) < _SLICE:
+                break
+        return count
+
+    async def claim(self, which: QueueFilter, lease: Lease, limit: int) -> Sequence[LeasedMessage]:
+        """Lease recipients that match, due or not, held or not, unless they are leased already."""
+        after = BEFORE_ALL
+        while keys := await self._find_keys(which, after, limit, unleased=True):
+            claimed = await self._writer.submit(CLAIM, Claim(keys, lease), len(keys))
+            if claimed:
+                return claimed
+            after = keys[-1]
+        return ()
+
+    def _find_keys(
+        self, which: QueueFilter, after: Key, limit: int, *, unleased: bool = False
+    ) -> "asyncio.Future[list[Key]]":
+        return self._listings.run(lambda connection: find_keys(connection, which, after, limit, unleased=unleased))
+
+    async def orders(self, known: int) -> Orders | None:
+        """What operators want of a running server; None where nothing has changed since generation ``known``."""
+        return await self._contents.run(lambda connection: find_orders(connection, known))
+
+    async def pause(self, pause: Pause) -> None:
+        """Stop mail."""
+        await self._writer.submit(PAUSE, pause)
+
+    async def resume(self, kind: PauseKind, subject: str) -> bool:
+        """End a pause; False where there was none."""
+        return await self._writer.submit(RESUME, (kind, subject))
+
+    async def flush(self) -> None:
+        """Tell running servers to forget what does not work and what is to rest."""
+        await self._writer.submit(FLUSH, None)
 
     async def counts(self) -> QueueCounts:
         """How full the queue is; the 100 fullest domains."""
@@ -144,10 +182,9 @@ def _entries(
     connection: apsw.Connection, which: QueueFilter, limit: int, after: QueueId | None
 ) -> Sequence[QueueEntry]:
     where, bindings = conditions(which)
-    join = "" if which.sender is None else "JOIN message AS m ON m.queue_id = r.queue_id"
     sql = f"""
         SELECT json_group_array(queue_id) FROM (
-            SELECT DISTINCT r.queue_id FROM recipient AS r {join}
+            SELECT DISTINCT r.queue_id FROM recipient AS r {join_for(which)}
             WHERE r.queue_id > ? AND {where} ORDER BY r.queue_id LIMIT ?)
     """
     queue_ids = rows_of(connection, sql, (-1 if after is None else after, *bindings, limit))

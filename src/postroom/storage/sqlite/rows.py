@@ -29,7 +29,7 @@ INSERT_RECIPIENTS = Insert(
     "recipient",
     (
         "queue_id", "number", "local", "domain", "notify", "orcpt", "state", "attempts", "next_attempt", "last_attempt",
-        "last_reply", "last_peer", "delay_told", "lease_node", "priority",
+        "last_reply", "last_peer", "delay_told", "lease_node", "priority", "destination", "return_path",
     ),
 )  # fmt: skip
 INSERT_HISTORY = Insert("history", ("queue_id", "at", "day", "kind", "recipient", "domain", "message_id", "detail"))
@@ -42,7 +42,7 @@ SELECT json_group_array(json_array(
     m.account, m.client, m.message_id, m.content_size, hex(m.prefix), json(m.options),
     json((SELECT json_group_array(json_array(
         r.number, r.local, r.domain, r.notify, r.orcpt, r.state, r.attempts, r.next_attempt, r.last_attempt,
-        r.last_reply, r.last_peer, r.delay_told, r.lease_node, r.lost))
+        r.last_reply, r.last_peer, r.delay_told, r.lease_node, r.lost, r.destination, r.return_path))
      FROM recipient AS r WHERE r.queue_id = m.queue_id))
 ) ORDER BY m.queue_id)
 FROM message AS m WHERE m.queue_id IN (SELECT value FROM carray(?))
@@ -71,7 +71,7 @@ def message_row(message: Message, queued: Sequence[QueuedRecipient], chunks: int
         chunks,
         message.prefix,
         content,
-        _write_options(envelope) if envelope.has_options else None,
+        _write_options(message) if envelope.has_options or message.tags else None,
     )
 
 
@@ -101,6 +101,8 @@ def recipient_row(message: Message, queued: QueuedRecipient, lease: Lease | None
         int(queued.delay_told),
         node,
         message.envelope.priority,
+        queued.destination or address.domain,
+        None if queued.return_path is None else as_json([queued.return_path.local, queued.return_path.domain]),
     )
 
 
@@ -124,7 +126,12 @@ def write_reply(reply: Reply | None) -> str | None:
 
 def write_peer(peer: Peer) -> str | None:
     """A peer as JSON; None for none."""
-    return None if peer == NO_PEER else as_json([peer.host, peer.address, peer.port, peer.tls])
+    return None if peer == NO_PEER else as_json(_parts(peer))
+
+
+def _parts(peer: Peer) -> list[object]:
+    parts: list[object] = [peer.host, peer.address, peer.port, peer.tls]
+    return [*parts, peer.policy, peer.source] if peer.policy or peer.source else parts
 
 
 def _write_recipients(recipients: Sequence[Recipient]) -> str:
@@ -136,9 +143,10 @@ def _write_recipients(recipients: Sequence[Recipient]) -> str:
     )
 
 
-def _write_options(envelope: Envelope) -> str:
-    """What few messages ask for; a float in JSON is read back as the same float."""
+def _write_options(message: Message) -> str:
+    """What few messages ask for, and their tags; a float in JSON is read back as the same float."""
     options: dict[str, object] = {}
+    envelope = message.envelope
     by = envelope.deliver_by
     if by is not None:
         options["by"] = [by.seconds, by.mode.value, by.trace]
@@ -148,6 +156,8 @@ def _write_options(envelope: Envelope) -> str:
         options["priority"] = envelope.priority
     if envelope.require_tls:
         options["tls"] = True
+    if message.tags:
+        options["tags"] = message.tags
     return as_json(options)
 
 
@@ -191,8 +201,11 @@ def _read_entry(row: list[Any]) -> tuple[QueueEntry, frozenset[int]]:
         ret=None if ret is None else Ret(ret),
         envid=envid,
     )
+    tags: tuple[str, ...] = ()
     if options is not None:
-        envelope = _with_options(envelope, **options)
+        tags = tuple(options.pop("tags", ()))
+        if options:
+            envelope = _with_options(envelope, **options)
     message = Message(
         queue_id=QueueId(queue_id),
         received_at=received_at,
@@ -202,6 +215,7 @@ def _read_entry(row: list[Any]) -> tuple[QueueEntry, frozenset[int]]:
         account=account,
         client=client,
         message_id=message_id,
+        tags=tags,
     )
     lease = next((Lease(node=one[12], until=one[7]) for one in recipients if one[12] is not None), None)
     lost = frozenset([one[0] for one in recipients if one[13]])
@@ -211,7 +225,7 @@ def _read_entry(row: list[Any]) -> tuple[QueueEntry, frozenset[int]]:
 def _read_queued(row: list[Any]) -> QueuedRecipient:
     (
         number, local, domain, notify, orcpt, state, attempts, next_attempt, last_attempt, last_reply, last_peer,
-        delay_told, lease_node, _lost,
+        delay_told, lease_node, _lost, destination, return_path,
     ) = row  # fmt: skip
     return QueuedRecipient(
         number=number,
@@ -223,6 +237,8 @@ def _read_queued(row: list[Any]) -> QueuedRecipient:
         last_reply=_read_reply(last_reply),
         last_peer=NO_PEER if last_peer is None else Peer(*json.loads(last_peer)),
         delay_told=bool(delay_told),
+        destination=destination,
+        return_path=None if return_path is None else Address(*json.loads(return_path)),
     )
 
 

@@ -16,7 +16,7 @@ from postroom.storage.sqlite.waiting import Destination, drop_recipients, mark_d
 
 _STANDINGS = """
 SELECT json_group_array(json_array(
-    r.queue_id, r.number, r.domain, r.priority, r.state, r.lease_node, r.attempts, r.lost, r.next_attempt))
+    r.queue_id, r.number, r.destination, r.priority, r.state, r.lease_node, r.attempts, r.lost, r.next_attempt))
 FROM carray(?) AS asked CROSS JOIN recipient AS r ON r.queue_id = asked.value
 """
 
@@ -68,9 +68,9 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> No
 def _read(connection: apsw.Connection, queue_ids: Collection[int]) -> dict[int, _Message]:
     messages: dict[int, _Message] = {}
     rows = rows_of(connection, _STANDINGS, (numbers(queue_ids),)) if queue_ids else []
-    for queue_id, number, domain, priority, state, node, attempts, lost, next_attempt in rows:
+    for queue_id, number, destination, priority, state, node, attempts, lost, next_attempt in rows:
         waits = node is None and next_attempt is not None
-        standing = _Standing((domain, priority), state, node, attempts, lost, waits)
+        standing = _Standing((destination, priority), state, node, attempts, lost, waits)
         messages.setdefault(queue_id, {})[number] = standing
     return messages
 

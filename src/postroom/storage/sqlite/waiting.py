@@ -13,20 +13,20 @@ FINAL = "('delivered', 'relayed', 'failed', 'expired', 'removed')"
 _FINAL_STATES = tuple(state.value for state in RecipientState if state.is_final)
 
 Destination = tuple[str, int]
-"""A line of the queue: the waiting recipients of one domain and priority."""
+"""A line of the queue: the waiting recipients of one destination and priority."""
 
 _MARK = """
-INSERT INTO destination (domain, priority, next_attempt)
+INSERT INTO destination (destination, priority, next_attempt)
 SELECT value ->> 0, value ->> 1, (
     SELECT min(next_attempt) FROM recipient INDEXED BY recipient_waiting
-    WHERE domain = value ->> 0 AND priority = value ->> 1 AND lease_node IS NULL AND next_attempt IS NOT NULL
+    WHERE destination = value ->> 0 AND priority = value ->> 1 AND lease_node IS NULL AND next_attempt IS NOT NULL
 ) FROM json_each(?) WHERE true
-ON CONFLICT (domain, priority) DO UPDATE SET next_attempt = excluded.next_attempt
+ON CONFLICT (destination, priority) DO UPDATE SET next_attempt = excluded.next_attempt
     WHERE next_attempt IS NOT excluded.next_attempt
 """
 _UNMARK = """
 DELETE FROM destination
-WHERE (domain, priority) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) AND next_attempt IS NULL
+WHERE (destination, priority) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?)) AND next_attempt IS NULL
 """
 
 _FINISHED = f"""
