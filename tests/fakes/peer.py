@@ -157,9 +157,18 @@ class PeerStream:
         self.timeouts: list[float] = []
 
     @property
+    def has_ended(self) -> bool:
+        """The peer has closed."""
+        return self._talk.closed or self.closed
+
+    @property
     def held(self) -> int:
         """Octets that wait to be received."""
         return len(self._talk.output)
+
+    def skip(self) -> None:
+        """What the peer has said so far counts as received."""
+        self._talk.output.clear()
 
     async def receive(self) -> bytes:
         """What the peer said."""

@@ -55,6 +55,11 @@ class MemoryStream:
     # The session's side: the port of net.stream.
 
     @property
+    def has_ended(self) -> bool:
+        """The client has closed its side."""
+        return self._eof or self.closed
+
+    @property
     def held(self) -> int:
         """Octets that were fed and not received."""
         return sum(map(len, self._incoming))

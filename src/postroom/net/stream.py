@@ -32,6 +32,11 @@ class Stream(Protocol):
         """Octets that have come and wait to be received."""
         ...
 
+    @property
+    def has_ended(self) -> bool:
+        """The peer has closed its side, or is lost."""
+        ...
+
     async def receive(self) -> bytes:
         """What has come, at least one octet; ``b""`` once the peer has closed or is lost.
 
@@ -127,6 +132,11 @@ class SocketStream(asyncio.Protocol):
     def held(self) -> int:
         """Octets that wait to be received."""
         return self._held
+
+    @property
+    def has_ended(self) -> bool:
+        """The peer has closed its side, or is lost."""
+        return self._eof
 
     @property
     def tls(self) -> TlsFacts | None:

@@ -37,14 +37,16 @@ class Pool:
 
     def take(self, key: str) -> Session | None:
         """An idle session of the site."""
-        sessions = self._idle.get(key)
-        if not sessions:
-            return None
-        session = sessions.pop()
-        if not sessions:
-            del self._idle[key]
-        del self._since[session]
-        return session
+        while sessions := self._idle.get(key):
+            session = sessions.pop()
+            if not sessions:
+                del self._idle[key]
+            del self._since[session]
+            if not session.is_stale:
+                return session
+            session.usable = False
+            self.retire(session)
+        return None
 
     async def reserve(self) -> None:
         """A place for a new session; waits while there is none. First come, first served."""

@@ -1,7 +1,8 @@
 """One connection to one host, client side: carries one message after the other (RFC 5321 §3.3, §4.5.3.2).
 
 Two round trips a message where the host announces PIPELINING (RFC 2920): MAIL, RCPT and DATA in one write, content and
-final dot in one write where the content is small. Binary content goes in chunks (RFC 3030 §2).
+final dot in one write where the content is small. One, where it announces CHUNKING too and has refused nobody the time
+before: the content leaves with the commands (RFC 3030 §4.2). Binary content goes in chunks (RFC 3030 §2).
 """
 
 from collections.abc import Sequence
@@ -22,9 +23,13 @@ from postroom.protocol.errors import LocalProtocolError, RemoteProtocolError
 from postroom.protocol.smtp.announced import NOTHING_ANNOUNCED, Announced, read_announced
 from postroom.protocol.smtp.client import SmtpClient
 from postroom.protocol.smtp.commands import Command, SayData, SayQuit, SayRcpt, SayReset
+from postroom.protocol.smtp.content import is_strict
 from postroom.protocol.smtp.events import NEED_DATA, Replied
 
 QUIT_TIMEOUT = 5.0  # seconds that the reply to QUIT is waited for: nothing depends on it
+
+AT_ONCE = 64 * 1024
+"""Octets of content that leave before it is known whether anybody is there to take them."""
 
 _DATA = SayData()
 _RESET = SayReset()
@@ -50,10 +55,12 @@ class Session:
     """
 
     __slots__ = (
+        "_chunks_ahead",
         "_clock",
         "_dirty",
         "_host",
         "_settings",
+        "_smooth",
         "_stream",
         "engine",
         "is_lmtp",
@@ -76,12 +83,20 @@ class Session:
         self._clock = clock
         self.is_lmtp = lmtp
         self._dirty = False  # a transaction is open that will not be finished
+        self._chunks_ahead = False  # the host takes content together with MAIL and RCPT
+        self._smooth = False  # and took all that the last transaction brought
         self._host = Host.of(peer, NOTHING_ANNOUNCED, is_lmtp=lmtp)
 
     def opened(self, *, knows_us: bool) -> None:
         """Greeting, EHLO, TLS and AUTH are done: note what the host can, and whether there was an AUTH."""
         announced = read_announced(self.engine.capabilities)
         self._host = Host.of(self.peer, announced, is_lmtp=self.is_lmtp, knows_us=knows_us)
+        self._chunks_ahead = self.engine.can_pipeline and announced.chunking and not self.is_lmtp
+
+    @property
+    def is_stale(self) -> bool:
+        """While nobody used it, the host has closed it, or said that it will."""
+        return self._stream.has_ended or self._stream.held > 0
 
     @property
     def announced(self) -> Announced:
@@ -139,6 +154,9 @@ class Session:
             fitted = await fit(job, self._host, self._clock.now(), outcomes)
             if fitted is None:
                 return outcomes
+        if self._smooth and _goes_at_once(job, fitted):
+            await self._transact_at_once(job, fitted, outcomes)
+            return outcomes
         if self.engine.can_pipeline:
             answers = await self._ask_at_once(fitted)
         else:
@@ -151,16 +169,61 @@ class Session:
             await self._end_nothing()
         else:
             await self._carry_content(job, fitted, accepted, outcomes)
+            self._smooth = self._chunks_ahead and len(accepted) == len(fitted.recipients)
         return outcomes
+
+    async def _transact_at_once(self, job: Job, fitted: Fit, outcomes: dict[int, Outcome]) -> None:
+        """MAIL, RCPT and the content in one write (RFC 3030 §4.2): one round trip for a message.
+
+        Once all of it has left, whatever breaks before a reply that refuses leaves open whether the host has it.
+        """
+        self._smooth = False  # until it has gone well again
+        group = self._group(fitted)
+        assert job.content is not None  # noqa: S101 - _goes_at_once has looked
+        group.append(self.engine.whole(job.message.prefix + job.content))
+        self._stream.send(b"".join(group))
+        try:
+            answers = await self._read_group(fitted)
+            accepted = self._judge(answers, fitted.recipients, outcomes)
+            final = await self.reply(Step.END, self._settings.final_timeout)
+        except AttemptEnded as ended:
+            found = trouble.left_open(ended)
+            if trouble.leads_on(found) and not outcomes:
+                raise
+            self.usable = False
+            for recipient in fitted.recipients:
+                outcomes.setdefault(recipient.number, found.outcome)
+            return
+        self._dirty = not accepted  # nobody was there to take it: the host may think that the transaction is open
+        if accepted:
+            outcome = self._final(final, fitted)
+            for recipient in accepted:
+                outcomes[recipient.number] = outcome
+            self._smooth = len(accepted) == len(fitted.recipients) and final.is_positive
+
+    def _group(self, fitted: Fit) -> list[bytes]:
+        """MAIL and all RCPT, after the RSET that an earlier transaction left over."""
+        send = self.engine.send
+        group = [send(_RESET)] if self._dirty else []
+        group.append(send(fitted.mail))
+        group += [send(SayRcpt(recipient.recipient)) for recipient in fitted.recipients]
+        return group
+
+    async def _read_group(self, fitted: Fit) -> _Answers:
+        """The replies to them."""
+        seconds = self._settings.command_timeout
+        if self._dirty:
+            await self.reply(Step.MAIL, seconds)
+            self._dirty = False
+        mail = await self.reply(Step.MAIL, seconds)
+        return _Answers(mail, [await self.reply(Step.RCPT, seconds) for _ in fitted.recipients], None)
 
     async def _ask_at_once(self, fitted: Fit) -> _Answers:
         """MAIL, RCPT and DATA in one write (RFC 2920 §3.1), with the RSET that an earlier transaction left over."""
-        send, recipients = self.engine.send, fitted.recipients
-        group = [send(_RESET)] if self._dirty else []
-        group.append(send(fitted.mail))
-        group += [send(SayRcpt(recipient.recipient)) for recipient in recipients]
+        recipients = fitted.recipients
+        group = self._group(fitted)
         if not fitted.chunks:
-            group.append(send(_DATA))
+            group.append(self.engine.send(_DATA))
         self._stream.send(b"".join(group))
         seconds = self._settings.command_timeout
         if self._dirty:
@@ -353,6 +416,17 @@ class Session:
         """Close at once."""
         self.usable = False
         self._stream.abort()
+
+
+def _goes_at_once(job: Job, fitted: Fit) -> bool:
+    """Whether content and commands may leave together: at hand, as it is, and no great loss if it is not taken.
+
+    What DATA would refuse to send (RFC 5321 §2.3.8) is left to DATA.
+    """
+    content = job.content
+    if content is None or len(content) > AT_ONCE or fitted.edits:
+        return False
+    return fitted.chunks or (is_strict(job.message.prefix) and is_strict(content))
 
 
 def _is_accepted(reply: Reply) -> bool:

@@ -137,6 +137,18 @@ def from_exception(step: Step, error: OSError | RemoteProtocolError, peer: Peer)
     return Trouble(Scope.MESSAGE if ambiguous else Scope.SESSION, outcome, step)
 
 
+def left_open(ended: AttemptEnded) -> Trouble:
+    """What it means that an attempt ended after all of a message had left, and before the replies were in.
+
+    A reply that refuses stands. Whatever else happened, the peer may have the message (RFC 5321 §4.5.4.1).
+    """
+    trouble = ended.trouble
+    if trouble.outcome.reply.code == 421:  # RFC 5321 §3.8: it closes before it has come to the content
+        return trouble
+    outcome = replace(trouble.outcome, ambiguous=True) if isinstance(trouble.outcome, Deferred) else trouble.outcome
+    return Trouble(Scope.MESSAGE, outcome, Step.END)
+
+
 def leads_on(trouble: Trouble) -> bool:
     """Another connection, to this host or to the next one, may do better."""
     return trouble.scope in _LEADS_ON

@@ -21,7 +21,9 @@ class Sessions:
         self.peer = ScriptedPeer()
 
     def open(self, key: str = "a") -> Session:
-        return Session(key, PeerStream(self.peer, ("192.0.2.1", 25)), Peer(), SETTINGS, HandClock())
+        stream = PeerStream(self.peer, ("192.0.2.1", 25))
+        stream.skip()  # the greeting
+        return Session(key, stream, Peer(), SETTINGS, HandClock())
 
 
 @pytest.fixture

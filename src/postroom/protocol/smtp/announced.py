@@ -15,12 +15,13 @@ _OCTETS = re.compile(r"[0-9]{1,20}", re.ASCII)  # RFC 1870 §3
 class Announced:
     """The extensions of one session. Numbers are 0 where there is no limit.
 
-    ``binary`` is BINARYMIME with CHUNKING; ``min_deliver_by`` is None without DELIVERBY, else the seconds that mode R
-    must leave at least; ``mail_max``, ``rcpt_max`` and ``rcpt_domain_max`` are RFC 9422.
+    ``chunking`` is CHUNKING, ``binary`` BINARYMIME with it; ``min_deliver_by`` is None without DELIVERBY, else the
+    seconds that mode R must leave at least; ``mail_max``, ``rcpt_max`` and ``rcpt_domain_max`` are RFC 9422.
     """
 
     max_size: int = 0
     eight_bit: bool = False
+    chunking: bool = False
     binary: bool = False
     smtputf8: bool = False
     dsn: bool = False
@@ -41,6 +42,7 @@ def read_announced(capabilities: Mapping[str, str]) -> Announced:
     return Announced(
         max_size=_read_number(_OCTETS, capabilities.get("SIZE", "")),
         eight_bit="8BITMIME" in capabilities or "SMTPUTF8" in capabilities,  # which needs it: RFC 6531 §3.1
+        chunking="CHUNKING" in capabilities,
         binary=can_take_binary(capabilities),
         smtputf8="SMTPUTF8" in capabilities,
         dsn="DSN" in capabilities,

@@ -131,6 +131,23 @@ class SmtpClient:
             self._state = ClientState.CHUNKS
         return b"BDAT %d%b\r\n%b" % (len(data), b" LAST" if last else b"", data)
 
+    def whole(self, data: bytes) -> bytes:
+        """All of the content as its last chunk, in the group of MAIL and RCPT, before the replies to these.
+
+        RFC 3030 §4.2, RFC 2920 §3.1. Where they are refused, its reply refuses it too, and RSET is due.
+
+        LocalProtocolError if it is out of order, for LMTP (whose replies are counted by who was accepted), and if the
+        server did not announce CHUNKING.
+        """
+        if self._lmtp:
+            raise LocalProtocolError("LMTP has as many replies to the end as recipients were accepted")  # RFC 2033 §4.3
+        if self._state is not ClientState.RECIPIENTS or not self._may_send(CHUNK_ORDER):
+            raise self._out_of_order(SayChunk, frozenset({ClientState.RECIPIENTS}))
+        if "CHUNKING" not in self._capabilities:
+            raise LocalProtocolError("the server did not announce CHUNKING")
+        self._expect_end()
+        return b"BDAT %d LAST\r\n%b" % (len(data), data)
+
     def _may_send(self, states: frozenset[ClientState]) -> bool:
         """Whether something may be sent now that may be sent in these states."""
         if self._state not in states:

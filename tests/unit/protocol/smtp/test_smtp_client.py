@@ -615,6 +615,51 @@ def test_a_refusal_that_comes_after_the_last_chunk_was_sent() -> None:
     client.send(SayReset())
 
 
+def test_the_whole_content_leaves_with_its_commands() -> None:
+    # RFC 3030 §4.2, RFC 2920 §3.1
+    client = ready("PIPELINING", "CHUNKING")
+    client.send(SayMail(A))
+    client.send(SayRcpt(Recipient(C)))
+    assert client.whole(b".\r\n") == b"BDAT 3 LAST\r\n.\r\n"
+    commands = [replied(client, text).command for text in ("250 ok", "250 ok", "250 taken")]
+    assert commands == [SayMail(A), SayRcpt(Recipient(C)), EndOfContent()]
+    client.send(SayMail(A))
+
+
+@pytest.mark.parametrize("first", ["550 no", "250 ok"])
+def test_what_is_refused_with_its_content(first: str) -> None:
+    client = ready("PIPELINING", "CHUNKING")
+    client.send(SayMail(A))
+    client.send(SayRcpt(Recipient(C)))
+    client.whole(b"x\r\n")
+    for text in (first, "550 nobody"):
+        replied(client, text)
+    assert replied(client, "503 no recipients").command == EndOfContent()
+    client.send(SayReset())
+    replied(client, "250 ok")
+    client.send(SayMail(A))
+
+
+@pytest.mark.parametrize(
+    ("extensions", "lmtp", "rcpt", "why"),
+    [
+        (("PIPELINING",), False, True, "CHUNKING"),
+        (("PIPELINING", "CHUNKING"), False, False, "order"),
+        (("PIPELINING", "CHUNKING"), True, True, "LMTP"),
+        (("CHUNKING",), False, True, "PIPELINING"),
+    ],
+)
+def test_the_whole_content_needs_much(extensions: tuple[str, ...], lmtp: bool, rcpt: bool, why: str) -> None:
+    client = ready(*extensions, lmtp=lmtp)
+    client.send(SayMail(A))
+    if "PIPELINING" not in extensions:
+        replied(client, "250 ok")
+    if rcpt:
+        client.send(SayRcpt(Recipient(C)))
+    with pytest.raises(LocalProtocolError, match=why):
+        client.whole(b"x")
+
+
 def test_no_chunk_out_of_order() -> None:
     with pytest.raises(LocalProtocolError, match="order"):
         ready(*BINARY).chunk(b"a", last=True)
@@ -667,7 +712,8 @@ def test_the_last_chunk_of_lmtp_has_a_reply_for_each_recipient() -> None:
         (("SMTPUTF8 later",), Announced(eight_bit=True, smtputf8=True)),  # RFC 6531 §3.1: parameters are passed over
         (("SIZE",), NOTHING_ANNOUNCED),  # RFC 1870 §3
         (("SIZE lots", "BINARYMIME"), NOTHING_ANNOUNCED),
-        (("BINARYMIME", "CHUNKING", "REQUIRETLS"), Announced(binary=True, require_tls=True)),
+        (("BINARYMIME", "CHUNKING", "REQUIRETLS"), Announced(chunking=True, binary=True, require_tls=True)),
+        (("CHUNKING",), Announced(chunking=True)),
         (("DELIVERBY",), Announced(min_deliver_by=0)),  # RFC 2852 §2
         (("DELIVERBY 240",), Announced(min_deliver_by=240)),
         (("DELIVERBY soon",), Announced(min_deliver_by=0)),
