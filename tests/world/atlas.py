@@ -168,7 +168,8 @@ def _of_tls() -> tuple[Domain, ...]:
             weight=10,
         ),
         Domain(name=f"dane-bad.{SIGNED}", site=bad, weight=2, fate=NO_TLS),
-        Domain(name=f"dane-mx.{PLAIN}", site=bad, weight=2),
+        # RFC 7672 §2.2.1 leaves it to us whether TLSA records count where nobody vouches for the MX records; they do.
+        Domain(name=f"dane-mx.{PLAIN}", site=bad, weight=2, fate=NO_TLS),
         Domain(
             name=f"dane-bad-211.{SIGNED}",
             site=_dane("bad-authority", 33, Tls.GOOD, Tlsa.OTHER_AUTHORITY),

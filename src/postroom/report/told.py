@@ -288,7 +288,7 @@ def _attempt(report: AttemptMade) -> Fields:
         if peer.tls:
             fields["tls"] = peer.tls
         if peer.policy:
-            fields["tls_policy"] = peer.policy
+            fields["policy"] = peer.policy
         if peer.source:
             fields["source"] = peer.source
     if not isinstance(outcome, Delivered) and outcome.cause is not Cause.OTHER:

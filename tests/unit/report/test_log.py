@@ -186,8 +186,8 @@ def test_attempts_tell_what_stood_in_the_way_and_how_they_went_out() -> None:
     peer = replace(PEER, policy="dane", source="out-a")
     outcome = Deferred(Reply.of(450, "4.7.28", "too fast"), peer, cause=Cause.RATE_LIMIT)
     (row,) = told(replace(ATTEMPTS[1], outcome=outcome))
-    assert (row["cause"], row["tls_policy"], row["source"]) == ("rate_limit", "dane", "out-a")
-    assert not {"tls_policy", "source"} & later.keys()
+    assert (row["cause"], row["policy"], row["source"]) == ("rate_limit", "dane", "out-a")
+    assert not {"policy", "source"} & later.keys()
 
 
 def test_fail2ban_finds_the_address_after_the_event() -> None:
