@@ -201,7 +201,7 @@ def _of_tls() -> tuple[Domain, ...]:
             name=f"dane-bogus.{SIGNED}",
             site=_dane("bogus", 38, Tls.GOOD, Tlsa.KEY, bogus=True),
             weight=2,
-            fate=NO_DNS,
+            fate=NO_TLS,
         ),
         Domain(name=f"dane-plain.{PLAIN}", site=_one("dane-plain", PLAIN, 39, Tls.GOOD, Tlsa.OTHER_KEY), weight=5),
         Domain(
