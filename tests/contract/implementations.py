@@ -10,6 +10,7 @@ from postroom.mailbox.store import MailboxStore
 from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
 from postroom.queue.returnmodel import ReturnedStore
+from postroom.queue.sites import SiteStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
 from postroom.reputation.store import SuppressionStore
@@ -35,6 +36,8 @@ class Store(Protocol):
     def suppression(self) -> SuppressionStore: ...
     @property
     def returned(self) -> ReturnedStore: ...
+    @property
+    def sites(self) -> SiteStore: ...
     async def close(self) -> None: ...
 
 

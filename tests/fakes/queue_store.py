@@ -240,6 +240,7 @@ class MemoryQueueStore:
             for queue_id, stored in sorted(self.messages.items())
             if (after is None or queue_id > after)
             and any(_matches(which, stored.message, one) for one in stored.recipients.values())
+            and queue_id % which.one_in == 0
         ][:limit]
 
     async def act(self, action: QueueAction, which: QueueFilter, now: float, to: Address | None = None) -> int:
@@ -309,10 +310,13 @@ class MemoryQueueStore:
     async def counts(self) -> QueueCounts:
         await self._enter("counts")
         by_state: dict[RecipientState, int] = {}
-        for stored in self.messages.values():
-            for one in stored.recipients.values():
-                by_state[one.state] = by_state.get(one.state, 0) + 1
-        return QueueCounts(len(self.messages), by_state)
+        by_domain: dict[str, int] = {}
+        for one in self.recipients():
+            by_state[one.state] = by_state.get(one.state, 0) + 1
+            domain = one.recipient.address.domain
+            by_domain[domain] = by_domain.get(domain, 0) + 1
+        fullest = sorted(by_domain.items(), key=lambda item: (-item[1], item[0]))
+        return QueueCounts(len(self.messages), by_state, tuple(fullest[:100]))
 
     # What tests look at
 
@@ -332,7 +336,10 @@ def _matches(which: QueueFilter, message: Message, one: QueuedRecipient) -> bool
         (
             one.state in which.states if which.states else not one.state.is_final,
             not which.queue_ids or message.queue_id in which.queue_ids,
-            not which.domain or address.domain == which.domain.lower(),
+            not which.domain
+            or address.domain == which.domain.lower()
+            or (which.domain[0] == "." and address.domain.endswith(which.domain.lower())),
+            not which.rule or f"{one.waits_under.partition(' ')[2].replace('|', '/')}/".startswith(f"{which.rule}/"),
             not which.recipient or address.key == Address.parse(which.recipient).key,
             which.sender is None or ("" if sender is None else sender.key) == which.sender.lower(),
             not which.destination or one.waits_under == which.destination,

@@ -180,6 +180,7 @@ class Node:
             tagger=tagger_for(settings.route),
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
+            revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:
@@ -229,6 +230,7 @@ class Node:
         await self._road.tls.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
+        await self._road.shaping.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -252,6 +254,7 @@ class Node:
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
         self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
+        self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
         self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")

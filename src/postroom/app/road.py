@@ -9,11 +9,13 @@ from postroom.dns.resolver import Resolver
 from postroom.mail.classify import Classifier
 from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
+from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.command import CommandCarrier
 from postroom.outbound.maildir import MaildirCarrier
 from postroom.outbound.route import MailRouter
+from postroom.outbound.shaping.traffic import Traffic
 from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
@@ -23,15 +25,16 @@ from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
-from postroom.queue.unshaped import Unshaped
 from postroom.queue.ways import Ways
+from postroom.report.events import StoreTrouble
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.store import SqliteStore
 
 
 class Road:
-    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it,
-    ``tls`` what is known of TLS on the way.
+    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it.
+
+    ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites.
     """
 
     def __init__(
@@ -71,6 +74,17 @@ class Road:
         self, resolver: Resolver, classifier: Classifier, is_local: Callable[[str], Awaitable[bool]]
     ) -> None:
         settings, clock, store = self._settings, self._clock, self._store
+        self._traffic = Traffic(
+            settings.outbound,
+            clock,
+            self._reporter,
+            shaping=settings.shaping,
+            sources=settings.source,
+            pools=settings.pool,
+            warmups=settings.warmup,
+            commands=settings.command,
+        )
+        self.shaping = self._traffic.keep(store.sites)
         self.router = MailRouter(
             hostname=settings.hostname,
             settings=settings.outbound,
@@ -92,6 +106,7 @@ class Road:
             clock=clock,
             note_tls=self.tls.note,
             classifier=classifier,
+            traffic=self._traffic,
         )
 
     def _build_queue(self) -> None:
@@ -106,6 +121,7 @@ class Road:
             clock=clock,
             reporter=reporter,
             ways=ways,
+            language=settings.queue.dsn_language,
         )
         outage = Outage(reporter)
         settler = Settler(
@@ -132,8 +148,8 @@ class Road:
             concurrency=settings.outbound.concurrency,
             node=node,
             store=store.queue,
-            router=self.router,
-            shaper=Unshaped(concurrency=settings.outbound.concurrency, per_site=settings.outbound.concurrency_per_site),
+            router=self._traffic.naming(self.router),
+            shaper=self._traffic.shaper,
             carriers=carriers,
             settler=settler,
             clock=clock,
@@ -156,3 +172,7 @@ class Road:
         """Let what is under way end for ``seconds``, give the rest back, and part from the peers."""
         await self.scheduler.drain(seconds)
         await self._carrier.close()
+        try:
+            await self.shaping.flush()
+        except StoreUnavailable as error:
+            self._reporter.tell(StoreTrouble(f"sites: {error}"))

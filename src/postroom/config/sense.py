@@ -11,6 +11,7 @@ from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSet
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
+from postroom.config.sendingsense import check_sending
 from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
@@ -33,6 +34,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_acme(settings)
     yield from check_alerts(settings.alert)
     yield from check_returns(settings)
+    yield from check_sending(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:

@@ -19,10 +19,12 @@ from postroom.outbound.mxtls import MxTls, Wish, waives, wish_of
 from postroom.outbound.opening import Connect, Opener, SocketConnect
 from postroom.outbound.pool import Pool
 from postroom.outbound.session import Session
+from postroom.outbound.shaping.traffic import Traffic
 from postroom.outbound.tlsmet import NoteTls, note_nothing
 from postroom.outbound.tlspolicy import PLAIN, TlsNeed, TlsPlan, TlsPolicy
 from postroom.outbound.trouble import AttemptEnded, Step, Trouble, leads_on, worst
 from postroom.queue.carrier import ContentSource
+from postroom.report.reporter import Reporter
 
 _DISCARDED = Delivered(Reply.of(250, "2.0.0", "discarded"))
 
@@ -46,8 +48,10 @@ class SmtpCarrier:
         connect: Connect | None = None,
         classifier: Classifier | None = None,
         note_tls: NoteTls = note_nothing,
+        traffic: Traffic | None = None,
     ) -> None:
-        """``note_tls`` hears what came of TLS with MX hosts."""
+        """``note_tls`` hears what came of TLS with MX hosts; ``traffic`` is what the scheduler asks too."""
+        self._traffic = traffic or Traffic(settings, clock, Reporter())
         self._classifier = classifier
         self._settings = settings
         self._content = content
@@ -55,7 +59,9 @@ class SmtpCarrier:
         self._hosts = Hosts(resolver, settings, clock, ports={each.name: each.port for each in smarthosts})
         self._policy = TlsPolicy(settings, smarthosts, clock)
         self._mx_tls = MxTls(settings, self._policy, resolver, note_tls)
-        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock, note=note_tls)
+        self._opener = Opener(
+            hostname, settings, connect or SocketConnect(), clock, self._traffic.sources, note=note_tls
+        )
         self.pool = Pool(settings, clock)
 
     async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
@@ -93,7 +99,7 @@ class SmtpCarrier:
                 check_size(len(content), message)
             except StoreUnavailable as error:
                 return _for_all(request.recipients, trouble.content_unreadable(error))
-        job = Job(message, request.recipients, content, read)
+        job = Job(message, request.recipients, content, read, self._traffic.way(request.site, request.source))
         if not message.envelope.require_tls:
             site = _apart(request.site, "TLS waived") if waives(message) else request.site
             return await self._carry_all(site, job)
@@ -119,7 +125,14 @@ class SmtpCarrier:
         return outcomes
 
     async def _carry_part(self, site: Site, job: Job) -> dict[int, Outcome]:
-        """One transaction after the other, as many as the host's limits make of the recipients."""
+        """One transaction after the other, as many as our rule and the host's limits make of the recipients."""
+        most = job.way.rule.recipients_per_message
+        if most is not None and len(job.recipients) > most:
+            together: dict[int, Outcome] = {}
+            for first in range(0, len(job.recipients), most):
+                some = replace(job, recipients=job.recipients[first : first + most])
+                together |= await self._carry_part(site, some)
+            return together
         outcomes = await self._attempt(site, job)
         while True:
             # RFC 5321 §4.5.3.1.10: those beyond the host's limit go in a transaction of their own, at once, as long as
@@ -132,7 +145,7 @@ class SmtpCarrier:
 
     async def _attempt(self, site: Site, job: Job) -> dict[int, Outcome]:
         """On an idle session if there is one. If that turns out to be stale, on a fresh one: that costs no attempt."""
-        session = self.pool.take(site.line)
+        session = self.pool.take(_pool_key(site, job))
         if session is not None:
             try:
                 return await self._use(session, job)
@@ -148,6 +161,9 @@ class SmtpCarrier:
             async for target in targets:
                 if isinstance(target, Trouble):
                     bad = worst(bad, target)
+                    continue
+                if not job.way.source.reaches(target.address):
+                    bad = bad or trouble.no_route(f"{job.way.source.name} has no address for {target.address}")
                     continue
                 try:
                     return await self._use(await self._open(site, target, job), job)
@@ -172,19 +188,22 @@ class SmtpCarrier:
         secured = job.secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
         plan = await self._plan(site, target, wish_of(job.message, job.recipients, secured=secured))
         login = self._logins.get(target.relay)
+        source = job.way.source
+        await self._traffic.wait_to_connect(job.way)
         await self.pool.reserve()
         try:
             try:
-                session = await self._opener.open(site, target, plan, login)
+                session = await self._opener.open(site, target, plan, login, source)
             except AttemptEnded as ended:
                 if plan.need is not TlsNeed.OPPORTUNISTIC or ended.trouble.step is not Step.TLS:
                     raise
                 self._policy.handshake_failed(target.host)
                 plain = replace(PLAIN, policy=ended.trouble.outcome.peer.policy, domains=())
-                session = await self._opener.open(site, target, plain, login)
+                session = await self._opener.open(site, target, plain, login, source)
         except BaseException:
             self.pool.release()
             raise
+        session.key = _pool_key(site, job)
         if secured and not session.announced.require_tls:
             self.pool.retire(session)
             raise AttemptEnded(trouble.requiretls_not_offered(session.peer))
@@ -211,13 +230,22 @@ class SmtpCarrier:
             session.abort()  # also when cancelled: nobody knows what the host has heard
             self.pool.retire(session)
             raise
-        self.pool.give_back(session)
+        rule = job.way.rule
+        if session.messages >= rule.messages_per_connection:
+            self.pool.retire(session)
+        else:
+            self.pool.give_back(session, rule.idle_timeout)
         return outcomes
 
 
 def _apart(site: Site, why: str) -> Site:
     """The same hosts, under a key of their own: a connection that was checked less must not be reused for others."""
     return replace(site, key=f"{site.key} {why}")
+
+
+def _pool_key(site: Site, job: Job) -> str:
+    """Sessions are reused by whom they were opened for: the same site, from the same source."""
+    return f"{site.line} from {job.way.source.name}" if job.way.source.name else site.line
 
 
 def _for_all(recipients: Sequence[QueuedRecipient], outcome: Outcome) -> dict[int, Outcome]:

@@ -19,6 +19,7 @@ from postroom.outbound import tlstrouble, trouble
 from postroom.outbound.hosts import Target
 from postroom.outbound.login import Login, log_in
 from postroom.outbound.session import Session
+from postroom.outbound.shaping.sources import Source, Sources
 from postroom.outbound.tlsmet import NoteTls, TlsMet, note_nothing
 from postroom.outbound.tlspolicy import TlsNeed, TlsPlan
 from postroom.outbound.tlsstore import TlsLevel
@@ -112,7 +113,14 @@ class Opener:
     """Opens sessions, all with the same name and timeouts."""
 
     def __init__(
-        self, hostname: str, settings: OutboundSettings, connect: Connect, clock: Clock, *, note: NoteTls = note_nothing
+        self,
+        hostname: str,
+        settings: OutboundSettings,
+        connect: Connect,
+        clock: Clock,
+        sources: Sources,
+        *,
+        note: NoteTls = note_nothing,
     ) -> None:
         """``note`` hears what came of TLS with MX hosts."""
         self._note = note
@@ -120,11 +128,12 @@ class Opener:
         self._settings = settings
         self._connect = connect
         self._clock = clock
-        self._sources = {":" in address: address for address in settings.source_addresses}
+        self._names = sources.hostnames
 
-    async def open(self, site: Site, target: Target, plan: TlsPlan, login: Login | None) -> Session:
+    async def open(self, site: Site, target: Target, plan: TlsPlan, login: Login | None, source: Source) -> Session:
         """A session that is ready for MAIL. AttemptEnded if it cannot be had."""
-        peer = Peer(target.host, target.address, target.port, policy=plan.policy)
+        from_here = source.address_for(target.address) or ""
+        peer = Peer(target.host, target.address, target.port, policy=plan.policy, source=from_here)
         stream = await self._reach(target, plan, peer)
         if stream.tls is not None:
             peer = replace(peer, tls=_shown(stream.tls))
@@ -150,7 +159,7 @@ class Opener:
                 target.address,
                 target.port,
                 timeout=self._settings.connect_timeout,
-                source=self._sources.get(":" in target.address),
+                source=peer.source or None,
                 tls=plan.context if implicit else None,
                 server_hostname=target.host if implicit else None,
             )
@@ -167,9 +176,10 @@ class Opener:
     async def _hello(self, session: Session) -> None:
         """EHLO; HELO for a host that does not know it (RFC 5321 §3.2). LMTP has LHLO alone."""
         seconds = self._settings.command_timeout
-        reply = await session.ask(SayHello(self._hostname), Step.HELLO, seconds)
+        name = self._names.get(session.peer.source, self._hostname)  # RFC 5321 §4.1.4: that of the address
+        reply = await session.ask(SayHello(name), Step.HELLO, seconds)
         if reply.is_permanent and not session.is_lmtp:
-            reply = await session.ask(SayHello(self._hostname, esmtp=False), Step.HELLO, seconds)
+            reply = await session.ask(SayHello(name, esmtp=False), Step.HELLO, seconds)
         if not 200 <= reply.code < 300:
             raise AttemptEnded(trouble.from_reply(Step.HELLO, reply, session.peer))
 

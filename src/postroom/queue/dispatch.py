@@ -141,9 +141,14 @@ class Dispatcher:
     def flush(self) -> None:
         """Try everything now: forget what does not work, and what is to rest."""
         self._gate.flush()
+        self.revive(lambda _: True)
+
+    def revive(self, wanted: Callable[[str], bool]) -> None:
+        """Forget what does not work at the sites to which wanted destinations lead."""
         for line in list(self._board):
-            line.forgive()
-            self._start(line)
+            if any(map(wanted, line.destinations)):
+                line.forgive()
+                self._start(line)
         self._hungry()
 
     # What the scheduler asks -------------------------------------------------------

@@ -193,11 +193,14 @@ class QueueFilter:
 
     queue_ids: tuple[QueueId, ...] = ()
     domain: str = ""
+    """A recipient domain; with a dot before it all below."""
     sender: str | None = None
     """The reverse-path as text; ``""`` is the null sender, None any."""
     recipient: str = ""
     states: frozenset[RecipientState] = frozenset()
     destination: str = ""
+    rule: str = ""
+    """The rule of routing that it goes by."""
     before: float | None = None
     """Received before then (seconds since the Unix epoch)."""
     reply: str = ""
@@ -208,6 +211,8 @@ class QueueFilter:
     """Who submitted it."""
     tag: str = ""
     priority: int | None = None
+    one_in: int = 1
+    """Only every so-manyth message, by the remainder of its queue id."""
 
 
 @value(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import asyncio
 import math
 import traceback
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from postroom.clock import Clock
@@ -124,6 +124,10 @@ class Scheduler:
     def wake(self) -> None:
         """Ask the store now: there is something new, or room for more."""
         self._alarm.set()
+
+    def revive(self, wanted: Callable[[str], bool]) -> None:
+        """The sites to which wanted destinations lead are there again: try them now, dead or not."""
+        self._dispatcher.revive(wanted)
 
     # What operators want -----------------------------------------------------------
 

@@ -16,6 +16,7 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.opening import Connect
+from postroom.outbound.shaping.traffic import Traffic
 from postroom.outbound.tlsmet import NoteTls, note_nothing
 
 PREFIX = b"Received: from client by us\r\n"
@@ -83,6 +84,7 @@ def make_carrier(
     clock: HandClock | None = None,
     note_tls: NoteTls = note_nothing,
     smarthosts: Iterable[SmarthostSettings] = (),
+    traffic: Traffic | None = None,
     **settings: Any,
 ) -> SmtpCarrier:
     if isinstance(connect, ScriptedPeer):
@@ -96,4 +98,5 @@ def make_carrier(
         clock=clock or HandClock(),
         connect=connect,
         note_tls=note_tls,
+        traffic=traffic,
     )

@@ -20,6 +20,7 @@ from postroom.storage.sqlite.migrate import Migration, check_version, migrate, m
 from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.returned import SqliteReturned
+from postroom.storage.sqlite.sites import SqliteSites
 from postroom.storage.sqlite.suppression import SqliteSuppression
 from postroom.storage.sqlite.tls import SqliteTls
 
@@ -71,6 +72,7 @@ class SqliteStore:
         self.tls = SqliteTls(self._writer, self._listings)
         self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
         self.returned = SqliteReturned(self._writer, self._listings)
+        self.sites = SqliteSites(self._writer, self._listings)
 
     @classmethod
     async def open(
