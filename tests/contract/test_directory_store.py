@@ -25,6 +25,7 @@ from postroom.directory.model import (
     RemoveDomain,
     ScramKey,
     SetCatchAll,
+    SetForwards,
 )
 from postroom.directory.store import DirectoryStore
 from postroom.mail.address import Address
@@ -100,6 +101,9 @@ async def test_aliases_to_a_direct_target(directory: DirectoryStore) -> None:
         AddAccount(AFAR, "", 0, NOON),
         ChangeAccount(SALES, quota=1),
         RemoveAccount(SALES),
+        SetForwards(SALES, (BOB,)),
+        SetForwards(AFAR, (BOB,)),
+        SetForwards(ANN, (BOB, Address("ANN", "ours.example"))),
         KeepKeys(SALES, "argon", KEYS),
         KeepKeys(ANN, "another", KEYS),
         AddAppPassword(SALES, an_app_password()),
@@ -128,6 +132,28 @@ async def test_changing_an_account_leaves_the_rest(directory: DirectoryStore) ->
     (ann,) = await directory.find([ANN.key])
     assert isinstance(ann, Account)
     assert ann == Account(ann.account_id, ANN, "other", 5, False, NOON + 2)
+
+
+async def test_an_account_may_forward(directory: DirectoryStore) -> None:
+    quoted = Address('odd "one", 100%', "remote.example")
+    before = await directory.generation()
+    await directory.change([SetForwards(ANN, (AFAR, quoted), keep=False), ChangeAccount(ANN, quota=5)])
+    assert await directory.generation() > before
+    (ann,) = await directory.find([ANN.key])
+    assert isinstance(ann, Account)
+    assert ann == Account(ann.account_id, ANN, "argon", 5, True, NOON + 2, False, (AFAR, quoted), False)
+    assert (await directory.accounts())[0] == ann
+    await directory.change([SetForwards(ANN, keep=False)])
+    (ann,) = await directory.find([ANN.key])
+    assert isinstance(ann, Account)
+    assert (ann.forwards, ann.keep) == ((), True)
+
+
+async def test_forwards_go_with_their_account(directory: DirectoryStore) -> None:
+    await directory.change([SetForwards(ANN, (AFAR,)), RemoveAccount(ANN), AddAccount(ANN, "", 0, NOON)])
+    (ann,) = await directory.find([ANN.key])
+    assert isinstance(ann, Account)
+    assert ann.forwards == ()
 
 
 async def test_an_account_id_is_never_used_again(directory: DirectoryStore) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from postroom.clock import Clock
+from postroom.mail.address import Address
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, Outcome, Peer, RouteKind, Site
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
@@ -80,13 +81,18 @@ class FakeRouter:
         """The rule by which an address or a domain goes."""
         self.held: dict[str, str] = {}
         """The rule by which an address is held."""
+        self.taken: set[Address] = set()
+        """Accounts whose mail a rule takes elsewhere."""
 
     def destination(self, message: Message, recipient: Recipient) -> str:
         rule = self.rules.get(str(recipient.address)) or self.rules.get(recipient.address.domain)
         return f"{recipient.address.domain} {rule}" if rule else recipient.address.domain
 
-    def holds(self, message: Message, recipient: Recipient) -> str:
+    def holds(self, message: Message, recipient: Recipient, *, ours: bool = False) -> str:
         return self.held.get(str(recipient.address), "")
+
+    def takes(self, message: Message, address: Address) -> bool:
+        return address in self.taken
 
     async def site_of(self, domain: str) -> Site | Outcome:
         self.asked.append(domain)

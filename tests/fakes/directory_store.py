@@ -24,6 +24,7 @@ from postroom.directory.model import (
     RemoveAppPassword,
     RemoveDomain,
     SetCatchAll,
+    SetForwards,
     Usage,
 )
 from postroom.mail.address import Address
@@ -61,13 +62,22 @@ class MemoryDirectoryStore:
         return domain
 
     def add_account(
-        self, address: str, *, password: str = "", quota: int = 0, enabled: bool = True, created_at: float = 0.0
+        self,
+        address: str,
+        *,
+        password: str = "",
+        quota: int = 0,
+        enabled: bool = True,
+        created_at: float = 0.0,
+        forwards: Sequence[str] = (),
+        keep: bool = True,
     ) -> Account:
         """An account; its domain becomes ours."""
         parsed = Address.parse(address)
         self._domains.setdefault(parsed.domain, Domain(parsed.domain, 0.0))
         self._last_account += 1
-        account = Account(self._last_account, parsed, password, quota, enabled, created_at)
+        targets = tuple(Address.parse(target) for target in forwards)
+        account = Account(self._last_account, parsed, password, quota, enabled, created_at, forwards=targets, keep=keep)
         self._entries[parsed.key] = account
         self._generation += 1
         return account
@@ -176,7 +186,7 @@ class MemoryDirectoryStore:
                 self._last_account += 1
                 self._entries[address.key] = Account(self._last_account, address, password, quota, True, created_at)
                 self._logins[self._last_account] = Logins(keys)
-            case ChangeAccount(address):
+            case ChangeAccount() | SetForwards():
                 self._change_account(change)
             case KeepKeys(address, password, keys):
                 account = self._account(address)
@@ -197,8 +207,13 @@ class MemoryDirectoryStore:
             case _:
                 assert_never(change)
 
-    def _change_account(self, change: ChangeAccount) -> None:
+    def _change_account(self, change: ChangeAccount | SetForwards) -> None:
         account = self._account(change.address)
+        if isinstance(change, SetForwards):
+            _refuse(account.address.key in {target.key for target in change.targets}, "it would forward to itself")
+            keep = change.keep or not change.targets
+            self._entries[change.address.key] = replace(account, forwards=change.targets, keep=keep)
+            return
         if change.password is not None:
             self._logins[account.account_id] = replace(self._logins_of(account), keys=change.keys)
         self._entries[change.address.key] = replace(

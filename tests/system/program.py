@@ -41,8 +41,14 @@ def to_toml(settings: Mapping[str, Any]) -> str:
             tables += ["", f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in value.items())]
         elif _is_table(value):
             for row in value:
-                tables += ["", f"[[{name}]]", *(f"{k} = {json.dumps(v)}" for k, v in row.items())]
+                tables += ["", f"[[{name}]]", *(f"{k} = {_inline(v)}" for k, v in row.items())]
     return "\n".join([*plain, *tables]) + "\n"
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{json.dumps(k)} = {json.dumps(v)}' for k, v in value.items())} }}"
+    return json.dumps(value)
 
 
 def _is_table(value: object) -> bool:

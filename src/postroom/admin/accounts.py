@@ -14,6 +14,7 @@ from postroom.directory.model import (
     Logins,
     NewPassword,
     RemoveAccount,
+    SetForwards,
     Usage,
 )
 from postroom.directory.store import DirectoryStore
@@ -25,7 +26,10 @@ MakePassword = Callable[[str, Address, bytes, Logins], NewPassword]
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """One account as listed. ``quota`` (0: none) and ``octets`` are octets, ``messages`` what the mailbox holds."""
+    """One account as listed. ``quota`` (0: none) and ``octets`` are octets, ``messages`` what the mailbox holds.
+
+    Its mail goes on to ``forwards``, and stays in its mailbox too where it is to ``keep`` it.
+    """
 
     address: str
     enabled: bool
@@ -36,6 +40,8 @@ class AccountView:
     app_passwords_only: bool
     created_at: str
     aliases: tuple[str, ...] = ()
+    forwards: tuple[str, ...] = ()
+    keep: bool = True
 
 
 def read_address(text: str) -> Address:
@@ -100,6 +106,16 @@ async def change_account(
     return account.address
 
 
+async def set_forwards(directory: DirectoryStore, text: str, targets: Sequence[str], *, keep: bool) -> AccountView:
+    """Forward the account's mail, which stays in its mailbox too with ``keep``; no targets: forward it no more."""
+    account = await find_account(directory, read_address(text))
+    read = tuple(dict.fromkeys(read_address(target) for target in targets))
+    if account.address.key in {target.key for target in read}:
+        raise Refused(f"{account.address} would forward to itself", "leave it out: the mailbox keeps its mail anyway")
+    await directory.change([SetForwards(account.address, read, keep)])
+    return await show_account(directory, text)
+
+
 async def set_password(directory: DirectoryStore, text: str, password: str, *, make: MakePassword) -> Address:
     """A new password in place of the old one; app passwords stay. Refused if there is no such account."""
     account = await find_account(directory, read_address(text))
@@ -133,4 +149,6 @@ def _view(account: Account, usage: Usage, aliases: tuple[str, ...] = ()) -> Acco
         app_passwords_only=account.app_passwords_only,
         created_at=iso(account.created_at),
         aliases=aliases,
+        forwards=tuple(str(target) for target in account.forwards),
+        keep=account.keep,
     )

@@ -5,21 +5,23 @@ from collections.abc import Awaitable, Callable
 
 from postroom.clock import Clock
 from postroom.config.model import Settings
-from postroom.config.replyrules import reply_classifier
-from postroom.directory.model import Resolution
 from postroom.dns.resolver import Resolver
-from postroom.mail.address import Address
+from postroom.mail.classify import Classifier
 from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.carrier import SmtpCarrier
+from postroom.outbound.command import CommandCarrier
+from postroom.outbound.maildir import MaildirCarrier
 from postroom.outbound.route import MailRouter
 from postroom.outbound.shaping.traffic import Traffic
+from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
+from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
@@ -30,9 +32,8 @@ from postroom.storage.sqlite.store import SqliteStore
 
 
 class Road:
-    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it.
-
-    ``shaping`` keeps what is learned of sites.
+    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it,
+    ``tls`` what is known of TLS on the way, ``shaping`` what keeps that of sites.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Road:
         *,
         node: str,
         resolver: Resolver,
-        resolve: Callable[[Address], Awaitable[Resolution]],
+        returns: Returns,
+        classifier: Classifier,
         is_local: Callable[[str], Awaitable[bool]],
         ids: QueueIds,
         clock: Clock,
@@ -51,14 +53,25 @@ class Road:
         self._settings = settings
         self._store = store
         self._node = node
-        self._resolve = resolve
+        self._returns = returns
         self._ids = ids
         self._clock = clock
         self._reporter = reporter
-        self._build_outbound(resolver, is_local)
+        self.tls = TlsRoom(
+            settings.outbound,
+            settings.tlsrpt,
+            hostname=settings.hostname,
+            resolver=resolver,
+            store=store.tls,
+            clock=clock,
+            reporter=reporter,
+        )
+        self._build_outbound(resolver, classifier, is_local)
         self._build_queue()
 
-    def _build_outbound(self, resolver: Resolver, is_local: Callable[[str], Awaitable[bool]]) -> None:
+    def _build_outbound(
+        self, resolver: Resolver, classifier: Classifier, is_local: Callable[[str], Awaitable[bool]]
+    ) -> None:
         settings, clock, store = self._settings, self._clock, self._store
         self._traffic = Traffic(
             settings.outbound,
@@ -79,6 +92,9 @@ class Road:
             resolver=resolver,
             is_local=is_local,
             clock=clock,
+            sts_of=self.tls.sts_of,
+            maildirs=settings.maildir,
+            commands=settings.command,
         )
         self._carrier = SmtpCarrier(
             hostname=settings.hostname,
@@ -87,14 +103,15 @@ class Road:
             resolver=resolver,
             content=store.queue,
             clock=clock,
-            classifier=reply_classifier(settings.reply),
             traffic=self._traffic,
+            note_tls=self.tls.note,
+            classifier=classifier,
         )
 
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
-        node, resolve = self._node, self._resolve
-        ways = Ways(self.router)
+        node, resolve = self._node, self._returns.resolve
+        ways = Ways(self.router, separator=settings.delivery.plus_separator)
         dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,
@@ -115,9 +132,15 @@ class Road:
             outage=outage,
             chance=random.random,
             schedules=Schedules(settings.queue, settings.schedule, settings.route),
+            suppression=settings.suppression,
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
+        separator = settings.delivery.plus_separator
+        carriers[RouteKind.MAILDIR] = MaildirCarrier(
+            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
+        )
+        carriers[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
         self.scheduler = Scheduler(
             settings=settings.queue,
             concurrency=settings.outbound.concurrency,
@@ -140,6 +163,7 @@ class Road:
             reporter=reporter,
             outage=outage,
             ways=ways,
+            returns=self._returns,
         )
 
     async def drain(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from postroom.policy.store import GuardStore
 from postroom.queue.sites import SiteStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
+from postroom.reputation.store import SuppressionStore
 
 
 class StoreLook(Protocol):
@@ -39,6 +40,8 @@ class OpenStore(Protocol):
     def guard(self) -> GuardStore: ...  # noqa: D102
     @property
     def sites(self) -> SiteStore: ...  # noqa: D102
+    @property
+    def suppression(self) -> SuppressionStore: ...  # noqa: D102
     async def check(self) -> StoreLook: ...  # noqa: D102
 
 

@@ -16,10 +16,12 @@ from postroom.cli import (
     init,
     limits,
     queue,
+    route,
     send,
     serve,
     sites,
     stats,
+    suppression,
     user,
     why,
 )
@@ -49,6 +51,8 @@ def make_program() -> typer.Typer:
     program.add_typer(alerts.commands(), name="alerts")
     program.add_typer(queue.commands(), name="queue")
     program.add_typer(sites.commands(), name="sites")
+    program.command("route")(route.route)
+    program.add_typer(suppression.commands(), name="suppression")
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("stats")(stats.stats)

@@ -11,6 +11,7 @@ from postroom.cli.house import OpenStore
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
+from postroom.inbound.tagging import tagger_for
 from postroom.inbound.trace import Tracer
 from postroom.mail.envelope import Envelope
 from postroom.mail.headers import glance, show_date
@@ -28,7 +29,7 @@ FIRST_COMMAND_NODE = 512
 class _NotHere:
     """The ready list of a process that carries no mail: everything stays in the store for a server."""
 
-    def reserve(self, domains: Collection[str], recipients: int, octets: int) -> Lease | None:
+    def reserve(self, destinations: Collection[str], recipients: int, octets: int) -> Lease | None:
         """No place."""
         return None
 
@@ -45,7 +46,7 @@ class _NotHere:
 async def submit(store: OpenStore, settings: Settings, envelope: Envelope, content: bytes, login: str) -> Message:
     """On return the message is safe. ``login`` is the user of this machine who sends it. Raises StoreUnavailable."""
     clock = SystemClock()
-    ids = _command_ids(clock)
+    ids = command_ids(clock)
     directory = Directory(store.directory, settings.delivery, clock)
     reporter = Reporter()
     dsns = DsnMaker(
@@ -60,7 +61,8 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
         store=store.queue, ready=_NotHere(), resolve=directory.resolve, dsns=dsns, clock=clock, reporter=reporter
     )
     queue_id, now = ids.next(), clock.now()
-    added, message_id = Tracer(settings.hostname).completed(glance(content), content, queue_id, now)
+    seen = glance(content)
+    added, message_id = Tracer(settings.hostname).completed(seen, content, queue_id, now)
     inline = len(content) <= INLINE_LIMIT
     draft = Draft(
         queue_id=queue_id,
@@ -71,6 +73,7 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
         content_start=content[:INLINE_LIMIT],
         prefix=_received(settings.hostname, queue_id, login, now) + added,
         message_id=message_id,
+        tags=tagger_for(settings.route).tags_of(content, seen, trusted=True),
     )
     if not inline:
         await _write_chunks(store.queue, queue_id, content)
@@ -80,12 +83,13 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
 def complete(settings: Settings, content: bytes) -> bytes:
     """The content with the Date and Message-ID that it lacks, for a way in that does not add them."""
     clock = SystemClock()
-    queue_id = _command_ids(clock).next()
+    queue_id = command_ids(clock).next()
     added, _ = Tracer(settings.hostname).completed(glance(content), content, queue_id, clock.now())
     return added + content
 
 
-def _command_ids(clock: SystemClock) -> QueueIds:
+def command_ids(clock: SystemClock) -> QueueIds:
+    """Makes queue ids for a command that takes messages in."""
     return QueueIds(clock.now, FIRST_COMMAND_NODE + secrets.randbelow(1024 - FIRST_COMMAND_NODE))
 
 

@@ -11,7 +11,7 @@ from postroom.admin.accounts import AccountView
 from postroom.admin.domains import read_domain
 from postroom.admin.moments import size
 from postroom.admin.refusal import Refused
-from postroom.cli import app_password
+from postroom.cli import app_password, forward
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, PasswordStdinOption, done, telling_troubles
 from postroom.cli.house import OpenStore
 from postroom.cli.output import print_facts, print_json, print_table
@@ -30,7 +30,7 @@ def commands() -> typer.Typer:
     """The group."""
     group = typer.Typer(
         no_args_is_help=True,
-        help="Accounts: add, list, show, set, remove, password, app-password, quota, enable, disable.",
+        help="Accounts: add, list, show, set, remove, password, app-password, quota, enable, disable, forward.",
     )
     group.command("add")(add)
     group.command("list")(list_all)
@@ -41,6 +41,7 @@ def commands() -> typer.Typer:
     group.command("quota")(quota)
     group.command("enable")(enable)
     group.command("disable")(disable)
+    group.command("forward")(forward.forward)
     group.add_typer(app_password.commands(), name="app-password")
     return group
 
@@ -106,6 +107,7 @@ def show(
             "mailbox": f"{view.messages} messages, {size(view.octets)}",
             "quota": _quota(view),
             "aliases": ", ".join(view.aliases) or "none",
+            "forward": forward.show_forwards(view) if view.forwards else "none",
             "since": view.created_at,
         }
     )

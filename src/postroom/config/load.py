@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -18,6 +18,7 @@ from postroom.config.finding import Finding
 from postroom.config.lines import KeyPath, find_lines, nearest_line, show_path
 from postroom.config.model import Settings
 from postroom.config.problems import ENVIRONMENT, Problem, SettingsError
+from postroom.config.road import SmarthostSettings
 from postroom.config.sense import check_sense, listeners_of
 
 FILE_NAME = "postroom.toml"
@@ -267,6 +268,7 @@ def _look_at_modes(settings: Settings, path: Path) -> list[Problem]:
         ("ldap.search_password_file", settings.ldap.search_password_file),
         ("oauth.client_secret_file", settings.oauth.client_secret_file),
         ("acme.eab_key_file", settings.acme.eab_key_file),
+        ("web.token_file", settings.web.token_file),
         *(("tls.more.key", more.key) for more in settings.tls.more),
     ):
         if file is not None:
@@ -275,11 +277,7 @@ def _look_at_modes(settings: Settings, path: Path) -> list[Problem]:
         secret.append((path, "smarthost.password", "holds a password"))
     if settings.tls.key is not None:
         secret.append((settings.tls.key, "tls.key", "is the private key"))
-    secret += [
-        (smarthost.password_file, "smarthost.password_file", "holds a password")
-        for smarthost in settings.smarthost
-        if smarthost.password_file is not None
-    ]
+    secret += _secrets_of(settings.smarthost)
     found = []
     for file, key, why in secret:
         try:
@@ -289,3 +287,15 @@ def _look_at_modes(settings: Settings, path: Path) -> list[Problem]:
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             found.append(Problem(file, 0, key, f"the file {why} and every user may read it", f"chmod 600 {file}"))
     return found
+
+
+def _secrets_of(smarthosts: Iterable[SmarthostSettings]) -> Iterator[tuple[Path, str, str]]:
+    for smarthost in smarthosts:
+        for key, file in (
+            ("password_file", smarthost.password_file),
+            ("client_secret_file", smarthost.client_secret_file),
+            ("refresh_token_file", smarthost.refresh_token_file),
+            ("key", smarthost.key),
+        ):
+            if file is not None:
+                yield file, f"smarthost.{key}", "holds a secret"

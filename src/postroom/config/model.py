@@ -155,11 +155,15 @@ class DnsSettings(Section):
 
 
 class WebSettings(Section):
-    """``[web]``: metrics and health."""
+    """``[web]``: metrics, health, and the API for programs."""
 
     enabled: bool = Field(True, description="Whether the web port is open.")
     address: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8025, ge=0, le=65535, description="Port to listen on; 0 lets the system choose.")
+    token_file: Path | None = Field(
+        None,
+        description="File whose first line is the token that programs bring to use the API; none: no API.",
+    )
 
 
 class LogSettings(Section):

@@ -92,8 +92,8 @@ class MaildirSettings(Section):
 
     name: str = Field(description="What routes call it.")
     path: str = Field(
-        description="Path of the Maildir: {local}, {domain}, {address} and {tag} stand for parts of the address, such "
-        'as "/var/mail/{domain}/{local}". It is made where it is missing.'
+        description="Path of the Maildir: {local} (without its tag), {domain}, {address} and {tag} stand for parts of "
+        'the address, such as "/var/mail/{domain}/{local}". It is made where it is missing.'
     )
 
 
@@ -104,7 +104,7 @@ class CommandSettings(Section):
     command: tuple[str, ...] = Field(
         min_length=1,
         description="Program and arguments, no shell: {sender}, {recipient}, {local}, {domain}, {tag} and {queue_id} "
-        "are filled in. Exit codes as in sysexits(3): 0 done, 75 and unknown ones later, 64-78 for good.",
+        "are filled in. Exit codes as in sysexits(3): 0 done; 65 to 69, 72, 73, 76 and 77 for good; all others later.",
     )
     timeout: Duration = Field(60, gt=0, description="How long it may take before it is ended.")
     concurrency: int = Field(4, ge=1, description="How many may run at once.")

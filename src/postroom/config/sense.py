@@ -8,13 +8,14 @@ from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
-from postroom.config.road import OutboundSettings, SmarthostSettings
+from postroom.config.returnsense import check_returns
+from postroom.config.road import OutboundSettings
+from postroom.config.roadsense import check_road
 from postroom.config.sendingsense import check_sending
 from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
 _SMTP_PORT = 25
-_BUILT_IN_ROUTES = ("mx", "discard")
 _LOGIN_ROLES = frozenset(Role) - {Role.MX, Role.LMTP}
 _NO_CERTIFICATE = "run postroom init to make a self-signed certificate, or name one in [tls] (certificate and key)"
 
@@ -24,8 +25,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from _check_host(settings)
     yield from _check_listeners(settings)
     yield from _check_networks(settings)
-    yield from _check_smarthosts(settings.smarthost)
-    yield from _check_routes(settings)
+    yield from check_road(settings)
     yield from _check_queue(settings.queue)
     yield from _check_lockout(settings.lockout)
     yield from _check_outbound(settings.outbound)
@@ -34,6 +34,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_acme(settings)
     yield from check_alerts(settings.alert)
     yield from check_sending(settings)
+    yield from check_returns(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:
@@ -135,40 +136,6 @@ def _check_networks(settings: Settings) -> Iterator[Finding]:
                 what = f"{network} is everyone: anybody could say that it speaks for anybody"
                 remedy = "name only your own load balancers"
                 yield Finding(("listener", number, "proxy_networks", place), what, remedy)
-
-
-def _check_smarthosts(smarthosts: tuple[SmarthostSettings, ...]) -> Iterator[Finding]:
-    seen: set[str] = set()
-    for number, smarthost in enumerate(smarthosts):
-        path: KeyPath = ("smarthost", number)
-        if smarthost.name in _BUILT_IN_ROUTES:
-            yield Finding(
-                (*path, "name"), f"{smarthost.name!r} has a meaning of its own in routes", "choose another name"
-            )
-        if smarthost.name in seen:
-            yield Finding((*path, "name"), f"a second smarthost is called {smarthost.name!r}", "choose another name")
-        seen.add(smarthost.name)
-        has_password = bool(smarthost.password.get_secret_value())
-        if has_password and smarthost.password_file is not None:
-            yield Finding((*path, "password"), "both password and password_file", "keep password_file")
-        if smarthost.user and not has_password and smarthost.password_file is None:
-            yield Finding((*path, "user"), "user without a password", "add password_file (or password)")
-        if smarthost.user and smarthost.tls in ("none", "opportunistic"):
-            what = f"a password would go to {smarthost.host} without verified TLS"
-            yield Finding((*path, "tls"), what, 'set tls = "required" or "implicit"')
-
-
-def _check_routes(settings: Settings) -> Iterator[Finding]:
-    names = [*_BUILT_IN_ROUTES, *(smarthost.name for smarthost in settings.smarthost)]
-    for number, route in enumerate(settings.route):
-        path: KeyPath = ("route", number)
-        for via in route.via:
-            if via in names:
-                continue
-            what = f"there is no smarthost {via!r}"
-            yield Finding((*path, "via"), what, f"add a [[smarthost]] of that name, or use one of {', '.join(names)}")
-        if not route.domains:
-            yield Finding((*path, "domains"), "no domains: the route never matches", 'name domains, or "*" for all')
 
 
 def _check_queue(queue: QueueSettings) -> Iterator[Finding]:

@@ -84,8 +84,9 @@ class Directory:
         """Who receives mail for the address.
 
         In this order: an account or alias of exactly this address, then without the plus part, then for ``postmaster``
-        its stand-in, then the domain's catch-all. Aliases are followed through each other; a target that leads nowhere
-        is left out as long as another one remains. Disabled accounts receive.
+        its stand-in, then the domain's catch-all. Aliases and forwards are followed through each other; a target that
+        leads nowhere is left out as long as another one remains, and where none does an account gets the mail that it
+        forwards. Disabled accounts receive.
         """
         found = self._resolutions.get(address)
         if found is not None:
@@ -139,6 +140,8 @@ class Directory:
         resolution = await self.resolve(address)
         if not isinstance(resolution, Resolved):
             return False
+        if resolution.senders is not None:
+            return account.account_id in resolution.senders
         return any(receiver.account_id == account.account_id for receiver in resolution.accounts)
 
     async def over_quota(self, account: Account, size: int) -> bool:
@@ -183,15 +186,15 @@ class Directory:
                     ours.append(target)
                 else:
                     walk.forwards[target.key] = target
-            for entry in await self._entries(ours):
-                walk.take(entry)
+            for target, entry in await self._entries(ours):
+                walk.take(target, entry)
             if len(walk.accounts) + len(walk.forwards) + len(walk.waiting) > self._settings.max_alias_targets:
                 return Unknown(f"it expands to more than {self._settings.max_alias_targets} recipients")
         return (
             Unknown(f"its aliases nest deeper than {self._settings.max_alias_depth}") if walk.waiting else walk.result()
         )
 
-    async def _entries(self, addresses: Sequence[Address]) -> Iterable[Entry]:
+    async def _entries(self, addresses: Sequence[Address]) -> Iterable[tuple[Address, Entry]]:
         """What each local address leads to; one question to the store. Addresses that lead nowhere are left out."""
         exact = [address.key for address in addresses]
         plain = [self._without_tag(address) for address in addresses]
@@ -201,7 +204,7 @@ class Directory:
         for address, key, plain_key in zip(addresses, exact, plain, strict=True):
             entry = by_key[key] or (by_key[plain_key] if plain_key else None) or await self._stand_in(address)
             if entry is not None:
-                entries.append(entry)
+                entries.append((address, entry))
         return entries
 
     def _without_tag(self, address: Address) -> str:
@@ -242,27 +245,45 @@ class _Walk:
         self.waiting: list[Address] = [start]
         self._seen = {start.key}
         self._aliased = False
+        self._forwarding: dict[int, Account] = {}  # those who do not keep what they forward
+        self._passed_on: set[str] = set()  # targets that are only reached because an account forwards
+        self._senders: set[int] = set()
 
     def next_level(self) -> list[Address]:
         level, self.waiting = self.waiting, []
         return level
 
-    def take(self, entry: Entry) -> None:
+    def take(self, asked: Address, entry: Entry) -> None:
+        """What stands behind the address ``asked`` of the last level."""
+        passed_on = asked.key in self._passed_on
         if isinstance(entry, Account):
-            self.accounts[entry.account_id] = entry
-            return
-        self._aliased = True
-        for target in entry.targets:
+            if not passed_on:
+                self._senders.add(entry.account_id)
+            receiving = self.accounts if entry.keep or not entry.forwards else self._forwarding
+            receiving[entry.account_id] = entry
+            self._follow(entry.forwards, passed_on=True)
+        else:
+            self._aliased = True
+            self._follow(entry.targets, passed_on=passed_on)
+
+    def _follow(self, targets: Iterable[Address], *, passed_on: bool) -> None:
+        for target in targets:
             if target.key not in self._seen:  # a loop ends here
                 self._seen.add(target.key)
                 self.waiting.append(target)
+                if passed_on:
+                    self._passed_on.add(target.key)
 
     def result(self) -> Resolution:
-        if not self.accounts and not self.forwards:
+        accounts = self.accounts
+        if not accounts and not self.forwards:
+            accounts = self._forwarding  # its targets are gone: better kept than lost
+        if not accounts and not self.forwards:
             return Unknown("its alias leads nowhere") if self._aliased else _UNKNOWN
         return Resolved(
-            tuple(sorted(self.accounts.values(), key=lambda account: account.address.key)),
+            tuple(sorted(accounts.values(), key=lambda account: account.address.key)),
             tuple(address for _, address in sorted(self.forwards.items())),
+            None if self._senders == accounts.keys() else frozenset(self._senders),
         )
 
 

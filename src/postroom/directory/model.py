@@ -21,7 +21,8 @@ class Account:
     """Someone who logs in and has a mailbox.
 
     ``quota`` is in octets, 0 for none; ``password`` an argon2 hash, ``""`` for none. ``app_passwords_only``: mail
-    programs must use an app password.
+    programs must use an app password. ``forwards`` are those to whom its mail goes too, or goes instead where it does
+    not ``keep`` it.
     """
 
     account_id: int
@@ -31,6 +32,8 @@ class Account:
     enabled: bool
     created_at: float
     app_passwords_only: bool = False
+    forwards: tuple[Address, ...] = ()
+    keep: bool = True
 
 
 @value(frozen=True, slots=True)
@@ -112,9 +115,12 @@ class NotLocal:
 
 @value(frozen=True, slots=True)
 class Unknown:
-    """The domain is ours, the address is not (550 5.1.1). ``reason`` is for the log."""
+    """The domain is ours, the address is not (550 5.1.1). ``reason`` is for the log, ``told`` for the peer (``""``: the
+    usual words).
+    """
 
     reason: str = "no such account or alias"
+    told: str = ""
 
     is_ours: ClassVar[bool] = True
     accounts: ClassVar[tuple[Account, ...]] = ()
@@ -123,10 +129,16 @@ class Unknown:
 
 @value(frozen=True, slots=True)
 class Resolved:
-    """The accounts that receive, and the addresses elsewhere that aliases forward to; sorted, no duplicates."""
+    """The accounts that receive, and the addresses elsewhere that aliases and accounts forward to; sorted, no
+    duplicates.
+
+    ``senders`` are the ids of the accounts that may send as the address, where they are others than those that receive:
+    who gets mail because another account forwards it does not speak for that one.
+    """
 
     accounts: tuple[Account, ...]
     forwards: tuple[Address, ...] = ()
+    senders: frozenset[int] | None = None
 
     is_ours: ClassVar[bool] = True
 
@@ -186,6 +198,15 @@ class ChangeAccount:
 
 
 @value(frozen=True, slots=True)
+class SetForwards:
+    """No ``targets``: its mail is its own again. Refused if there is no such account, or it would forward to itself."""
+
+    address: Address
+    targets: tuple[Address, ...] = ()
+    keep: bool = True
+
+
+@value(frozen=True, slots=True)
 class KeepKeys:
     """SCRAM keys of the password that has this hash. Refused if the account's password is another by now."""
 
@@ -237,6 +258,7 @@ DirectoryChange = (
     | RemoveDomain
     | AddAccount
     | ChangeAccount
+    | SetForwards
     | KeepKeys
     | AddAppPassword
     | RemoveAppPassword

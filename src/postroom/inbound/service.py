@@ -12,10 +12,11 @@ from postroom.inbound.originator import Originator
 from postroom.inbound.session import SmtpSession
 from postroom.inbound.setup import SessionSetup
 from postroom.inbound.trace import Tracer
-from postroom.inbound.transaction import Door, Rooms
+from postroom.inbound.transaction import Door, Resolver, Rooms
 from postroom.mail.message import QueueIds
 from postroom.mail.reply import Reply
 from postroom.mail.session import Role
+from postroom.mail.tags import UNTAGGED, Tagger
 from postroom.mail.value import value
 from postroom.net.service import SessionService
 from postroom.policy.chain import Chain
@@ -27,9 +28,11 @@ from postroom.policy.recipients import recipients_stage
 from postroom.policy.relaying import relaying_stage
 from postroom.policy.sender import sender_stage
 from postroom.policy.stage import Stage
+from postroom.policy.suppressed import suppressed_stage
 from postroom.protocol.smtp.options import ServerOptions
 from postroom.queue.store import QueueStore
 from postroom.report.reporter import Reporter
+from postroom.reputation.listing import SuppressionList
 
 SMTP_ROLES = (Role.MX, Role.SUBMISSION, Role.SUBMISSIONS, Role.LMTP)
 SUBMISSION_ROLES = frozenset({Role.SUBMISSION, Role.SUBMISSIONS})
@@ -57,6 +60,11 @@ class House:
     lockout: Lockout | None = None
     guard: LoginGuard | None = None
     """Guards logins in place of ``lockout``."""
+    tagger: Tagger = UNTAGGED
+    """What rules of routing ask of a header."""
+    resolver: Resolver | None = None
+    """Knows what addresses lead to in place of the directory: it knows return paths too."""
+    suppressions: SuppressionList | None = None
 
 
 class SmtpService(SessionService):
@@ -108,6 +116,8 @@ def stages_of(role: Role, house: House) -> tuple[Stage, ...]:
         return relaying_stage(house.settings.trusted_networks), recipients, *last
     if role is Role.LMTP:  # a mail system that asks for an unknown recipient does not guess
         return relaying_stage(()), recipients_stage(house.directory), *last
+    if house.suppressions is not None:
+        last = (suppressed_stage(house.suppressions, house.clock), *last)
     return sender_stage(house.directory), relaying_stage(()), qualified_stage(), recipients, *last
 
 
@@ -120,7 +130,7 @@ def _setup(role: Role, house: House) -> SessionSetup:
     submission = role in SUBMISSION_ROLES
     rooms = Rooms(
         chain=Chain(stages_of(role, house)),
-        resolver=house.directory,
+        resolver=house.resolver or house.directory,
         door=house.door,
         store=house.store,
         next_id=house.queue_ids.next,
@@ -130,6 +140,7 @@ def _setup(role: Role, house: House) -> SessionSetup:
         settings=settings,
         originator=Originator(house.directory, settings.fix_sender) if submission else None,
         may_hurry=member_of(settings.trusted_networks),
+        tagger=house.tagger,
     )
     return SessionSetup(
         options=server_options(role, house),

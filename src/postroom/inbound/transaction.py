@@ -18,6 +18,7 @@ from postroom.mail.headers import Glance, glance
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
+from postroom.mail.tags import UNTAGGED, Tagger
 from postroom.mail.value import value
 from postroom.policy.chain import Chain
 from postroom.policy.stage import AtMail, AtMessage, AtRcpt
@@ -57,7 +58,8 @@ class Rooms:
     """Whom the transactions of one role ask.
 
     ``originator`` is there for submission, where what a message lacks is added (RFC 6409 §8). ``may_hurry`` says
-    whether a client's address may ask for a higher priority without a login (RFC 6710 §4.1).
+    whether a client's address may ask for a higher priority without a login (RFC 6710 §4.1), and whether tags of its
+    messages count. ``tagger`` knows what rules of routing ask of a header.
     """
 
     chain: Chain
@@ -71,6 +73,7 @@ class Rooms:
     settings: SmtpSettings
     originator: Originator | None
     may_hurry: Callable[[str], bool]
+    tagger: Tagger = UNTAGGED
 
 
 class Transaction:
@@ -173,6 +176,7 @@ class Transaction:
             case _:
                 assert_never(verdict)
         queue_id, message_id = spool.queue_id, seen.message_id
+        tags = self._tags(spool.start, seen)
         prefix = rooms.tracer.received(self._client, queue_id, envelope, now)
         if rooms.originator is not None:
             added, message_id = rooms.tracer.completed(seen, spool.start, queue_id, now)
@@ -190,11 +194,18 @@ class Transaction:
                 self._client.account,
                 self._client,
                 message_id,
+                tags,
             )
         )
         self._spool = None  # its chunks are the message's now
         self._end(accepted=True)
         return message
+
+    def _tags(self, start: bytes, seen: Glance) -> tuple[str, ...]:
+        """What rules of routing are to know of the header."""
+        rooms, client = self._rooms, self._client
+        trusted = bool(client.account) or rooms.may_hurry(client.address)
+        return rooms.tagger.tags_of(start, seen, trusted=trusted, require_tls=self._mail.require_tls)
 
     async def _judge(self, envelope: Envelope, spool: Spool, seen: Glance) -> tuple[Verdict, bytes]:
         """Whether the message is taken, and the fields that its submission adds."""

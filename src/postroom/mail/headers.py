@@ -70,6 +70,7 @@ class Glance:
     """What every message is asked: how many Received fields, its Message-ID (``""``: none), which fields are there.
 
     ``message_id`` has its angle brackets. ``header_size`` is the octets of the fields with their CRLFs.
+    ``waives_tls`` says that there is a TLS-Required field to be looked at (``mail/tags.py``).
     """
 
     received: int
@@ -77,6 +78,7 @@ class Glance:
     has_date: bool
     has_from: bool
     header_size: int
+    waives_tls: bool = False
 
 
 def find_body(content: bytes) -> tuple[int, int]:
@@ -107,6 +109,7 @@ def glance(content_start: bytes) -> Glance:
         has_date=b"\ndate:" in lowered,
         has_from=b"\nfrom:" in lowered,
         header_size=end,
+        waives_tls=b"\ntls-required:" in lowered,
     )
 
 

@@ -84,11 +84,11 @@ class MailboxCarrier:
             except StoreUnavailable as error:
                 outcomes[queued.number] = _deferred(error)
                 continue
-            outcome = _obstacle(found)
+            outcome = _obstacle(found, address)
             outcomes[queued.number] = Delivered(_PLACED) if outcome is None else outcome
             if outcome is None:
                 prefix = entry_prefix(request.message.envelope.reverse_path, address)
-                for account in found.accounts:
+                for account in _receivers(found, address):
                     entries.setdefault(account.account_id, NewEntry(account.account_id, str(account.address), prefix))
         if entries:
             trouble = await self._place(request, list(entries.values()))
@@ -106,11 +106,17 @@ class MailboxCarrier:
         return None
 
 
-def _obstacle(found: Destination) -> Outcome | None:
+def _receivers(found: Destination, address: Address) -> Sequence[Resident]:
+    """Who gets a place: the account itself where it keeps what it forwards, since the copies went their own way."""
+    own = [account for account in found.accounts if account.address == address]
+    return own if found.forwards and own else found.accounts
+
+
+def _obstacle(found: Destination, address: Address) -> Outcome | None:
     """Why nothing can be placed for a recipient, if so."""
     if not found.is_ours:
         return Deferred(_NOT_OURS, detail="the domain is not ours any more", cause=Cause.LOCAL)
-    if found.forwards:
+    if found.forwards and not any(account.address == address for account in found.accounts):
         # A queued message cannot be split between mailboxes and the world; sent anew, the intake does it.
         return Failed(_MOVED, detail="the alias forwards to other hosts", cause=Cause.LOCAL)
     if not found.accounts:

@@ -13,12 +13,14 @@ from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound import trouble
 from postroom.outbound.hosts import Hosts, Target, is_own_address
-from postroom.outbound.job import ONE_WRITE, Job, check_size
+from postroom.outbound.job import ONE_WRITE, Job, by_return_path, check_size
 from postroom.outbound.login import login_for
+from postroom.outbound.mxtls import MxTls, Wish, waives, wish_of
 from postroom.outbound.opening import Connect, Opener, SocketConnect
 from postroom.outbound.pool import Pool
 from postroom.outbound.session import Session
 from postroom.outbound.shaping.traffic import Traffic
+from postroom.outbound.tlsmet import NoteTls, note_nothing
 from postroom.outbound.tlspolicy import PLAIN, TlsNeed, TlsPlan, TlsPolicy
 from postroom.outbound.trouble import AttemptEnded, Step, Trouble, leads_on, worst
 from postroom.queue.carrier import ContentSource
@@ -31,7 +33,7 @@ class SmtpCarrier:
     """The carrier for MX, smarthost and LMTP sites, and for what is discarded.
 
     ``classifier`` names the causes of what peers reply; without one they stay OTHER.
-    Raises OSError where the password file of a smarthost cannot be read.
+    Raises OSError where a file with a secret of a smarthost cannot be read.
     """
 
     def __init__(
@@ -45,16 +47,20 @@ class SmtpCarrier:
         clock: Clock,
         connect: Connect | None = None,
         classifier: Classifier | None = None,
+        note_tls: NoteTls = note_nothing,
         traffic: Traffic | None = None,
     ) -> None:
+        """``note_tls`` hears what came of TLS with MX hosts. Without ``traffic`` nothing is shaped."""
         self._traffic = traffic or Traffic(settings, clock, Reporter())
         self._classifier = classifier
         self._settings = settings
         self._content = content
-        self._logins = {smarthost.name: login_for(smarthost) for smarthost in smarthosts}
-        self._hosts = Hosts(resolver, settings, clock)
+        self._logins = {smarthost.name: login_for(smarthost, clock) for smarthost in smarthosts}
+        self._hosts = Hosts(resolver, settings, clock, ports={each.name: each.port for each in smarthosts})
         self._policy = TlsPolicy(settings, smarthosts, clock)
-        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock, self._traffic.sources)
+        self._mx_tls = MxTls(settings, self._policy, resolver, note_tls)
+        sources = self._traffic.sources
+        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock, sources, note=note_tls)
         self.pool = Pool(settings, clock)
 
     async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
@@ -75,6 +81,9 @@ class SmtpCarrier:
     async def close(self) -> None:
         """End the sessions that are idle; those in use end after their message."""
         await self.pool.close()
+        for login in self._logins.values():
+            if login is not None:
+                await login.close()
 
     async def _carry(self, request: DeliveryRequest) -> dict[int, Outcome]:
         message = request.message
@@ -89,10 +98,12 @@ class SmtpCarrier:
                 check_size(len(content), message)
             except StoreUnavailable as error:
                 return _for_all(request.recipients, trouble.content_unreadable(error))
-        job = Job(message, request.recipients, content, read, self._traffic.way(request.site, request.source))
+        way = self._traffic.way(request.site, request.source)
+        job = Job(message, request.recipients, content, read, way=way)
         if not message.envelope.require_tls:
-            return await self._carry_all(request.site, job)
-        outcomes = await self._carry_all(_secured(request.site), replace(job, secured=True))
+            site = _apart(request.site, "TLS waived") if waives(message) else request.site
+            return await self._carry_all(site, job)
+        outcomes = await self._carry_all(_apart(request.site, "REQUIRETLS"), replace(job, secured=True))
         if message.envelope.reverse_path is not None:
             return outcomes
         # RFC 8689 §5: a bounce goes on without REQUIRETLS rather than be lost.
@@ -103,14 +114,20 @@ class SmtpCarrier:
         return outcomes
 
     async def _carry_all(self, site: Site, job: Job) -> dict[int, Outcome]:
-        """One transaction after the other, as many as our rule and the host's limits make of the recipients."""
-        most = job.way.rule.recipients_per_message
-        if most is not None and len(job.recipients) > most:
-            together: dict[int, Outcome] = {}
-            for first in range(0, len(job.recipients), most):
-                some = replace(job, recipients=job.recipients[first : first + most])
-                together |= await self._carry_all(site, some)
-            return together
+        """The recipients of each return path by themselves, as many at once as our rule allows, as long as the site
+        lets us.
+        """
+        parts = by_return_path(job)
+        outcomes = await self._carry_part(site, parts[0])
+        for part in parts[1:]:
+            stop = trouble.that_stops_others(outcomes.values())
+            if stop is not None:
+                return {recipient.number: stop for recipient in job.recipients} | outcomes
+            outcomes |= await self._carry_part(site, part)
+        return outcomes
+
+    async def _carry_part(self, site: Site, job: Job) -> dict[int, Outcome]:
+        """One transaction after the other, as many as the host's limits make of the recipients."""
         outcomes = await self._attempt(site, job)
         while True:
             # RFC 5321 §4.5.3.1.10: those beyond the host's limit go in a transaction of their own, at once, as long as
@@ -164,8 +181,8 @@ class SmtpCarrier:
         LMTP within this machine, which is the delivery.
         """
         secured = job.secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
-        plan = self._plan(site, target, secured=secured)
-        login = self._logins.get(site.route)
+        plan = await self._plan(site, target, wish_of(job.message, job.recipients, secured=secured))
+        login = self._logins.get(target.relay)
         source = job.way.source
         await self._traffic.wait_to_connect(job.way)
         await self.pool.reserve()
@@ -176,7 +193,8 @@ class SmtpCarrier:
                 if plan.need is not TlsNeed.OPPORTUNISTIC or ended.trouble.step is not Step.TLS:
                     raise
                 self._policy.handshake_failed(target.host)
-                session = await self._opener.open(site, target, PLAIN, login, source)
+                plain = replace(PLAIN, policy=ended.trouble.outcome.peer.policy, domains=())
+                session = await self._opener.open(site, target, plain, login, source)
         except BaseException:
             self.pool.release()
             raise
@@ -186,15 +204,18 @@ class SmtpCarrier:
             raise AttemptEnded(trouble.requiretls_not_offered(session.peer))
         return session
 
-    def _plan(self, site: Site, target: Target, *, secured: bool) -> TlsPlan:
-        if site.route and site.route not in self._logins:
-            raise AttemptEnded(trouble.no_route(f"there is no smarthost {site.route!r} in the settings"))
+    async def _plan(self, site: Site, target: Target, wish: Wish) -> TlsPlan:
+        if site.kind is RouteKind.MX:
+            return await self._mx_tls.plan(site, target.host, wish)
+        relay = target.relay
+        if relay and relay not in self._logins:
+            raise AttemptEnded(trouble.no_route(f"there is no smarthost {relay!r} in the settings"))
+        if target.is_socket:
+            return PLAIN
         try:
-            return self._policy.plan(site, target.host, secured=secured)
-        except OSError as error:  # the ca_file
-            raise AttemptEnded(
-                trouble.no_route(f"the authorities for {site.route!r} cannot be read: {error}")
-            ) from error
+            return self._policy.plan(site, target.host, secured=wish.secured, relay=relay)
+        except OSError as error:  # ca_file, certificate or key
+            raise AttemptEnded(trouble.no_route(f"the TLS files of {relay!r} cannot be read: {error}")) from error
 
     async def _use(self, session: Session, job: Job) -> dict[int, Outcome]:
         """Carry the message by the session, which goes back to the pool or away."""
@@ -212,9 +233,9 @@ class SmtpCarrier:
         return outcomes
 
 
-def _secured(site: Site) -> Site:
-    """The same hosts, under a key of their own: a connection whose certificate nobody checked must not be reused."""
-    return replace(site, key=f"{site.key} REQUIRETLS")
+def _apart(site: Site, why: str) -> Site:
+    """The same hosts, under a key of their own: a connection that was checked less must not be reused for others."""
+    return replace(site, key=f"{site.key} {why}")
 
 
 def _pool_key(site: Site, job: Job) -> str:

@@ -1,7 +1,7 @@
 """The addresses of a site in the order in which they are tried (RFC 5321 §5.1)."""
 
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from ipaddress import IPv6Address, ip_address
 from itertools import chain, zip_longest
 
@@ -20,11 +20,20 @@ MAX_SHUNNED = 1000  # addresses; the oldest are forgotten
 
 @value(frozen=True, slots=True)
 class Target:
-    """One address of one host."""
+    """One address of one host. ``relay`` names the smarthost that it is, ``""`` for an MX host.
+
+    For a socket of this machine host and address are its path, and the port is 0.
+    """
 
     host: str
     address: str
     port: int
+    relay: str = ""
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it is a socket in the file system."""
+        return self.address.startswith("/")
 
 
 class Hosts:
@@ -36,7 +45,11 @@ class Hosts:
         settings: OutboundSettings,
         clock: Clock,
         shuffle: Callable[[list[str]], None] = random.shuffle,
+        *,
+        ports: Mapping[str, int] | None = None,
     ) -> None:
+        """``ports`` are those of the smarthosts, by name."""
+        self._ports = ports or {}
         self._resolver = resolver
         self._settings = settings
         self._clock = clock
@@ -47,11 +60,12 @@ class Hosts:
         """Each target as it is needed, or the trouble with a host that has none. Those shunned come last."""
         shunned: list[Target] = []
         now = self._clock.monotonic()
-        for group in site.hosts:
+        relays = site.relays or (site.route,) * len(site.hosts)
+        for group, relay in zip(site.hosts, relays, strict=True):
             hosts = list(group)
             self._shuffle(hosts)
             for host in hosts:
-                for found in await self._targets(site, host):
+                for found in await self._targets(site, host, relay):
                     if isinstance(found, Target) and self._shunned.get(found.address, 0.0) > now:
                         shunned.append(found)
                     else:
@@ -66,17 +80,20 @@ class Hosts:
         if len(self._shunned) > MAX_SHUNNED:
             del self._shunned[next(iter(self._shunned))]
 
-    async def _targets(self, site: Site, host: str) -> list[Target | Trouble]:
+    async def _targets(self, site: Site, host: str, relay: str) -> list[Target | Trouble]:
+        if host.startswith("/"):
+            return [Target(host, host, 0, relay)]
         addresses, failure = await self._addresses(host)
         if not addresses:
             if failure is not None:
                 return [trouble.host_unresolved(host, failure)]
             return [trouble.unknown_host(host, ours=site.kind is not RouteKind.MX)]
         guarded = site.kind is RouteKind.MX and not self._settings.allow_loopback
+        port = self._ports.get(relay, site.port) if site.relays else site.port
         return [
             trouble.address_is_ours(host, address)
             if guarded and is_own_address(address)
-            else Target(host, address, site.port)
+            else Target(host, address, port, relay)
             for address in addresses
         ]
 
@@ -98,7 +115,9 @@ class Hosts:
 
 
 def is_own_address(address: str) -> bool:
-    """Loopback or unspecified: whatever answers there is this machine."""
+    """Loopback or unspecified, or a socket in the file system: whatever answers there is this machine."""
+    if address.startswith("/"):
+        return True
     parsed = ip_address(address)
     if isinstance(parsed, IPv6Address):
         parsed = parsed.ipv4_mapped or parsed

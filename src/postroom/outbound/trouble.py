@@ -4,6 +4,7 @@ A 4yz is Deferred and a 5yz Failed (RFC 5321 §4.2.1), but a fault of this house
 """
 
 import errno
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, IntEnum
 
@@ -180,6 +181,17 @@ def is_too_many(outcome: Outcome) -> bool:
     return isinstance(outcome, Deferred) and reply.code in {452, 552} and reply.status in _TOO_MANY
 
 
+def that_stops_others(outcomes: Iterable[Outcome]) -> Deferred | None:
+    """The outcome for recipients of the message that go in another transaction, where one of these shows that it would
+    be in vain: the host closes (421), or the network is in the way (RFC 3463 §3.5: X.4.z). None: nothing does.
+    """
+    for outcome in outcomes:
+        reply = outcome.reply
+        if isinstance(outcome, Deferred) and (reply.code == 421 or reply.status.startswith("4.4.")):
+            return Deferred(reply, outcome.peer, detail=outcome.detail, cause=outcome.cause)
+    return None
+
+
 def final_outcome(reply: Reply, peer: Peer, *, notifies: bool, keeps_time: bool = False, note: str = "") -> Outcome:
     """What the reply to the end of content means.
 
@@ -285,6 +297,12 @@ def login_impossible(peer: Peer, why: str) -> Trouble:
     """We cannot authenticate, or will not."""
     reply = Reply.of(451, "4.7.0", f"cannot authenticate to {_named(peer)}")
     return Trouble(Scope.SITE, Deferred(reply, peer, detail=why, cause=Cause.AUTHENTICATION), Step.AUTH)
+
+
+def with_detail(trouble: Trouble, detail: str) -> Trouble:
+    """The same with more for the log."""
+    outcome = replace(trouble.outcome, detail=f"{trouble.outcome.detail} {detail}".strip())
+    return replace(trouble, outcome=outcome)
 
 
 def too_big(size: int, limit: int, peer: Peer) -> Failed:

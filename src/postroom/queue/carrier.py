@@ -21,11 +21,16 @@ class Router(Protocol):
         """
         ...
 
-    def holds(self, message: Message, recipient: Recipient) -> str:
+    def holds(self, message: Message, recipient: Recipient, *, ours: bool = False) -> str:
         """The name of the rule that keeps the recipient until an operator lets it go; ``""``: there is none.
 
-        Asked once, at the intake: a rule holds if it is the first that matches and says so.
+        ``ours``: it lives here, so that rules for mail that leaves the house are passed over. Asked once, at the
+        intake: a rule holds if it is the first that matches and says so.
         """
+        ...
+
+    def takes(self, message: Message, address: Address) -> bool:
+        """Whether a rule takes mail for an account of this address elsewhere than to its mailbox, or holds it."""
         ...
 
     async def site_of(self, destination: str) -> Site | Outcome:

@@ -5,7 +5,7 @@ Aliases are expanded as RFC 3461 §5.2.7 asks of their DSN parameters; nobody ge
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 import orjson
@@ -94,15 +94,41 @@ def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float, ways: 
 def _receive(expansion: Expansion, draft: Draft, recipient: Recipient, resolved: Resolved, now: float) -> None:
     """An address of ours: its mailboxes now, or when it is released; its targets elsewhere; its DSN on success."""
     release_at = expansion.release_at
-    if release_at is not None and not resolved.forwards:
-        _queue(expansion, recipient, release_at, now)  # who receives, and its success, is known when it is released
+    asked, wishes = recipient.address, recipient
+    taken = expansion.ways.taken(expansion.message, asked, resolved.accounts)
+    if taken:
+        resolved = _take(expansion, recipient, resolved, taken, now)
+        if recipient.notify is not None:  # whoever is left is one of several
+            wishes = replace(recipient, notify=recipient.notify & ~Notify.SUCCESS)
+    elif release_at is not None and not resolved.forwards and not expansion.ways.takes(expansion.message, asked):
+        _queue(expansion, recipient, release_at, now, ours=True)  # who receives is known when it is released
         return
-    if resolved.forwards:
-        _pass_on(expansion, recipient, resolved, now)
+    if resolved.forwards or (release_at is not None and resolved.accounts):
+        _pass_on(expansion, wishes, resolved, now)
     if release_at is None:
-        _place(expansion, draft, recipient.address, resolved, now)
+        _place(expansion, draft, asked, resolved, now)
     if recipient.notify is not None and recipient.notify & Notify.SUCCESS:
-        _report_success(expansion, recipient, resolved, now)
+        _report_success(expansion, recipient, resolved, len(taken), now)
+
+
+def _take(
+    expansion: Expansion, recipient: Recipient, resolved: Resolved, taken: Mapping[int, Address], now: float
+) -> Resolved:
+    """Queue the accounts that a rule takes elsewhere than to their mailboxes. Returns those who are left.
+
+    They are final recipients, not forwards: the sender's wishes stay whole where there is one alone.
+    """
+    notify = recipient.notify
+    left = tuple([account for account in resolved.accounts if account.account_id not in taken])
+    if notify is not None and len(left) + len(taken) + len(resolved.forwards) > 1:
+        notify &= ~Notify.SUCCESS
+    due = now if expansion.release_at is None else expansion.release_at
+    orcpt = recipient.orcpt or original_recipient(recipient.address)
+    for account_id, address in taken.items():
+        if account_id not in expansion.accounts:
+            expansion.accounts.add(account_id)
+            _queue(expansion, Recipient(address, notify, orcpt), due, now, ours=True)
+    return Resolved(left, resolved.forwards)
 
 
 def _is_late(draft: Draft, now: float) -> bool:
@@ -126,8 +152,10 @@ def _message(draft: Draft) -> Message:
     )
 
 
-def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -> Intake:
-    """Everything that the message writes."""
+def build(
+    draft: Draft, expansion: Expansion, lease: Lease | None, now: float, returned: tuple[str, ...] = ()
+) -> Intake:
+    """Everything that the message writes. ``returned``: see ``Intake``."""
     message = expansion.message
     return Intake(
         message,
@@ -136,6 +164,7 @@ def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -
         tuple(expansion.entries),
         lease,
         (_accepted(draft, message, now), *expansion.history),
+        returned,
     )
 
 
@@ -154,14 +183,20 @@ def _place(expansion: Expansion, draft: Draft, asked: Address, resolved: Resolve
 
 
 def _queue(
-    expansion: Expansion, recipient: Recipient, due: float, now: float, forwarder: Address | None = None
+    expansion: Expansion,
+    recipient: Recipient,
+    due: float,
+    now: float,
+    forwarder: Address | None = None,
+    *,
+    ours: bool = False,
 ) -> None:
-    """Add one who leaves the house, or whose time has not come, once."""
+    """Add one who leaves the house or its mailboxes, or whose time has not come, once."""
     if recipient.address in expansion.addresses:
         return
     expansion.addresses.add(recipient.address)
     message = expansion.message
-    queued, rule = expansion.ways.out(message, recipient, len(expansion.queued), due, forwarder)
+    queued, rule = expansion.ways.out(message, recipient, len(expansion.queued), due, forwarder, ours=ours)
     expansion.queued.append(queued)
     if rule:
         expansion.held += 1
@@ -204,12 +239,13 @@ def original_recipient(address: Address) -> str:
     return f"{'rfc822' if text.isascii() else 'utf-8'};{text}"
 
 
-def _report_success(expansion: Expansion, recipient: Recipient, resolved: Resolved, now: float) -> None:
+def _report_success(expansion: Expansion, recipient: Recipient, resolved: Resolved, taken: int, now: float) -> None:
     """A DSN for NOTIFY=SUCCESS: delivered (RFC 3461 §5.2.3 a), expanded (§5.2.7.3 c), or left to the next hop."""
-    count = len(resolved.accounts) + len(resolved.forwards)
+    elsewhere = taken + len(resolved.forwards)
+    count = len(resolved.accounts) + elsewhere
     if count == 1 and not resolved.accounts:
         return  # RFC 3461 §5.2.7.2: the wish travels on
-    action, reply = (Action.DELIVERED, _DELIVERED) if not resolved.forwards else (Action.EXPANDED, _EXPANDED)
+    action, reply = (Action.DELIVERED, _DELIVERED) if not elsewhere else (Action.EXPANDED, _EXPANDED)
     expansion.reports.append(RecipientReport(recipient, action, reply, last_attempt=now))
 
 

@@ -11,6 +11,7 @@ from postroom.mail.session import Client
 from postroom.mail.value import value
 from postroom.mailbox.model import NewEntry
 from postroom.report.history import HistoryRow
+from postroom.reputation.model import Suppression
 
 INLINE_LIMIT = 64 * 1024
 """Octets of content that ride in the intake commit; larger content is written in chunks as it arrives (DESIGN §5)."""
@@ -59,7 +60,8 @@ class Intake:
     ``content`` is None where chunks under the message's queue id were written before. ``queued`` are the recipients
     that leave the house; with ``lease`` they are leased from the start, without they are due at their ``next_attempt``.
     ``entries`` are the mailbox entries of local recipients. ``message.envelope.recipients`` is what the client asked
-    for, before aliases.
+    for, before aliases. ``returned`` are recipients for whose sake it is to be looked at: it may be a bounce or a
+    complaint (see ``queue/returned.py``).
     """
 
     message: Message
@@ -68,6 +70,7 @@ class Intake:
     entries: tuple[NewEntry, ...] = ()
     lease: Lease | None = None
     history: tuple[HistoryRow, ...] = ()
+    returned: tuple[str, ...] = ()
 
 
 @value(frozen=True, slots=True)
@@ -121,7 +124,8 @@ class Settlement:
     """The new standing of recipients of one message after an attempt, with a DSN to take in in the same transaction.
 
     A message none of whose recipients is left unsettled goes, and its content with it unless a mailbox refers to it.
-    Settling a recipient that is gone or no longer leased by ``node`` changes nothing for it.
+    Settling a recipient that is gone or no longer leased by ``node`` changes nothing for it. ``suppressions`` are what
+    the suppression list learns of it.
     """
 
     queue_id: QueueId
@@ -129,6 +133,7 @@ class Settlement:
     recipients: tuple[QueuedRecipient, ...]
     dsn: Intake | None = None
     history: tuple[HistoryRow, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
 
 
 class QueueAction(Enum):

@@ -6,6 +6,7 @@ Memory is bounded by the settings, whatever the length of the queue: what does n
 import asyncio
 import math
 import traceback
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
 from postroom.clock import Clock
@@ -85,6 +86,7 @@ class Scheduler:
         )
         self._orders = Orders(0, 0)
         self._pauses_until = math.inf
+        self._ended_pauses: deque[Pause] = deque()  # what they put off is still to be let go
         self._held: dict[QueueId, list[Held]] = {}
         self._places = 0
         self._octets = 0
@@ -133,7 +135,7 @@ class Scheduler:
         orders = await self._store.orders(before.generation)
         now = self._clock.now()
         if orders is None:
-            if now < self._pauses_until:
+            if now < self._pauses_until and not self._ended_pauses:
                 return
             orders = before
         pauses = tuple([pause for pause in orders.pauses if pause.until is None or now < pause.until])
@@ -142,12 +144,16 @@ class Scheduler:
         self._pauses_until = min((pause.until for pause in pauses if pause.until is not None), default=math.inf)
         if pauses != before.pauses:
             self._dispatcher.pause(Pauses(pauses))
-            await self._tell_pauses(before.pauses, pauses, now)
+            self._tell_pauses(before.pauses, pauses)
         if before.generation and orders.flushes != before.flushes:
             self._dispatcher.flush()
+        while self._ended_pauses:
+            await self._store.act(QueueAction.RESUME, QueueFilter(reply=mark_of(self._ended_pauses[0])), now)
+            self._ended_pauses.popleft()
+            self.wake()
 
-    async def _tell_pauses(self, before: Sequence[Pause], after: Sequence[Pause], now: float) -> None:
-        """Report what has changed, and let go on what waited for the end of a pause."""
+    def _tell_pauses(self, before: Sequence[Pause], after: Sequence[Pause]) -> None:
+        """Report what has changed, and note what may go on."""
         for pause in after:
             if pause not in before:
                 self._reporter.tell(QueuePaused(pause.kind.value, pause.subject, pause.author))
@@ -155,8 +161,7 @@ class Scheduler:
         for pause in before:
             if (pause.kind, pause.subject) not in still:
                 self._reporter.tell(QueuePaused(pause.kind.value, pause.subject, pause.author, resumed=True))
-                await self._store.act(QueueAction.RESUME, QueueFilter(reply=mark_of(pause)), now)
-                self.wake()
+                self._ended_pauses.append(pause)
 
     # The loop ----------------------------------------------------------------------
 

@@ -27,7 +27,8 @@ class Schedules:
 
     def at(self, destination: str) -> QueueSettings:
         """The times of what waits under a destination, which names the rule that it goes by (docs/adr/0013)."""
-        rule = destination.partition(" ")[2]
+        # Beside the rule there may be the host that goes first, or the rule for the case that the domain is ours.
+        rule = destination.partition(" ")[2].partition("|")[0].partition("/")[0]
         return self._of_rule.get(rule, self.usual) if rule else self.usual
 
 

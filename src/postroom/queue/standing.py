@@ -23,7 +23,9 @@ from postroom.queue.putoff import is_put_off
 from postroom.queue.retry import expires_at, next_attempt
 from postroom.report.history import HistoryRow
 
-_HERE = frozenset({RouteKind.MAILBOX, RouteKind.LMTP, RouteKind.DISCARD})  # whose success is the end of the journey
+_HERE = frozenset(  # whose success is the end of the journey
+    {RouteKind.MAILBOX, RouteKind.LMTP, RouteKind.MAILDIR, RouteKind.COMMAND, RouteKind.DISCARD}
+)
 
 
 def judge(
@@ -151,14 +153,23 @@ def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now
     if peer.source:
         detail["source"] = peer.source
     if not isinstance(outcome, Delivered):
-        if outcome.cause is not Cause.OTHER:
-            detail["cause"] = outcome.cause.value
-        if stands.next_attempt is not None:
-            detail["next_attempt"] = round(stands.next_attempt, 3)
-        if isinstance(outcome, Deferred) and outcome.ambiguous:
-            detail["ambiguous"] = True
+        detail |= _obstacle(stands, outcome)
+    if stands.return_path is not None:
+        detail["return_path"] = str(stands.return_path)
     address = stands.recipient.address
     return HistoryRow(message.queue_id, now, _KINDS[stands.state], str(address), address.domain, "", to_json(detail))
+
+
+def _obstacle(stands: QueuedRecipient, outcome: Deferred | Failed) -> dict[str, object]:
+    """What the history says of an attempt without success beside the reply."""
+    detail: dict[str, object] = {}
+    if outcome.cause is not Cause.OTHER:
+        detail["cause"] = outcome.cause.value
+    if stands.next_attempt is not None:
+        detail["next_attempt"] = round(stands.next_attempt, 3)
+    if isinstance(outcome, Deferred) and outcome.ambiguous:
+        detail["ambiguous"] = True
+    return detail
 
 
 def _waiting_row(message: Message, stands: QueuedRecipient, outcome: Deferred, now: float) -> HistoryRow:

@@ -74,6 +74,31 @@ class TestDomain:
 
 
 class TestUser:
+    def test_forward(self, run: Run, house: MemoryHouse) -> None:
+        ended = run("user", "forward", "alice@example.org", "--to", "a@home.example", "--to", "bob@example.org")
+        assert "a@home.example, bob@example.org, and stays" in ended.out
+        shown = run("user", "show", "alice@example.org", "--json").json
+        assert (shown["forwards"], shown["keep"]) == (["a@home.example", "bob@example.org"], True)
+        assert "goes to a@home.example" in run("user", "show", "alice@example.org").out
+        run("user", "forward", "alice@example.org", "--to", "a@home.example", "--no-keep")
+        assert not the_account(house, "alice@example.org").keep
+        assert "stays in its mailbox" in run("user", "forward", "alice@example.org", "--off").out
+        assert the_account(house, "alice@example.org").forwards == ()
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (["alice@example.org"], 2),
+            (["alice@example.org", "--off", "--to", "a@home.example"], 2),
+            (["alice@example.org", "--off", "--no-keep"], 2),
+            (["alice@example.org", "--to", "nonsense"], 1),
+            (["alice@example.org", "--to", "ALICE@example.org"], 1),
+            (["nobody@example.org", "--to", "a@home.example"], 1),
+        ],
+    )
+    def test_forward_is_careful(self, run: Run, arguments: list[str], code: int) -> None:
+        assert run("user", "forward", *arguments).code == code
+
     def test_add_with_password_from_stdin(self, run: Run, house: MemoryHouse) -> None:
         ended = run(
             "user", "add", "carol@example.org", "--password-stdin", "--quota", "2GiB", stdin="s3cret-word\nrest"

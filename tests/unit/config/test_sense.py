@@ -66,20 +66,6 @@ servers = ["192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53", "[2001:db8::53]
             "listener[1].proxy_networks[1]",
             "everyone",
         ),
-        ('[[smarthost]]\nname="mx"\nhost="h"\n', "smarthost[1].name", "meaning of its own"),
-        ('[[smarthost]]\nname="a"\nhost="h"\nuser="u"\n', "smarthost[1].user", "without a password"),
-        (
-            '[[smarthost]]\nname="a"\nhost="h"\nuser="u"\npassword="p"\npassword_file="f"\n',
-            "smarthost[1].password",
-            "both",
-        ),
-        (
-            '[[smarthost]]\nname="a"\nhost="h"\nuser="u"\npassword="p"\ntls="none"\n',
-            "smarthost[1].tls",
-            "without verified",
-        ),
-        ('[[route]]\ndomains=["*"]\nvia="nowhere"\n', "route[1].via", "no smarthost 'nowhere'"),
-        ("[[route]]\ndomains=[]\n", "route[1].domains", "never matches"),
         ("[queue]\nfirst_retry=600\nlongest_retry=60\n", "queue.longest_retry", "shorter"),
         ("[lockout]\nban=600\nlongest_ban=60\n", "lockout.longest_ban", "shorter"),
         ("[lockout]\ndelay=20\n", "lockout.longest_delay", "shorter"),
@@ -137,11 +123,6 @@ def test_same_port_twice() -> None:
     assert "taken by listener[1] (mx)" in found[0].what
     free = '[[listener]]\nrole="mx"\nport=0\n'
     assert findings(free + free) == []
-
-
-def test_second_smarthost_of_a_name() -> None:
-    smarthost = '[[smarthost]]\nname="a"\nhost="h"\n'
-    assert shown(findings(smarthost + smarthost)) == [("smarthost[2].name", True)]
 
 
 @pytest.mark.parametrize("role", ["submission", "submissions", "pop3", "pop3s"])

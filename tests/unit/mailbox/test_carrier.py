@@ -124,3 +124,18 @@ async def test_an_account_that_went_meanwhile_defers(house: House) -> None:
 async def test_bounces_have_the_null_return_path(house: House) -> None:
     await house.carrier.deliver(request("anna@example.org", sender=None))
     assert house.placed[0].prefix.startswith(b"Return-Path: <>\r\n")
+
+
+async def test_who_keeps_what_it_forwards_gets_its_own_copy_alone(house: House) -> None:
+    """The copies for others were queued apart, when the message came in."""
+    dora = house.directory.add_account("dora@example.org", forwards=["d@elsewhere.example", "bert@example.org"])
+    outcomes = await house.carrier.deliver(request("dora@example.org"))
+    assert isinstance(outcomes[3], Delivered)
+    assert [entry.account_id for entry in house.placed] == [dora.account_id]
+
+
+async def test_who_forwards_all_of_it_has_no_place(house: House) -> None:
+    house.directory.add_account("dora@example.org", forwards=["d@elsewhere.example"], keep=False)
+    outcomes = await house.carrier.deliver(request("dora@example.org"))
+    assert isinstance(outcomes[3], Failed)
+    assert house.placed == []

@@ -17,6 +17,7 @@ from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.opening import Connect
 from postroom.outbound.shaping.traffic import Traffic
+from postroom.outbound.tlsmet import NoteTls, note_nothing
 
 PREFIX = b"Received: from client by us\r\n"
 CONTENT = b"Subject: hello\r\n\r\n.dots\r\n..more\r\nbody\r\n"
@@ -81,6 +82,7 @@ def make_carrier(
     zone: Zone | None = None,
     source: StoredContent | None = None,
     clock: HandClock | None = None,
+    note_tls: NoteTls = note_nothing,
     smarthosts: Iterable[SmarthostSettings] = (),
     traffic: Traffic | None = None,
     **settings: Any,
@@ -96,4 +98,5 @@ def make_carrier(
         clock=clock or HandClock(),
         connect=connect,
         traffic=traffic,
+        note_tls=note_tls,
     )

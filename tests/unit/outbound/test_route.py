@@ -3,11 +3,14 @@
 import pytest
 from tests.fakes.hand_clock import HandClock
 
-from postroom.config.road import OutboundSettings, RouteSettings, SmarthostSettings
+from postroom.config.road import CommandSettings, MaildirSettings, OutboundSettings, RouteSettings, SmarthostSettings
 from postroom.dns.cache import CachingResolver
 from postroom.dns.resolver import Answer, MxRecord
 from postroom.dns.zone import Zone, ZoneResolver
+from postroom.mail.address import Address
 from postroom.mail.delivery import Deferred, Failed, Outcome, RouteKind, Site
+from postroom.mail.envelope import Envelope, Recipient
+from postroom.mail.message import Message, QueueId
 from postroom.outbound.route import MAX_MX, MEMO_TTL, MailRouter
 
 SMARTHOSTS = (
@@ -20,15 +23,27 @@ async def is_local(domain: str) -> bool:
     return domain in {"ours.example", "[192.0.2.100]"}
 
 
+class DomainRouter(MailRouter):
+    """Asked about a domain alone, by a message without anything that rules look at."""
+
+    async def site_of(self, destination: str) -> Site | Outcome:
+        recipient = Recipient(Address("someone", destination))
+        return await super().site_of(self.destination(message_to(recipient), recipient))
+
+
+def message_to(*recipients: Recipient) -> Message:
+    return Message(QueueId(7), 0.0, Envelope(None, recipients), b"", 0)
+
+
 def make_router(
     zone: Zone | dict[str, dict[str, list[str]]],
     *routes: tuple[tuple[str, ...], str],
     clock: HandClock | None = None,
     ipv6: bool = True,
-) -> MailRouter:
+) -> DomainRouter:
     clock = clock or HandClock()
     zone = zone if isinstance(zone, Zone) else Zone.of(zone)
-    return MailRouter(
+    return DomainRouter(
         hostname="us.example.net",
         settings=OutboundSettings(concurrency_per_site=7, concurrency=100, ipv6=ipv6),
         routes=tuple(RouteSettings(domains=domains, via=via) for domains, via in routes),
@@ -277,3 +292,109 @@ async def test_a_host_called_discard_is_a_host() -> None:
     assert isinstance(discard, Site)
     assert site.kind is RouteKind.MX
     assert site.key != discard.key
+
+
+# Rules.
+
+
+def router_of(*routes: RouteSettings, zone: dict[str, dict[str, list[str]]] | None = None) -> MailRouter:
+    clock = HandClock()
+    return MailRouter(
+        hostname="us.example.net",
+        settings=OutboundSettings(),
+        routes=routes,
+        smarthosts=(*SMARTHOSTS, SmarthostSettings(name="other", host="other.example", port=2525)),
+        resolver=CachingResolver(ZoneResolver(Zone.of(zone or {})), clock),
+        is_local=is_local,
+        clock=clock,
+        maildirs=[MaildirSettings(name="boxes", path="/var/mail/{address}")],
+        commands=[CommandSettings(name="robot", command=("/bin/true",))],
+    )
+
+
+async def site_for(router: MailRouter, address: str, *tags: str, number: int = 7) -> Site | Outcome:
+    recipient = Recipient(Address.parse(address))
+    message = Message(QueueId(number), 0.0, Envelope(None, (recipient,)), b"", 0, tags=tags)
+    return await router.site_of(router.destination(message, recipient))
+
+
+async def test_maildirs_and_commands_are_sites() -> None:
+    router = router_of(
+        RouteSettings(domains=("m.example",), via="boxes"), RouteSettings(domains=("c.example",), via="robot")
+    )
+    assert await site_for(router, "a@m.example") == Site("maildir:boxes", RouteKind.MAILDIR, route="boxes")
+    assert await site_for(router, "a@c.example") == Site("command:robot", RouteKind.COMMAND, route="robot")
+
+
+async def test_several_smarthosts_stand_in_for_each_other() -> None:
+    router = router_of(RouteSettings(name="both", via=("smart", "other"), weights=(1, 1)))
+    first = Site(
+        "smarthost:smart+other",
+        RouteKind.SMARTHOST,
+        (("smart.example",), ("other.example",)),
+        587,
+        "smart",
+        ("smart", "other"),
+    )
+    found = [await site_for(router, "a@example.org", number=number) for number in range(20)]
+    assert first in found
+    others = [site for site in found if site != first]
+    assert others
+    assert {site.relays for site in others if isinstance(site, Site)} == {("other", "smart")}
+
+
+async def test_pool_and_schedule_go_with_the_site() -> None:
+    zone = {"example.org": {"MX": ["10 a.example"]}}
+    router = router_of(RouteSettings(tags=("bulk",), pool="cold", schedule="slow"), zone=zone)
+    site, plain = await site_for(router, "a@example.org", "bulk"), await site_for(router, "a@example.org")
+    assert isinstance(site, Site)
+    assert isinstance(plain, Site)
+    assert (site.key, site.pool, site.schedule) == (plain.key, "cold", "slow")
+    assert plain.line == "a.example"
+
+
+async def test_a_rule_for_mail_that_leaves_gives_way_to_one_for_our_domain() -> None:
+    router = router_of(
+        RouteSettings(name="tagged", tags=("x",), via="smart"), RouteSettings(domains=("ours.example",), via="boxes")
+    )
+    for tags in ((), ("x",)):
+        site = await site_for(router, "a@ours.example", *tags)
+        assert isinstance(site, Site)
+        assert site.kind is RouteKind.MAILDIR
+    plain = router_of(RouteSettings(name="tagged", tags=("x",), via="smart"))
+    site = await site_for(plain, "a@ours.example", "x")
+    assert isinstance(site, Site)
+    assert site.kind is RouteKind.MAILBOX
+
+
+async def test_via_mailbox_is_for_domains_of_ours() -> None:
+    router = router_of(RouteSettings(domains=("ours.example", "elsewhere.example"), via="mailbox"))
+    site = await site_for(router, "a@ours.example")
+    assert isinstance(site, Site)
+    assert site.kind is RouteKind.MAILBOX
+    outcome = await site_for(router, "a@elsewhere.example")
+    assert isinstance(outcome, Deferred)  # a fault of the settings fails no mail
+    assert "elsewhere.example is no domain of ours" in outcome.detail
+
+
+async def test_who_is_held_and_released_goes_on() -> None:
+    router = router_of(RouteSettings(name="keep", tags=("x",), via="hold"), RouteSettings(via="smart"))
+    recipient = Recipient(Address.parse("a@example.org"))
+    message = Message(QueueId(7), 0.0, Envelope(None, (recipient,)), b"", 0, tags=("x",))
+    assert router.holds(message, recipient) == "keep"
+    site = await router.site_of(router.destination(message, recipient))
+    assert isinstance(site, Site)
+    assert site.route == "smart"
+
+
+@pytest.mark.parametrize("destination", ["example.org gone", "example.org gone/2", "ours.example both|gone"])
+async def test_a_rule_that_is_gone_defers(destination: str) -> None:
+    outcome = await router_of(RouteSettings(name="both", via="smart")).site_of(destination)
+    assert isinstance(outcome, Deferred)
+    assert "gone" in outcome.detail
+
+
+@pytest.mark.parametrize("via", [("smart", "store"), ("smart", "mx"), ("smart", "boxes"), ("hold", "smart"), ()])
+def test_what_cannot_stand_in_for_each_other_is_a_mistake(via: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="route via"):
+        router_of(RouteSettings(via=via))

@@ -15,6 +15,7 @@ from postroom.mail.delivery import Deferred, RecipientState, RouteKind, Site, St
 from postroom.mail.envelope import ByMode, DeliverBy, Notify, Recipient
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
+from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.carrier import Grant, Wait
 from postroom.queue.expansion import build, expand
 from postroom.queue.lines import DEAD_AFTER, SWEEP_PAUSE
@@ -98,6 +99,22 @@ class TestWays:
             assert all(len(one.recipients) == 1 for one in house.carrier.requests)
             assert delivered(house) == 12
         assert house.carrier.peak["mx.example"] == 2  # limits belong to the site, not to the line
+
+    async def test_lines_to_one_site_take_turns(self) -> None:
+        house = House()
+        house.router.sites = {f"{name}.example": Site("mx.example", RouteKind.MX, schedule=name) for name in "abc"}
+        house.shaper.limit_ = 1
+        house.carrier.seconds = 1.0
+        async with house.running():
+            for n in range(20):
+                await house.send(f"r{n}@a.example")
+            await house.clock.pass_time(0.5)
+            await house.send("x@b.example")
+            await house.send("x@c.example")
+            await house.send("y@c.example")
+            await house.clock.pass_time(6)
+        order = [one.site.schedule for one in house.carrier.requests]
+        assert order[:6] == ["a", "a", "b", "c", "a", "c"]  # the others came after the turn of the first was set
 
     async def test_a_rule_holds_until_an_operator_lets_go(self) -> None:
         house = House()
@@ -483,6 +500,22 @@ class TestPauses:
             before = len(house.store.settlements)
             await house.clock.pass_time(5 * PAUSE_LOOK)
             assert 4 <= len(house.store.settlements) - before <= 6
+
+    async def test_a_store_that_fails_meanwhile_loses_nothing(self) -> None:
+        house = House()
+        async with house.running():
+            await house.scheduler.heed()
+            await self.pause(house, PauseKind.DOMAIN, "far.example")
+            await house.send("a@far.example")
+            await house.clock.pass_time(1)
+            await house.store.resume(PauseKind.DOMAIN, "far.example")
+            house.store.failing.add("act")
+            with pytest.raises(StoreUnavailable):
+                await house.scheduler.heed()
+            house.store.failing.clear()
+            await house.scheduler.heed()
+            await house.clock.pass_time(1)
+            assert delivered(house) == 1
 
     async def test_what_was_paused_before_the_start_is_heard_of_first(self) -> None:
         house = House()

@@ -1,5 +1,6 @@
 """A router that tells the shaper which recipient domains lead to a site, for rules of traffic that go by domains."""
 
+from postroom.mail.address import Address
 from postroom.mail.delivery import Outcome, Site
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
@@ -18,9 +19,13 @@ class NamingRouter:
         """As the router has it."""
         return self._router.destination(message, recipient)
 
-    def holds(self, message: Message, recipient: Recipient) -> str:
+    def holds(self, message: Message, recipient: Recipient, *, ours: bool = False) -> str:
         """As the router has it."""
-        return self._router.holds(message, recipient)
+        return self._router.holds(message, recipient, ours=ours)
+
+    def takes(self, message: Message, address: Address) -> bool:
+        """As the router has it."""
+        return self._router.takes(message, address)
 
     async def site_of(self, destination: str) -> Site | Outcome:
         """As the router has it; the shaper hears of it."""

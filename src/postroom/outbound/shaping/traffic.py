@@ -7,7 +7,7 @@ from postroom.config.road import CommandSettings, OutboundSettings
 from postroom.config.section import Rate
 from postroom.config.sending import PoolSettings, ShapingSettings, SourceSettings, WarmupSettings
 from postroom.mail.cause import Cause
-from postroom.mail.delivery import Deferred, Site
+from postroom.mail.delivery import Deferred, RouteKind, Site
 from postroom.mail.reply import Reply
 from postroom.mail.value import value
 from postroom.net.gcra import GcraTable
@@ -33,6 +33,12 @@ class Way:
     site: Site
     source: Source
     rule: Rule
+
+
+UNSHAPED = Way(
+    Site("local:nowhere", RouteKind.DISCARD), Source(""), Rule("none", 1, None, (), 1, None, 0.0, 1.0, 1.0, adapt=False)
+)
+"""The way of what does not travel."""
 
 
 class Traffic:

@@ -19,12 +19,13 @@ from postroom.directory.model import (
     RemoveAppPassword,
     RemoveDomain,
     SetCatchAll,
+    SetForwards,
 )
 from postroom.mail.address import Address
 from postroom.storage.batch import Kind
 from postroom.storage.sqlite.credentials import change_credentials, put_keys
 from postroom.storage.sqlite.mailbox import remove_entries
-from postroom.storage.sqlite.statements import rows_of
+from postroom.storage.sqlite.statements import as_json, rows_of
 
 _RAISE = "UPDATE counter SET value = value + 1 WHERE name = 'directory' RETURNING value"
 
@@ -42,6 +43,8 @@ def apply(connection: apsw.Connection, change: DirectoryChange) -> None:
             _add_account(connection, change)
         case ChangeAccount():
             _change_account(connection, change)
+        case SetForwards():
+            _set_forwards(connection, change)
         case KeepKeys() | AddAppPassword() | RemoveAppPassword():
             change_credentials(connection, _require_account(connection, change.address), change)
         case RemoveAccount():
@@ -111,6 +114,17 @@ def _change_account(connection: apsw.Connection, change: ChangeAccount) -> None:
     )
     if change.password is not None:
         put_keys(connection, account_id, 0, change.keys)
+
+
+def _set_forwards(connection: apsw.Connection, change: SetForwards) -> None:
+    account_id = _require_account(connection, change.address)
+    if change.address.key in {target.key for target in change.targets}:
+        raise DirectoryError(f"{change.address} would forward to itself")
+    forwards = as_json([[target.local, target.domain] for target in change.targets]) if change.targets else None
+    connection.execute(
+        "UPDATE account SET forwards = ?, keep = ? WHERE account_id = ?",
+        (forwards, int(change.keep or not change.targets), account_id),
+    )
 
 
 def _remove_account(connection: apsw.Connection, account_id: int) -> None:

@@ -23,7 +23,8 @@ from postroom.storage.sqlite.credentials import USED
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import Value, as_json, rows_of
 
-_ACCOUNT = "json_array(account_id, local, domain, password, quota, enabled, created_at, app_passwords_only)"
+_ACCOUNT = """json_array(account_id, local, domain, password, quota, enabled, created_at, app_passwords_only,
+    json(forwards), keep)"""
 _TARGETS = """json((SELECT json_group_array(json_array(t.local, t.domain) ORDER BY t.position)
     FROM alias_target AS t WHERE t.alias_key = alias.key))"""
 _ALIAS = f"json_array(local, domain, {_TARGETS})"
@@ -154,8 +155,18 @@ def _domain(name: str, created_at: float, local: str | None, domain: str | None)
 
 
 def _account(row: list[Any]) -> Account:
-    account_id, local, domain, password, quota, enabled, created_at, only = row
-    return Account(account_id, Address(local, domain), password, quota, bool(enabled), created_at, bool(only))
+    account_id, local, domain, password, quota, enabled, created_at, only, forwards, keep = row
+    return Account(
+        account_id,
+        Address(local, domain),
+        password,
+        quota,
+        bool(enabled),
+        created_at,
+        bool(only),
+        tuple([Address(*target) for target in forwards or ()]),
+        bool(keep),
+    )
 
 
 def _keys(rows: list[tuple[str, str, int, str, str]]) -> tuple[ScramKey, ...]:
