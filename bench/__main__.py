@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import measure
+from bench.crowd import backlog, crowd, million
 from bench.generators import Sink, send_many
 from bench.measure import ACCOUNTS, DOMAIN, LOCAL, PASSWORD, Server
 from bench.postfix import Postfix, tool, why_not
-from bench.postroom import GUARD_OFF, GUARD_ON, SUBMITTING, Postroom, by_sink, make_certificate
+from bench.postroom import GUARD_OFF, GUARD_ON, SUBMITTING, Postroom, by_sink, make_certificate, past_a_dead_site
 from bench.processes import BenchError
 from bench.result import Findings, machine_facts, show_table, table_lines
 
-MEASUREMENTS = ("stored", "relayed", "submitted", "guarded", "latency", "memory", "big")
+MEASUREMENTS = ("stored", "relayed", "submitted", "guarded", "latency", "memory", "big", "million", "backlog")
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,6 +35,7 @@ class Plan:
     messages: int
     latency_seconds: float
     big_octets: int
+    deferred: int
 
 
 def main() -> int:
@@ -65,6 +67,9 @@ def _asked() -> tuple[Plan, Path]:
     parser.add_argument("--quick", action="store_true", help="small runs, as CI makes them")
     parser.add_argument("--rounds", type=int, help="alternating rounds (default 5, quick 2)")
     parser.add_argument("--messages", type=int, help="messages of one run (default 5000, quick 1500)")
+    parser.add_argument(
+        "--deferred", type=int, help="recipients of the long queue (default 1,000,000, quick 100,000; half for backlog)"
+    )
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=MEASUREMENTS, help="only these measurements")
     parser.add_argument("--server", choices=("both", "postfix", "postroom"), default="both", help="only this server")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="on which disk to work (default /var/tmp)")
@@ -76,6 +81,7 @@ def _asked() -> tuple[Plan, Path]:
         messages=asked.messages or (1500 if asked.quick else 5000),
         latency_seconds=4 if asked.quick else 15,
         big_octets=100_000_000,
+        deferred=asked.deferred or (100_000 if asked.quick else 1_000_000),
     )
     return plan, asked.dir
 
@@ -95,6 +101,8 @@ def _measure(plan: Plan, work: Path) -> tuple[dict[str, Findings], float]:
                     _say(f"round {number + 1} of {plan.rounds}: {_last(found[name])}")
         if "submitted" in plan.what:
             _submit(plan, work, sink, found)
+        if {"million", "backlog"} & set(plan.what) and "postroom" in found:
+            _crowd(plan, work, sink, found["postroom"])
         if "guarded" in plan.what and "postroom" in found:
             _guard(plan, work, sink, found["postroom"])
         for name in plan.servers:
@@ -200,6 +208,22 @@ def _guard(plan: Plan, work: Path, sink: Sink, found: Findings) -> None:
                 rates.append(measure.stored(server, plan.messages).accepted)
         found.guarded.append(rates[1] / rates[0])
         _say(f"round {number + 1} of {plan.rounds}: {rates[0]:,.0f}/s without a limit, {rates[1]:,.0f}/s with all")
+
+
+def _crowd(plan: Plan, work: Path, sink: Sink, found: Findings) -> None:
+    """Long queues, beside a server without one."""
+    empty = Postroom(work / "empty", domain=DOMAIN, accounts=ACCOUNTS, road=past_a_dead_site(sink.port))
+    for what, recipients in (("million", plan.deferred), ("backlog", plan.deferred // 2)):
+        if what not in plan.what:
+            continue
+        folder = work / what
+        crowded = crowd(folder, sink, domain=DOMAIN, accounts=ACCOUNTS, recipients=recipients, dead=what == "backlog")
+        with _up(empty, work / "empty"), _up(crowded, folder):
+            if what == "million":
+                found.million.append(million(crowded, empty, recipients, plan.messages, plan.rounds))
+            else:
+                found.backlog.append(backlog(crowded, empty, recipients, 50, 4 * plan.latency_seconds))
+        _say(f"{what}: {recipients:,} recipients measured")
 
 
 def _latency(plan: Plan, server: Server, sink: Sink, found: Findings) -> None:

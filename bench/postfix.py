@@ -64,8 +64,18 @@ class Postfix:
 
     name = "postfix"
 
-    def __init__(self, folder: Path, *, domain: str, accounts: tuple[str, ...], settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        domain: str,
+        accounts: tuple[str, ...],
+        settings: Mapping[str, str],
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        """``prefix`` runs the command that starts it, in a namespace for example."""
         self.smtp_port = free_port()
+        self._prefix = prefix
         self._folder = folder
         self._config = folder / "config"
         self._queue = folder / "queue"
@@ -194,7 +204,11 @@ class Postfix:
     def _run(self, verb: str) -> None:
         program = tool("postfix") or "postfix"
         done = subprocess.run(
-            [program, "-c", str(self._config), verb], capture_output=True, text=True, timeout=60, check=False
+            [*self._prefix, program, "-c", str(self._config), verb],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         if done.returncode != 0:
             raise BenchError(f"postfix {verb} failed: {(done.stdout + done.stderr).strip()}")

@@ -8,6 +8,8 @@ import poplib
 import ssl
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -59,6 +61,17 @@ tls = "{tls}"
 [[route]]
 domains = ["*"]
 via = "sink"
+"""
+_DEAD = """
+[[smarthost]]
+name = "dead"
+host = "127.0.0.1"
+port = 9
+tls = "none"
+
+[[route]]
+domains = ["dead.example"]
+via = "dead"
 """
 _BY_MX = """
 [outbound]
@@ -129,6 +142,11 @@ def by_sink(port: int, tls: str = "none") -> str:
     return _BY_SINK.format(port=port, tls=tls)
 
 
+def past_a_dead_site(port: int) -> str:
+    """The road to one sink on loopback, but for dead.example, where nobody answers."""
+    return _DEAD + by_sink(port)
+
+
 def by_mx(port: int, dns_port: int) -> str:
     """The road to whatever a name server on loopback says."""
     return _BY_MX.format(port=port, dns_port=dns_port)
@@ -139,8 +157,19 @@ class Postroom:
 
     name = "postroom"
 
-    def __init__(self, folder: Path, *, domain: str, accounts: tuple[str, ...], road: str, further: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        domain: str,
+        accounts: tuple[str, ...],
+        road: str,
+        further: str = "",
+        prepare: Callable[[Path], None] | None = None,
+    ) -> None:
+        """``prepare`` is given the database before the server opens it."""
         self._folder = folder
+        self._prepare = prepare
         self._further = road + further  # tables of the settings file
         self._settings = folder / "postroom.toml"
         self._log = folder / "log"
@@ -157,10 +186,27 @@ class Postroom:
         self._run("domain", "add", self._domain)
         for account in self._accounts:
             self._run("user", "add", account, "--password-stdin", typed=PASSWORD + "\n")
+        if self._prepare is not None:
+            self._prepare(self.database)
+        self._serve()
+
+    def restart(self) -> float:
+        """Stop it and start it again; the seconds from its start until it was ready."""
+        self.stop()
+        begun = time.monotonic()
+        self._serve()
+        return time.monotonic() - begun
+
+    @property
+    def database(self) -> Path:
+        """Its one file."""
+        return self._folder / "data" / "postroom.db"
+
+    def _serve(self) -> None:
         with self._log.open("wb") as log:
             command = [sys.executable, "-m", "postroom", "serve", "-c", str(self._settings)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(self._is_ready, seconds=20, what="Postroom did not become ready")
+        wait_until(self._is_ready, seconds=60, what="Postroom did not become ready")
 
     def stop(self) -> None:
         """Stop it, with a drain."""
@@ -201,10 +247,13 @@ class Postroom:
         """How many recipients wait for another attempt: in a bench none may."""
         return self._count("SELECT count(*) FROM recipient WHERE attempts > 0")
 
+    def under_way(self) -> int:
+        """How many recipients are in the server's hands: as ``waiting`` where others wait for a later time."""
+        return self._count("SELECT count(*) FROM recipient INDEXED BY recipient_leased WHERE lease_node IS NOT NULL")
+
     def _count(self, question: str) -> int:
         """Asked of the database itself: commands take long to start, and metrics are renewed only now and then."""
-        file = str(self._folder / "data" / "postroom.db")
-        store = apsw.Connection(file, flags=apsw.SQLITE_OPEN_READONLY)
+        store = apsw.Connection(str(self.database), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             store.set_busy_timeout(10_000)
             return int(store.execute(question).get)

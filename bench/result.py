@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.crowd import Backlog, Crowd
 from bench.load import LoadResult
 from bench.measure import Big, Rates, Submitted
 from bench.postfix import tool
@@ -32,6 +33,8 @@ class Findings:
     latency: list[LoadResult] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     big: list[Big] = field(default_factory=list)
+    million: list[Crowd] = field(default_factory=list)
+    backlog: list[Backlog] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,35 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
             more_is_better=False,
         ),
         line("100 MB stored: time to 250", "s", lambda f: [x.seconds_stored for x in f.big], more_is_better=False),
+        *_crowd_lines(b),
     ]
+
+
+def _crowd_lines(f: Findings) -> list[Line]:
+    """Of Postroom alone."""
+    lines: list[Line] = []
+    for x in f.million:
+        of = f"{x.recipients:,} deferred"
+        lines += [
+            Line(f"{of}: start until ready", "s", None, x.ready_seconds, None, "5 s"),
+            Line(f"{of}: memory, idle", "MiB", None, x.idle_memory / _MIB, None, "300 MiB"),
+            Line(f"{of}: peak memory under load", "MiB", None, x.peak_memory / _MIB, None, "300 MiB"),
+            Line(f"{of}: inbound", "/s", None, x.rate, None),
+            Line(f"{of}: inbound against an empty queue", "%", None, 100 * x.rate / x.empty_rate, None, "80 %"),
+            Line(f"{of}: CPU per message", "ms", None, x.cpu, None),
+            Line("empty queue: CPU per message", "ms", None, x.empty_cpu, None),
+        ]
+    for y in f.backlog:
+        of = f"{y.recipients:,} for a dead site"
+        lines += [
+            Line(f"{of}: others relayed after, p50", "ms", None, 1000 * y.p50, None),
+            Line(f"{of}: others relayed after, p99", "ms", None, 1000 * y.p99, None),
+            Line(f"{of}: others relayed after, longest", "ms", None, 1000 * y.longest, None, "1 s more"),
+            Line("no backlog: relayed after, p50", "ms", None, 1000 * y.alone_p50, None),
+            Line("no backlog: relayed after, p99", "ms", None, 1000 * y.alone_p99, None),
+            Line("no backlog: relayed after, longest", "ms", None, 1000 * y.alone_longest, None),
+        ]
+    return lines
 
 
 def show_table(lines: Sequence[Line]) -> str:

@@ -7,9 +7,13 @@ from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
+from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
+from postroom.queue.returnmodel import ReturnedStore
+from postroom.queue.sites import SiteStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
+from postroom.reputation.store import SuppressionStore
 from postroom.storage.sqlite.store import SqliteStore
 
 
@@ -26,6 +30,14 @@ class Store(Protocol):
     def history(self) -> HistoryStore: ...
     @property
     def guard(self) -> GuardStore: ...
+    @property
+    def tls(self) -> TlsStore: ...
+    @property
+    def suppression(self) -> SuppressionStore: ...
+    @property
+    def returned(self) -> ReturnedStore: ...
+    @property
+    def sites(self) -> SiteStore: ...
     async def close(self) -> None: ...
 
 

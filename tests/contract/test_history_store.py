@@ -3,9 +3,10 @@
 from tests.contract.implementations import Store
 from tests.fakes.letters import NOON, an_intake, queue_id
 
-from postroom.report.history import HistoryRow, Tally
+from postroom.report.history import HistoryRow, OutcomeTally, Tally
 
 DAY = 86400
+REMOTE = "remote.example"
 
 
 def accepted(number: int, at: float, message_id: str = "") -> HistoryRow:
@@ -51,6 +52,27 @@ async def test_nothing_is_found_in_an_empty_history(store: Store) -> None:
     assert list(await store.history.find("a@x", 10)) == []
     assert list(await store.history.tallies(0)) == []
     assert await store.history.expire(NOON) == 0
+
+
+async def test_outcomes_by_cause_and_by_both_domains(store: Store) -> None:
+    def row(number: int, kind: str, cause: str = "", domain: str = REMOTE, at: float = NOON + 5) -> HistoryRow:
+        detail = f'{{"cause":"{cause}"}}' if cause else "{}"
+        return HistoryRow(queue_id(number), at, kind, f"rita@{domain}", domain, detail=detail)
+
+    await put(store, accepted(1, NOON), accepted(2, NOON), accepted(3, NOON))
+    await put(store, relayed(1, NOON - 1), relayed(1, NOON + 6), relayed(2, NOON + 6), relayed(9, NOON + 6))
+    rows = [row(1, "failed", "mailbox_unknown"), row(2, "failed", "mailbox_unknown"), row(2, "deferred")]
+    rows += [row(3, "bounced", "policy", "far.example"), row(3, "complained"), row(3, "dsn")]
+    await put(store, *rows, row(1, "expired", at=NOON - 9))
+    ours = "ours.example"
+    assert list(await store.history.outcomes(NOON)) == [
+        OutcomeTally("bounced", "policy", ours, "far.example", 1),
+        OutcomeTally("complained", "", ours, REMOTE, 1),
+        OutcomeTally("deferred", "", ours, REMOTE, 1),
+        OutcomeTally("failed", "mailbox_unknown", ours, REMOTE, 2),
+        OutcomeTally("relayed", "", "", REMOTE, 1),
+        OutcomeTally("relayed", "", ours, REMOTE, 2),
+    ]
 
 
 async def test_tallies_since(store: Store) -> None:

@@ -96,7 +96,7 @@ class DnsServer:
             return response.to_wire()
 
     def _fill(self, response: dns.message.Message, found: Found, kind: dns.rdatatype.RdataType) -> None:
-        if found.name in self.zone.secure:
+        if self.zone.vouches_for(found):
             response.flags |= dns.flags.AD
         for name, target in found.aliases:
             response.answer.append(

@@ -1,5 +1,6 @@
 """MemoryHouse: what the commands need of the house, in memory; its failures are fields."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
+from tests.fakes.site_store import MemorySiteStore
+from tests.fakes.suppression_store import MemorySuppressionStore
 
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
@@ -16,7 +19,7 @@ from postroom.dns.resolver import Resolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
 from postroom.mail.trouble import StoreUnavailable
-from postroom.report.history import HistoryRow, Tally
+from postroom.report.history import OUTCOMES, HistoryRow, OutcomeTally, Tally
 
 NOW = 1_800_000_000.0
 
@@ -41,6 +44,16 @@ class MemoryHistory:
                 counts[row.kind, row.domain] = counts.get((row.kind, row.domain), 0) + 1
         return [Tally(kind, domain, count) for (kind, domain), count in counts.items()]
 
+    async def outcomes(self, since: float) -> Sequence[OutcomeTally]:
+        senders = {row.queue_id: row.domain for row in self.rows if row.kind == "accepted"}
+        counts: dict[tuple[str, str, str, str], int] = {}
+        for row in self.rows:
+            if row.at >= since and row.kind in OUTCOMES:
+                cause = str(json.loads(row.detail).get("cause", ""))
+                key = (row.kind, cause, senders.get(row.queue_id, ""), row.domain)
+                counts[key] = counts.get(key, 0) + 1
+        return [OutcomeTally(*key, count) for key, count in sorted(counts.items())]
+
     async def expire(self, before: float) -> int:
         kept = [row for row in self.rows if row.at >= before]
         gone = len(self.rows) - len(kept)
@@ -64,6 +77,8 @@ class MemoryStore:
     directory: MemoryDirectoryStore = field(default_factory=MemoryDirectoryStore)
     history: MemoryHistory = field(init=False)
     guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
+    suppression: MemorySuppressionStore = field(default_factory=MemorySuppressionStore)
+    sites: MemorySiteStore = field(default_factory=MemorySiteStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:

@@ -51,9 +51,13 @@ class ScriptedPeer:
     content_limit: int | None = None
     gate: asyncio.Event | None = None
     lmtp: bool = False
+    chain: tuple[bytes, ...] = ()
+    """The certificates that it shows in memory, in DER."""
     closes_idle: bool = False
     """Connections break as soon as a transaction is over and its reply is sent."""
 
+    names: list[str | None] = field(default_factory=list)
+    """Server names (SNI) of handshakes in memory."""
     taken: list[Taken] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     writes: list[bytes] = field(default_factory=list)
@@ -202,12 +206,22 @@ class PeerStream:
         """The handshake."""
         assert context is not None
         assert self._talk.handshake, "STARTTLS was not accepted"
+        self._script.names.append(server_hostname)
         if self._script.tls_error is not None:
             self._talk.closed = True
             raise self._script.tls_error
         self._talk.secured()
         self.tls = TLS_FACTS
         return TLS_FACTS
+
+    @property
+    def local_address(self) -> str:
+        """Our own end, always the same."""
+        return "192.0.2.100"
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """What the script shows."""
+        return self._script.chain if self.tls is not None else ()
 
     def channel_binding(self, kind: str) -> bytes | None:
         """There is none in memory."""

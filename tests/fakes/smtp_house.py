@@ -6,18 +6,27 @@ from typing import TypeVar
 from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.hand_clock import HandClock
 from tests.fakes.login_house import FakeChecker, FakeGuard
+from tests.fakes.memory_house import MemoryHistory
 from tests.fakes.queue_store import MemoryQueueStore
+from tests.fakes.suppression_store import MemorySuppressionStore
 
 from postroom.config.guard import FloodSettings
 from postroom.config.model import DeliverySettings, SmtpSettings
+from postroom.config.road import ReturnsSettings, SuppressionSettings
 from postroom.directory.directory import Directory
 from postroom.inbound.service import House
 from postroom.mail.message import Message, QueueIds
+from postroom.mail.returnpath import ReturnPaths
 from postroom.queue.model import Draft
+from postroom.queue.returning import Returns
 from postroom.report.events import Report
 from postroom.report.reporter import Reporter
+from postroom.reputation.listing import SuppressionList
 
 R = TypeVar("R", bound=Report)
+
+SECRET = b"r" * 32
+"""What return paths are made with."""
 
 NOW = 1_800_000_000.0
 """Friday, 15 January 2027, 08:00:00 UTC."""
@@ -57,6 +66,15 @@ class SmtpHouse:
         self.guard = FakeGuard()
         self.door = KeepingDoor()
         self.store = MemoryQueueStore()
+        self.suppressed = MemorySuppressionStore()
+        self.returns = Returns(
+            settings=ReturnsSettings(),
+            paths=ReturnPaths(SECRET, 14 * 86400),
+            resolve=self.directory.resolve,
+            is_local=self.directory.is_local,
+            history=MemoryHistory(self.store.history),
+            clock=self.clock,
+        )
         self.house = House(
             hostname=hostname,
             settings=settings or SmtpSettings(),
@@ -71,6 +89,8 @@ class SmtpHouse:
             queue_ids=QueueIds(self.clock.now),
             clock=self.clock,
             reporter=Reporter([self.reports.append]),
+            resolver=self.returns,
+            suppressions=SuppressionList(self.suppressed, SuppressionSettings()),
         )
 
     def told(self, kind: type[R]) -> list[R]:

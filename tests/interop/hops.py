@@ -68,10 +68,15 @@ begin acl
 ok:
   accept
 begin routers
-all:
+{onward}all:
   driver = accept
   transport = file
 begin transports
+relay:
+  driver = smtp
+  port = {onward_port}
+  allow_localhost
+  hosts_try_fastopen =
 file:
   driver = appendfile
   directory = {folder}/mail
@@ -82,14 +87,27 @@ file:
 begin retry
 * * F,1h,1m
 """
+_EXIM_ONWARD = """\
+onward:
+  driver = manualroute
+  domains = {domain}
+  route_data = 127.0.0.1
+  self = send
+  transport = relay
+"""
 
 
 class EximHop:
-    """Exim with a Maildir. It is happy with unpacked files, but wants its own user to exist."""
+    """Exim with a Maildir. It is happy with unpacked files, but wants its own user to exist.
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    Mail for the domain ``onward`` it relays to ``onward_port`` of this machine, which is set before the start.
+    """
+
+    def __init__(self, folder: Path, *, onward: str = "") -> None:
+        self.host, self.port = "127.0.0.1", free_port()
         self._folder = folder
+        self._onward = _EXIM_ONWARD.format(domain=onward) if onward else ""
+        self.onward_port = 25
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -102,7 +120,15 @@ class EximHop:
         for folder in (self._folder / "spool", self._folder / "mail"):
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         settings = self._folder / "exim.conf"
-        settings.write_text(_EXIM.format(program=Path(found).resolve(), port=self.port, folder=self._folder))
+        settings.write_text(
+            _EXIM.format(
+                program=Path(found).resolve(),
+                port=self.port,
+                folder=self._folder,
+                onward=self._onward,
+                onward_port=self.onward_port,
+            )
+        )
         settings.chmod(0o644)
         with (self._folder / "stderr").open("wb") as stderr:
             command = [found, "-C", str(settings), "-bdf"]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from bench.processes import answers, family, free_port, stop_pids
+from tests.interop.shapes import CONTENTS
 from tests.system.fixtures import MakeProgram
-from tests.system.program import wait_until
-from tests.system.setups import content
+from tests.system.program import Program, wait_until
+from tests.system.setups import added_to, content
 
 pytestmark = [
     pytest.mark.needs("dovecot", "lmtp"),
@@ -64,10 +65,15 @@ def dovecot(open_folder: Path) -> Iterator[Dovecot]:
         server.stop()
 
 
-def test_delivery_by_lmtp(make_program: MakeProgram, dovecot: Dovecot) -> None:
+@pytest.fixture
+def program(make_program: MakeProgram, dovecot: Dovecot) -> Program:
+    """It hands mail for the domain to Dovecot."""
     lmtp = {"name": "dovecot", "host": "127.0.0.1", "port": dovecot.port, "protocol": "lmtp", "tls": "none"}
     route = {"domains": ["delivered.example"], "via": "dovecot"}
-    program = make_program({"smarthost": [lmtp], "route": [route]}).add(ALICE).start()
+    return make_program({"smarthost": [lmtp], "route": [route]}).add(ALICE).start()
+
+
+def test_delivery_by_lmtp(program: Program, dovecot: Dovecot) -> None:
     sent = content("by-lmtp")
     with program.submission(ALICE) as client:
         client.sendmail(ALICE, [BOB, "nobody@delivered.example"], sent, mail_options=["BODY=8BITMIME"])
@@ -79,3 +85,15 @@ def test_delivery_by_lmtp(make_program: MakeProgram, dovecot: Dovecot) -> None:
     assert b"nobody@delivered.example" in dsn
     assert BOB.encode() not in dsn.partition(b"Final-Recipient")[2].partition(b"\r\n\r\n")[0]
     wait_until(lambda: not program.queue(), "the queue is empty")
+
+
+def test_every_octet_arrives(program: Program, dovecot: Dovecot) -> None:
+    with program.submission(ALICE) as client:
+        for sent in CONTENTS.values():
+            client.sendmail(ALICE, [BOB], sent, mail_options=["BODY=8BITMIME"])
+    wait_until(lambda: len(dovecot.messages()) == len(CONTENTS), "all are in the Maildir")
+    received = [message.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") for message in dovecot.messages()]
+    for name, sent in CONTENTS.items():
+        copies = [message for message in received if message.endswith(sent)]
+        assert copies, f"{name} did not arrive as it was sent"
+        assert b"with ESMTPSA" in added_to(copies[0], sent)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bench.postfix import Postfix, why_not
+from tests.interop.shapes import CONTENTS
 from tests.system.fixtures import MakeProgram
 from tests.system.loop_thread import Nameserver
 from tests.system.program import PATIENCE, Program, wait_until
@@ -14,16 +15,6 @@ from tests.system.setups import added_to, content
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 SOMEONE = "someone@remote.example"
-CONTENTS = {
-    "everything": content("everything"),
-    "empty-body": b"From: a@example.org\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\nSubject: empty\r\n\r\n",
-    "no-header": b"\r\njust a body\r\n",
-    "dots": b"Subject: dots\r\n\r\n.\r\n..\r\n...\r\n. \r\n.x\r\n\r\n.\r\n",
-    "blank-lines": b"Subject: blanks\r\n\r\n\r\n\r\n \r\n\t\r\n\r\n\r\n",
-    "signed": b"DKIM-Signature: v=1; a=rsa-sha256;\r\n\tb=abc\r\n  def;\r\n\tbh=xyz\r\nFROM:\tA  <a@example.org>\r\n"
-    b"sUbJeCt:odd  case\r\nSubject: twice\r\n\r\nbody  with   spaces  \r\n",
-    "large": content("large") + b"".join(b"%07d " % n + b"l" * (n % 900) + b"\r\n" for n in range(2000)),
-}
 pytestmark = [
     pytest.mark.needs("postfix"),
     pytest.mark.skipif(os.geteuid() != 0, reason="Postfix starts as root only"),

@@ -1,6 +1,6 @@
 """A program beside the test with its own processor time and files: takes a plan, says how far it is, ends when told to.
 
-The program is a module of this package that calls ``run``; ``SideProgram`` starts it.
+The program is a module that calls ``run``; ``SideProgram`` starts it.
 """
 
 import asyncio
@@ -23,10 +23,14 @@ Job = Callable[[Mapping[str, Any], asyncio.Event], Awaitable[Mapping[str, Any]]]
 
 
 class SideProgram:
-    """``python -m tests.system.MODULE``, perhaps behind a ``prefix`` such as `ip netns exec NAME`."""
+    """``python -m MODULE``, perhaps behind a ``prefix`` such as `ip netns exec NAME`.
+
+    A module without a dot is one of this package.
+    """
 
     def __init__(self, module: str, plan: Mapping[str, Any], prefix: Sequence[str] = ()) -> None:
-        command = [*prefix, sys.executable, "-m", f"tests.system.{module}"]
+        module = module if "." in module else f"tests.system.{module}"
+        command = [*prefix, sys.executable, "-m", module]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._said: SimpleQueue[bytes] = SimpleQueue()
         self._listener = threading.Thread(target=self._listen, daemon=True)

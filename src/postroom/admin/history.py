@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from postroom.admin.moments import iso, local, size, span
-from postroom.admin.queue import QueueView, show_entry
+from postroom.admin.queue import QueueView, find_pauses, show_entry
 from postroom.admin.refusal import Refused
-from postroom.config.model import QueueSettings
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.message import QueueId, read_queue_id, show_queue_id
 from postroom.queue.deadlines import must_arrive_by
 from postroom.queue.model import QueueEntry, QueueFilter
+from postroom.queue.pauses import Pauses, name_of
+from postroom.queue.putoff import is_put_off
 from postroom.queue.retry import expires_at
+from postroom.queue.schedules import Schedules
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryRow, HistoryStore
 
@@ -68,7 +70,7 @@ async def find_messages(history: HistoryStore, queue: QueueStore, text: str, lim
 
 
 async def tell_life(
-    history: HistoryStore, queue: QueueStore, queue_id: QueueId, *, now: float, settings: QueueSettings
+    history: HistoryStore, queue: QueueStore, queue_id: QueueId, *, now: float, schedules: Schedules
 ) -> Life:
     """The life of one message. Refused if nothing is known of it."""
     rows = await history.of_message(queue_id)
@@ -82,7 +84,7 @@ async def tell_life(
     for row in rows:
         detail = _read_detail(row.detail)
         moments.append(Moment(iso(row.at), row.kind, row.recipient, _say(row, detail), detail))
-    standing = _standing(entries[0], now, settings) if entries else ()
+    standing = _standing(entries[0], now, schedules, await find_pauses(queue)) if entries else ()
     queued = await show_entry(queue, queue_id) if entries else None
     return Life(show_queue_id(queue_id), tuple(moments), standing, queued)
 
@@ -127,16 +129,29 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
         case "failed":
             return f"failed{to} for good{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
         case "expired":
-            return f"given up{to}: too old{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
-        case "removed" | "held" | "released" | "retried":
-            words = {"retried": "made due at once", "released": "released from hold"}
-            return f"{words.get(row.kind, row.kind)}{to} by an operator"
+            old = "" if str(detail.get("why", "")).startswith("expired by") else ": too old"
+            return f"given up{to}{old}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
+        case "put_off":
+            return f"not tried{to}{_say_reply(detail)}{_say_next(detail)}"
+        case "removed" | "held" | "released" | "retried" | "redirected":
+            return _say_order(row.kind, to, detail)
         case "recovered":
             return f"taken up again{to}: the node that was attempting it stopped; that attempt may have succeeded"
+        case "bounced" | "delayed" | "complained":
+            return _say_returned(row, detail)
         case "dsn":
             return _say_dsn(row, detail)
         case _:
             return f"{row.kind}{to}"
+
+
+def _say_order(kind: str, to: str, detail: Mapping[str, Any]) -> str:
+    """What an operator did, or a rule."""
+    if detail.get("rule"):
+        return f"{kind}{to} by the rule {detail['rule']}"
+    target = f" to {detail['to']}" if detail.get("to") else ""
+    words = {"retried": "made due at once", "released": "released from hold"}
+    return f"{words.get(kind, kind)}{to}{target} by an operator"
 
 
 def _say_accepted(row: HistoryRow, detail: Mapping[str, Any]) -> str:
@@ -180,6 +195,26 @@ def _say_dsn(row: HistoryRow, detail: Mapping[str, Any]) -> str:
     return f"could not tell the sender {row.recipient} ({action}): {detail.get('trouble', 'no reason is known')}"
 
 
+_BY = {
+    "verp": "its return path",
+    "envid": "its envelope id",
+    "queue_id": "its queue id",
+    "message_id": "its Message-ID",
+}
+
+
+def _say_returned(row: HistoryRow, detail: Mapping[str, Any]) -> str:
+    """What came back for the message."""
+    by = _BY.get(str(detail.get("by", "")), "what it says")
+    known = f"; message {detail.get('returned', '')}, known by {by}"
+    if row.kind == "complained":
+        return f"{row.recipient} complained ({detail.get('type', 'no reason given')}){known}"
+    what = "came back" if row.kind == "bounced" else "is delayed, as was reported"
+    cause = str(detail.get("cause", "")).replace("_", " ")
+    host = f" by {detail['host']}" if detail.get("host") else ""
+    return f"{what} for {row.recipient}{host}: {cause}{_say_reply(detail)}{known}"
+
+
 def _say_host(detail: Mapping[str, Any]) -> str:
     host, address = detail.get("host"), detail.get("address")
     if not host and not address:
@@ -187,7 +222,8 @@ def _say_host(detail: Mapping[str, Any]) -> str:
     text = f" at {host or address}"
     if host and address:
         text += f" [{address}]"
-    return text + (f", {detail['tls']}" if detail.get("tls") else "")
+    text += f", {detail['tls']}" if detail.get("tls") else ""
+    return text + (f" (policy: {detail['policy']})" if detail.get("policy") else "")
 
 
 def _say_reply(detail: Mapping[str, Any]) -> str:
@@ -209,16 +245,24 @@ def _say_next(detail: Mapping[str, Any]) -> str:
     return f"; next attempt {local(float(detail['next_attempt']))}" if detail.get("next_attempt") else ""
 
 
-def _standing(entry: QueueEntry, now: float, settings: QueueSettings) -> tuple[Standing, ...]:
+def _standing(entry: QueueEntry, now: float, schedules: Schedules, pauses: Pauses) -> tuple[Standing, ...]:
+    sender = entry.message.envelope.reverse_path
+    standing = []
+    for queued in entry.recipients:
+        text = _say_standing(queued, entry, now, _gives_up_at(entry, queued, schedules))
+        pause = pauses.of_recipient(sender, queued.recipient.address.domain)
+        if pause is not None:
+            text += f"; {name_of(pause)} is paused" + (f" ({pause.reason})" if pause.reason else "")
+        standing.append(Standing(str(queued.recipient.address), queued.state.value, text))
+    return tuple(standing)
+
+
+def _gives_up_at(entry: QueueEntry, queued: QueuedRecipient, schedules: Schedules) -> float:
     message = entry.message
-    gives_up = expires_at(settings, message.starts_at, null_sender=message.envelope.reverse_path is None)
+    settings = schedules.at(queued.waits_under)
+    at = expires_at(settings, message.starts_at, null_sender=message.envelope.reverse_path is None)
     deadline = must_arrive_by(message)
-    if deadline is not None:
-        gives_up = min(gives_up, deadline)
-    return tuple(
-        Standing(str(queued.recipient.address), queued.state.value, _say_standing(queued, entry, now, gives_up))
-        for queued in entry.recipients
-    )
+    return at if deadline is None else min(at, deadline)
 
 
 def _say_standing(queued: QueuedRecipient, entry: QueueEntry, now: float, gives_up: float) -> str:
@@ -237,9 +281,11 @@ def _say_standing(queued: QueuedRecipient, entry: QueueEntry, now: float, gives_
             return f"{name} is being attempted now{node} (attempt {queued.attempts + 1})"
         case RecipientState.HELD:
             command = f"postroom queue release {show_queue_id(entry.message.queue_id)}"
-            return f"{name} is held by an operator and will not be tried until {command}"
+            return f"{name} is held and will not be tried until {command}"
         case RecipientState.DEFERRED:
             because = f" because of {queued.last_reply}" if queued.last_reply is not None else ""
+            if is_put_off(queued.last_reply):
+                because = f", {queued.last_reply}"
             return (
                 f"{name} waits{_when(queued, now)} after {queued.attempts} attempts{because};"
                 f" it is given up at {local(gives_up)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
+from postroom.admin.returnsroom import ReturnsRoom
 from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
@@ -18,6 +19,7 @@ from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
 from postroom.config.problems import SettingsError
+from postroom.config.replyrules import reply_classifier
 from postroom.directory.directory import Directory
 from postroom.directory.login import LoginDesk
 from postroom.directory.sources.opening import open_credentials
@@ -40,6 +42,8 @@ from postroom.report.metrics import Metrics
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.migrate import migrations
 from postroom.storage.sqlite.store import SqliteStore
+from postroom.web.api.application import open_api
+from postroom.web.api.suppressions import SuppressionDesk, suppression_routes
 from postroom.web.app import Health, make_app
 from postroom.web.server import WebServer
 from postroom.web.upkeep import CertificateUpkeep
@@ -49,6 +53,14 @@ REFRESH_SECONDS = 0.5
 
 GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
+
+TLS_SECONDS = 5.0
+"""How often what was learnt of TLS on the road is written behind."""
+
+RENEWAL_SECONDS = 600.0
+REPORT_SECONDS = 60.0
+RETURNED_SECONDS = 1.0
+"""How often mail that came back is looked at."""
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -86,7 +98,7 @@ class Node:
         self._tls = self._upkeep.open(self._clock.now())
         self._become_user()
         async with open_store(settings) as store:
-            self._build(store)
+            self._build(store, await store.directory.secret())
             await self._start(opened, web)
             try:
                 await self._stop.wait()
@@ -103,7 +115,7 @@ class Node:
             migrations()  # as in open_store
             become(user)
 
-    def _build(self, store: SqliteStore) -> None:
+    def _build(self, store: SqliteStore, secret: bytes) -> None:
         """The rooms, from the store outwards."""
         self._store = store
         self._directory = Directory(store.directory, self._settings.delivery, self._clock)
@@ -121,12 +133,24 @@ class Node:
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
+        classifier = reply_classifier(self._settings.reply)
+        self._back = ReturnsRoom(
+            self._settings,
+            store,
+            secret=secret,
+            resolve=self._directory.resolve,
+            is_local=self._directory.is_local,
+            classifier=classifier,
+            clock=self._clock,
+            reporter=self._reporter,
+        )
         self._road = Road(
             self._settings,
             store,
             node=self._name,
             resolver=resolver,
-            resolve=self._directory.resolve,
+            returns=self._back.returns,
+            classifier=classifier,
             is_local=self._directory.is_local,
             ids=self._ids,
             clock=self._clock,
@@ -154,6 +178,9 @@ class Node:
             limits=self._guard.limiter,
             lockout=self._guard.lockout,
             tagger=tagger_for(settings.route),
+            resolver=self._back.returns,
+            suppressions=self._back.suppressions,
+            revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:
@@ -174,7 +201,8 @@ class Node:
         if not settings.enabled:
             return None
         challenge = self._upkeep.answer if self._settings.acme.enabled else None
-        web = WebServer(make_app(self._health, self._metrics.render, challenge), settings)
+        api = open_api(settings.token_file, suppression_routes(self._suppression_desk()))
+        web = WebServer(make_app(self._health, self._metrics.render, challenge, api), settings)
         try:
             self._web_address = web.open()
         except OSError as error:
@@ -184,12 +212,25 @@ class Node:
             ) from error
         return web
 
+    def _suppression_desk(self) -> SuppressionDesk:
+        """What the API asks: nobody asks before the rooms are built."""
+
+        async def is_local(domain: str) -> bool:
+            return await self._directory.is_local(domain)
+
+        bounces = self._settings.suppression.bounces
+        return SuppressionDesk(lambda: self._store.suppression, is_local, bounces, self._clock)
+
     # Running -----------------------------------------------------------------------
 
     async def _start(self, opened: Sequence[Opened], web: WebServer | None) -> None:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
+        await self._road.tls.start()
+        await self._road.scheduler.heed()
+        await self._back.refresh()
+        await self._road.shaping.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -209,8 +250,17 @@ class Node:
             shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
+        self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
+        self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
+        self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
         self._chores.repeat(0, self._notices.write, "notices")
+        self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
+        self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        if self._settings.tlsrpt.enabled:
+            reports = self._road.tls.reports(self._road.door, self._ids.next)
+            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -243,6 +293,7 @@ class Node:
         await self._road.drain(timeout)
         await self._chores.stop()
         await self._guard.close()
+        await self._road.tls.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         if web is not None:
@@ -258,6 +309,7 @@ class Node:
         self._metrics.set_banned(self._guard.lockout.holding())
 
     async def _forget(self) -> None:
+        await self._back.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:

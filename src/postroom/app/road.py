@@ -5,32 +5,37 @@ from collections.abc import Awaitable, Callable
 
 from postroom.clock import Clock
 from postroom.config.model import Settings
-from postroom.config.replyrules import reply_classifier
-from postroom.directory.model import Resolution
 from postroom.dns.resolver import Resolver
-from postroom.mail.address import Address
+from postroom.mail.classify import Classifier
 from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
+from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.command import CommandCarrier
 from postroom.outbound.maildir import MaildirCarrier
 from postroom.outbound.route import MailRouter
+from postroom.outbound.shaping.traffic import Traffic
+from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
+from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
-from postroom.queue.unshaped import Unshaped
 from postroom.queue.ways import Ways
+from postroom.report.events import StoreTrouble
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.store import SqliteStore
 
 
 class Road:
-    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it."""
+    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it.
+
+    ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites.
+    """
 
     def __init__(
         self,
@@ -39,7 +44,8 @@ class Road:
         *,
         node: str,
         resolver: Resolver,
-        resolve: Callable[[Address], Awaitable[Resolution]],
+        returns: Returns,
+        classifier: Classifier,
         is_local: Callable[[str], Awaitable[bool]],
         ids: QueueIds,
         clock: Clock,
@@ -48,15 +54,37 @@ class Road:
         self._settings = settings
         self._store = store
         self._node = node
-        self._resolve = resolve
+        self._returns = returns
         self._ids = ids
         self._clock = clock
         self._reporter = reporter
-        self._build_outbound(resolver, is_local)
+        self.tls = TlsRoom(
+            settings.outbound,
+            settings.tlsrpt,
+            hostname=settings.hostname,
+            resolver=resolver,
+            store=store.tls,
+            clock=clock,
+            reporter=reporter,
+        )
+        self._build_outbound(resolver, classifier, is_local)
         self._build_queue()
 
-    def _build_outbound(self, resolver: Resolver, is_local: Callable[[str], Awaitable[bool]]) -> None:
+    def _build_outbound(
+        self, resolver: Resolver, classifier: Classifier, is_local: Callable[[str], Awaitable[bool]]
+    ) -> None:
         settings, clock, store = self._settings, self._clock, self._store
+        self._traffic = Traffic(
+            settings.outbound,
+            clock,
+            self._reporter,
+            shaping=settings.shaping,
+            sources=settings.source,
+            pools=settings.pool,
+            warmups=settings.warmup,
+            commands=settings.command,
+        )
+        self.shaping = self._traffic.keep(store.sites)
         self.router = MailRouter(
             hostname=settings.hostname,
             settings=settings.outbound,
@@ -65,6 +93,7 @@ class Road:
             resolver=resolver,
             is_local=is_local,
             clock=clock,
+            sts_of=self.tls.sts_of,
             maildirs=settings.maildir,
             commands=settings.command,
         )
@@ -75,12 +104,14 @@ class Road:
             resolver=resolver,
             content=store.queue,
             clock=clock,
-            classifier=reply_classifier(settings.reply),
+            note_tls=self.tls.note,
+            classifier=classifier,
+            traffic=self._traffic,
         )
 
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
-        node, resolve = self._node, self._resolve
+        node, resolve = self._node, self._returns.resolve
         ways = Ways(self.router, separator=settings.delivery.plus_separator)
         dsns = DsnMaker(
             hostname=settings.hostname,
@@ -90,6 +121,7 @@ class Road:
             clock=clock,
             reporter=reporter,
             ways=ways,
+            language=settings.queue.dsn_language,
         )
         outage = Outage(reporter)
         settler = Settler(
@@ -102,6 +134,7 @@ class Road:
             outage=outage,
             chance=random.random,
             schedules=Schedules(settings.queue, settings.schedule, settings.route),
+            suppression=settings.suppression,
         )
         carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
         carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
@@ -115,8 +148,8 @@ class Road:
             concurrency=settings.outbound.concurrency,
             node=node,
             store=store.queue,
-            router=self.router,
-            shaper=Unshaped(concurrency=settings.outbound.concurrency, per_site=settings.outbound.concurrency_per_site),
+            router=self._traffic.naming(self.router),
+            shaper=self._traffic.shaper,
             carriers=carriers,
             settler=settler,
             clock=clock,
@@ -132,9 +165,14 @@ class Road:
             reporter=reporter,
             outage=outage,
             ways=ways,
+            returns=self._returns,
         )
 
     async def drain(self, seconds: float) -> None:
         """Let what is under way end for ``seconds``, give the rest back, and part from the peers."""
         await self.scheduler.drain(seconds)
         await self._carrier.close()
+        try:
+            await self.shaping.flush()
+        except StoreUnavailable as error:
+            self._reporter.tell(StoreTrouble(f"sites: {error}"))

@@ -12,8 +12,10 @@ from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
+from postroom.queue.sites import SiteStore
 from postroom.queue.store import QueueStore
 from postroom.report.history import HistoryStore
+from postroom.reputation.store import SuppressionStore
 
 
 class StoreLook(Protocol):
@@ -36,6 +38,10 @@ class OpenStore(Protocol):
     def history(self) -> HistoryStore: ...  # noqa: D102
     @property
     def guard(self) -> GuardStore: ...  # noqa: D102
+    @property
+    def suppression(self) -> SuppressionStore: ...  # noqa: D102
+    @property
+    def sites(self) -> SiteStore: ...  # noqa: D102
     async def check(self) -> StoreLook: ...  # noqa: D102
 
 

@@ -19,7 +19,10 @@ from postroom.cli import (
     route,
     send,
     serve,
+    simulate,
+    sites,
     stats,
+    suppression,
     user,
     why,
 )
@@ -49,8 +52,11 @@ def make_program() -> typer.Typer:
     program.add_typer(alerts.commands(), name="alerts")
     program.add_typer(queue.commands(), name="queue")
     program.command("route")(route.route)
+    program.add_typer(suppression.commands(), name="suppression")
+    program.add_typer(sites.commands(), name="sites")
     program.command("why")(why.why)
     program.command("send")(send.send)
+    program.command("simulate")(simulate.simulate)
     program.command("stats")(stats.stats)
     program.command("demo")(demo.demo)
     return program

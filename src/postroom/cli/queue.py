@@ -7,28 +7,16 @@ import typer
 
 from postroom.admin import queue
 from postroom.admin.moments import size
-from postroom.admin.queue import QueueView, make_filter
+from postroom.admin.queue import QueueView, RecipientView
 from postroom.admin.refusal import Refused
+from postroom.cli import pauses, queuefate
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, done, telling_troubles
 from postroom.cli.house import OpenStore
 from postroom.cli.output import print_facts, print_json, print_table, say
+from postroom.cli.queuefilter import AllOption, count_recipients, require_choice, takes_filter
 from postroom.config.model import Settings
 from postroom.mail.message import QueueId, read_queue_id
 from postroom.queue.model import QueueAction, QueueFilter
-
-IdsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="Queue ids, as listed.", show_default=False)
-]
-DomainOption = Annotated[str, typer.Option("--domain", metavar="DOMAIN", help="Recipients in this domain.")]
-SenderOption = Annotated[
-    str | None, typer.Option("--sender", metavar="ADDRESS", help='From this sender; "" is the null sender (bounces).')
-]
-RecipientOption = Annotated[str, typer.Option("--recipient", metavar="ADDRESS", help="To this recipient.")]
-StateOption = Annotated[
-    list[str] | None,
-    typer.Option("--state", metavar="STATE", help="queued, leased, held or deferred; may be repeated."),
-]
-AllOption = Annotated[bool, typer.Option("--all", help="Everything in the queue.")]
 
 _ACTIONS = (
     (
@@ -48,29 +36,29 @@ _ACTIONS = (
 
 def commands() -> typer.Typer:
     """The group."""
-    group = typer.Typer(no_args_is_help=True, help="The queue: list, show, retry, hold, release, remove.")
-    group.command("list")(list_all)
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="The queue: list, show, retry, flush, hold, release, redirect, bounce, expire, remove, pause, resume.",
+    )
+    group.command("list")(takes_filter(list_all))
     group.command("show")(show)
     for action, word, text in _ACTIONS:
         group.command(action.value)(_command(action, word, text))
+    group.command("flush")(takes_filter(flush))
+    queuefate.add_to(group)
+    pauses.add_to(group)
     return group
 
 
 def list_all(
     context: typer.Context,
     *,
-    ids: IdsArgument = None,
-    domain: DomainOption = "",
-    sender: SenderOption = None,
-    recipient: RecipientOption = "",
-    state: StateOption = None,
+    which: QueueFilter,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Messages at most.")] = 100,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """List what waits, oldest first: a line for each recipient with its last reply and the next time."""
-    with telling_troubles():
-        which = make_filter(ids or (), domain, sender, recipient, state or ())
 
     async def job(store: OpenStore, _: Settings) -> tuple[Sequence[QueueView], bool]:
         return await queue.list_queue(store.queue, which, limit)
@@ -87,7 +75,7 @@ def list_all(
             one.state,
             one.attempts,
             _short(one.next_attempt),
-            one.last_reply,
+            _told(one),
         )
         for view in views
         for number, one in enumerate(view.recipients)
@@ -136,7 +124,8 @@ def show(
         print_facts(
             {
                 "recipient": one.address,
-                "state": one.state,
+                **_way(one),
+                "state": one.state if not one.paused else f"{one.state}; {one.paused} is paused",
                 "attempts": one.attempts,
                 "next attempt": one.next_attempt or "none",
                 "last attempt": one.last_attempt or "none",
@@ -154,47 +143,50 @@ def _options(view: QueueView) -> dict[str, str]:
         facts["deliver by"] = f"{view.deliver_by}, else {view.deliver_by_mode}"
     if view.priority:
         facts["priority"] = str(view.priority)
+    if view.tags:
+        facts["tags"] = ", ".join(view.tags)
     if view.require_tls:
         facts["requires"] = "TLS on the whole way"
     return facts
+
+
+def _told(one: RecipientView) -> str:
+    """Why it waits: what was said last, unless it is stopped here."""
+    return f"{one.paused} is paused" if one.paused else one.last_reply
+
+
+def _way(one: RecipientView) -> dict[str, str]:
+    """How it goes where that is not the usual way."""
+    facts = {}
+    domain, _, rule = one.destination.partition(" ")
+    if rule:
+        facts["goes by"] = f"{rule}, to {domain}"
+    if one.return_path:
+        facts["return path"] = f"<{one.return_path}>"
+    return facts
+
+
+def flush(context: typer.Context, *, which: QueueFilter, config: ConfigOption = None) -> None:
+    """Try now what waits: all of it, or what a filter names. Sites that did not work are tried again at once."""
+    desk = Desk.of(context)
+
+    async def job(store: OpenStore, _: Settings) -> int:
+        return await queue.flush(store.queue, which, desk.house.now())
+
+    done(f"{count_recipients(desk.work(config, job))} due now")
 
 
 def _command(action: QueueAction, word: str, text: str) -> Callable[..., None]:
     """The command for an action; ``word`` says what became of those it met, ``text`` is its help."""
 
     def command(
-        context: typer.Context,
-        *,
-        ids: IdsArgument = None,
-        domain: DomainOption = "",
-        sender: SenderOption = None,
-        recipient: RecipientOption = "",
-        state: StateOption = None,
-        everything: AllOption = False,
-        config: ConfigOption = None,
+        context: typer.Context, *, which: QueueFilter, everything: AllOption = False, config: ConfigOption = None
     ) -> None:
-        which = _choose(ids=ids, domain=domain, sender=sender, recipient=recipient, state=state, everything=everything)
+        require_choice(which, everything=everything)
         _act(context, config, action, which, word)
 
     command.__doc__ = text
-    return command
-
-
-def _choose(
-    *,
-    ids: list[str] | None,
-    domain: str,
-    sender: str | None,
-    recipient: str,
-    state: list[str] | None,
-    everything: bool,
-) -> QueueFilter:
-    """The filter; everything only if it was asked for in so many words."""
-    with telling_troubles():
-        which = make_filter(ids or (), domain, sender, recipient, state or ())
-    if (which == QueueFilter()) is not everything:
-        raise typer.BadParameter("name ids, a filter (--domain, --sender, --recipient, --state), or --all by itself")
-    return which
+    return takes_filter(command)
 
 
 def _act(context: typer.Context, config: ConfigOption, action: QueueAction, which: QueueFilter, word: str) -> None:
@@ -203,8 +195,7 @@ def _act(context: typer.Context, config: ConfigOption, action: QueueAction, whic
     async def job(store: OpenStore, _: Settings) -> int:
         return await queue.act(store.queue, action, which, desk.house.now())
 
-    met = desk.work(config, job)
-    done(f"{met} recipient{'' if met == 1 else 's'} {word}")
+    done(f"{count_recipients(desk.work(config, job))} {word}")
 
 
 def _read_id(text: str) -> QueueId:

@@ -24,7 +24,7 @@ def stats(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what went in and out, by domain and by outcome.
+    """Show what went in and out, by domain and by outcome; what stood in the way, and what came back.
 
     Counted by the sender's domain where mail was accepted, else by the recipient's.
     """
@@ -50,6 +50,38 @@ def stats(
     rows.append(("all", *(found.totals[kind] for kind in kinds)))
     say(f"since {found.since}")
     print_table(("domain", *kinds), rows)
+    _print_causes(found)
+    _print_senders(found, top)
+
+
+def _print_causes(found: Stats) -> None:
+    """What stood in the way, over all domains."""
+    counted = tallies.by_cause(found.causes)
+    if not counted:
+        return
+    kinds = [kind for kind in tallies.OBSTACLES if any(counts[kind] for counts in counted.values())]
+    say("what stood in the way, and on whose side it lies")
+    rows = [(cause, blame, *(counts[kind] for kind in kinds)) for (cause, blame), counts in counted.items()]
+    print_table(("cause", "side", *kinds), rows)
+
+
+def _print_senders(found: Stats, top: int) -> None:
+    """What came back, by sending domain, where anything did."""
+    if not any(tally.bounced or tally.complained for tally in found.senders):
+        return
+    say("what came back, by sending domain")
+    rows = [
+        (
+            tally.sender_domain or "(null sender)",
+            tally.relayed,
+            tally.bounced,
+            tally.complained,
+            f"{tally.bounce_rate:.2%}",
+            f"{tally.complaint_rate:.2%}",
+        )
+        for tally in found.senders[:top]
+    ]
+    print_table(("domain", "relayed", "bounced", "complained", "bounce rate", "complaint rate"), rows)
 
 
 def _read_duration(text: str) -> float:

@@ -29,7 +29,7 @@ FIRST_COMMAND_NODE = 512
 class _NotHere:
     """The ready list of a process that carries no mail: everything stays in the store for a server."""
 
-    def reserve(self, domains: Collection[str], recipients: int, octets: int) -> Lease | None:
+    def reserve(self, destinations: Collection[str], recipients: int, octets: int) -> Lease | None:
         """No place."""
         return None
 
@@ -46,7 +46,7 @@ class _NotHere:
 async def submit(store: OpenStore, settings: Settings, envelope: Envelope, content: bytes, login: str) -> Message:
     """On return the message is safe. ``login`` is the user of this machine who sends it. Raises StoreUnavailable."""
     clock = SystemClock()
-    ids = _command_ids(clock)
+    ids = command_ids(clock)
     directory = Directory(store.directory, settings.delivery, clock)
     reporter = Reporter()
     dsns = DsnMaker(
@@ -83,12 +83,13 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
 def complete(settings: Settings, content: bytes) -> bytes:
     """The content with the Date and Message-ID that it lacks, for a way in that does not add them."""
     clock = SystemClock()
-    queue_id = _command_ids(clock).next()
+    queue_id = command_ids(clock).next()
     added, _ = Tracer(settings.hostname).completed(glance(content), content, queue_id, clock.now())
     return added + content
 
 
-def _command_ids(clock: SystemClock) -> QueueIds:
+def command_ids(clock: SystemClock) -> QueueIds:
+    """Makes queue ids for a command that takes messages in."""
     return QueueIds(clock.now, FIRST_COMMAND_NODE + secrets.randbelow(1024 - FIRST_COMMAND_NODE))
 
 

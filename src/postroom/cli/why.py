@@ -14,6 +14,7 @@ from postroom.cli.house import OpenStore
 from postroom.cli.output import print_json, say
 from postroom.config.model import Settings
 from postroom.mail.message import show_queue_id
+from postroom.queue.schedules import Schedules
 
 MOST = 1000  # messages looked up: more than anyone reads
 
@@ -37,8 +38,9 @@ def why(
                 f"nothing is known of {what!r}",
                 "name a queue id, a Message-ID or a recipient; history is kept for queue.history (30 days by default)",
             )
+        schedules = Schedules(settings.queue, settings.schedule, settings.route)
         lives = [
-            await history.tell_life(store.history, store.queue, queue_id, now=desk.house.now(), settings=settings.queue)
+            await history.tell_life(store.history, store.queue, queue_id, now=desk.house.now(), schedules=schedules)
             for queue_id in found[:limit]
         ]
         return lives, [show_queue_id(queue_id) for queue_id in found[limit:]]

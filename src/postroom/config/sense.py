@@ -8,8 +8,10 @@ from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
+from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
+from postroom.config.sendingsense import check_sending
 from postroom.config.upkeepsense import check_acme, check_alerts
 from postroom.mail.session import Role
 
@@ -31,6 +33,8 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_auth(settings)
     yield from check_acme(settings)
     yield from check_alerts(settings.alert)
+    yield from check_returns(settings)
+    yield from check_sending(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:

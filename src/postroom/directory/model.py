@@ -115,9 +115,12 @@ class NotLocal:
 
 @value(frozen=True, slots=True)
 class Unknown:
-    """The domain is ours, the address is not (550 5.1.1). ``reason`` is for the log."""
+    """The domain is ours, the address is not (550 5.1.1). ``reason`` is for the log, ``told`` for the peer (``""``: the
+    usual words).
+    """
 
     reason: str = "no such account or alias"
+    told: str = ""
 
     is_ours: ClassVar[bool] = True
     accounts: ClassVar[tuple[Account, ...]] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from postroom.clock import Clock
-from postroom.dns.resolver import Answer, Existence, Family, MxRecord, Resolver, plain_name
+from postroom.dns.resolver import Answer, Existence, Family, MxRecord, Resolver, TlsaRecord, plain_name
 from postroom.mail.trouble import ResolverUnavailable
 
 Record = TypeVar("Record")
@@ -54,6 +54,16 @@ class CachingResolver:
         """The TXT records, the strings of each joined."""
         plain = plain_name(name)
         return await self._ask(("TXT", plain), lambda: self._resolver.txt(plain))
+
+    async def tlsa(self, name: str) -> Answer[TlsaRecord]:
+        """The TLSA records."""
+        plain = plain_name(name)
+        return await self._ask(("TLSA", plain), lambda: self._resolver.tlsa(plain))
+
+    async def cname(self, name: str) -> Answer[str]:
+        """The name that ``name`` itself is an alias of."""
+        plain = plain_name(name)
+        return await self._ask(("CNAME", plain), lambda: self._resolver.cname(plain))
 
     async def ptr(self, address: str) -> Answer[str]:
         """The names that an address points back to."""

@@ -11,15 +11,17 @@ import dns.name
 import dns.nameserver
 import dns.rdata
 import dns.rdatatype
+import dns.rdtypes.ANY.CNAME
 import dns.rdtypes.ANY.MX
 import dns.rdtypes.ANY.PTR
+import dns.rdtypes.ANY.TLSA
 import dns.rdtypes.ANY.TXT
 import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
 import dns.resolver
 
 from postroom.config.model import DnsSettings
-from postroom.dns.resolver import Answer, Existence, Family, MxRecord, plain_name, reverse_name
+from postroom.dns.resolver import Answer, Existence, Family, MxRecord, TlsaRecord, plain_name, reverse_name
 from postroom.mail.trouble import ResolverUnavailable
 
 Record = TypeVar("Record")
@@ -46,6 +48,14 @@ class DnspythonResolver:
     async def txt(self, name: str) -> Answer[bytes]:
         """The TXT records, the strings of each joined."""
         return await self._ask(name, dns.rdatatype.TXT, _read_txt)
+
+    async def tlsa(self, name: str) -> Answer[TlsaRecord]:
+        """The TLSA records."""
+        return await self._ask(name, dns.rdatatype.TLSA, _read_tlsa)
+
+    async def cname(self, name: str) -> Answer[str]:
+        """The name that ``name`` itself is an alias of."""
+        return await self._ask(name, dns.rdatatype.CNAME, _read_cname)
 
     async def ptr(self, address: str) -> Answer[str]:
         """The names that an address points back to."""
@@ -129,6 +139,16 @@ def _read_address(record: dns.rdata.Rdata) -> str:
 def _read_txt(record: dns.rdata.Rdata) -> bytes:
     assert isinstance(record, dns.rdtypes.ANY.TXT.TXT)  # noqa: S101 - as above
     return b"".join(record.strings)
+
+
+def _read_tlsa(record: dns.rdata.Rdata) -> TlsaRecord:
+    assert isinstance(record, dns.rdtypes.ANY.TLSA.TLSA)  # noqa: S101 - as above
+    return TlsaRecord(record.usage, record.selector, record.mtype, record.cert)
+
+
+def _read_cname(record: dns.rdata.Rdata) -> str:
+    assert isinstance(record, dns.rdtypes.ANY.CNAME.CNAME)  # noqa: S101 - as above
+    return plain_name(record.target.to_text())
 
 
 def _read_ptr(record: dns.rdata.Rdata) -> str:

@@ -1,4 +1,4 @@
-"""The port to the DNS: what mail asks, and answers as values (RFC 1035, RFC 2308)."""
+"""The port to the DNS: what mail asks, and answers as values (RFC 1035, RFC 2308, RFC 6698)."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -34,11 +34,26 @@ class MxRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsaRecord:
+    """One TLSA record: certificate usage, selector, matching type, and the association data (RFC 6698 §2.1)."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+    def __str__(self) -> str:
+        """As zone files have it (RFC 6698 §2.2)."""
+        return f"{self.usage} {self.selector} {self.matching} {self.data.hex().upper()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Generic[Record]):
     """What the DNS said. ``ttl`` is in seconds, also for a negative answer (RFC 2308 §5).
 
-    ``authenticated`` is the AD bit (RFC 4035 §3.2.3): worth what the path to the resolver is worth. ``name`` is where
-    the records stand once CNAMEs are followed.
+    ``authenticated`` is the AD bit (RFC 4035 §3.2.3): all of the answer was validated, CNAMEs on the way and a denial
+    too. It is worth what the path to the resolver is worth. ``name`` is where the records stand once CNAMEs are
+    followed.
     """
 
     records: tuple[Record, ...] = ()
@@ -64,6 +79,14 @@ class Resolver(Protocol):
 
     async def txt(self, name: str) -> Answer[bytes]:
         """The TXT records, the strings of each joined (RFC 7208 §3.3)."""
+        ...
+
+    async def tlsa(self, name: str) -> Answer[TlsaRecord]:
+        """The TLSA records; ``name`` with its ``_port._tcp`` in front (RFC 6698 §3)."""
+        ...
+
+    async def cname(self, name: str) -> Answer[str]:
+        """The name that ``name`` itself is an alias of; nothing is followed (RFC 7672 §2.1.3)."""
         ...
 
     async def ptr(self, address: str) -> Answer[str]:

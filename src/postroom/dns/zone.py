@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from postroom.dns.resolver import Answer, Existence, Family, MxRecord, plain_name, reverse_name
+from postroom.dns.resolver import Answer, Existence, Family, MxRecord, TlsaRecord, plain_name, reverse_name
 from postroom.mail.trouble import ResolverUnavailable
 
 Record = TypeVar("Record")
@@ -34,7 +34,8 @@ class Zone:
     """Records by name and type as text in the form of zone files, host names absolute with or without a final dot.
 
     ``servfail`` and ``silent`` are names for which the server fails or does not answer at all; ``secure`` are names
-    whose answers carry the AD bit; ``asked`` holds the last questions as ``(type, name)``.
+    whose records are signed, so that answers from them alone carry the AD bit; ``asked`` holds the last questions as
+    ``(type, name)``.
     """
 
     records: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
@@ -101,6 +102,10 @@ class Zone:
             name = target
         raise ResolverUnavailable(f"no answer for {name} {kind}: too many CNAMEs")
 
+    def vouches_for(self, found: Found) -> bool:
+        """Whether every name on the way to the answer is secure (RFC 4035 §3.2.3)."""
+        return all(name in self.secure for name in (found.name, *(alias for alias, _ in found.aliases)))
+
     def _types_at(self, name: str) -> Mapping[str, tuple[str, ...]] | None:
         types = self.records.get(name)
         if types is not None:
@@ -148,6 +153,16 @@ class ZoneResolver:
         found = self.zone.find("TXT", name)
         return self._answer(found, tuple(b"".join(txt_strings(text)) for text in found.texts))
 
+    async def tlsa(self, name: str) -> Answer[TlsaRecord]:
+        """The TLSA records, in the zone's order."""
+        found = self.zone.find("TLSA", name)
+        return self._answer(found, tuple(_read_tlsa(text) for text in found.texts))
+
+    async def cname(self, name: str) -> Answer[str]:
+        """The name that ``name`` itself is an alias of."""
+        found = self.zone.find("CNAME", name)
+        return self._answer(found, tuple(plain_name(text) for text in found.texts))
+
     async def ptr(self, address: str) -> Answer[str]:
         """The names that an address points back to."""
         found = self.zone.find("PTR", reverse_name(address))
@@ -155,7 +170,7 @@ class ZoneResolver:
 
     def _answer(self, found: Found, records: tuple[Record, ...]) -> Answer[Record]:
         ttl = self.zone.ttl if found.existence is Existence.FOUND else self.zone.negative_ttl
-        return Answer(records, float(ttl), found.name in self.zone.secure, found.existence, found.name)
+        return Answer(records, float(ttl), self.zone.vouches_for(found), found.existence, found.name)
 
 
 def txt_strings(text: str) -> tuple[bytes, ...]:
@@ -163,6 +178,11 @@ def txt_strings(text: str) -> tuple[bytes, ...]:
     if not text.startswith('"'):
         return (text.encode(),)
     return tuple(_ESCAPE.sub(r"\1", string).encode() for string in _STRING.findall(text))
+
+
+def _read_tlsa(text: str) -> TlsaRecord:
+    usage, selector, matching, data = text.split(maxsplit=3)
+    return TlsaRecord(int(usage), int(selector), int(matching), bytes.fromhex(data))
 
 
 def _read_mx(text: str) -> MxRecord:

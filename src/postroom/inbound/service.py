@@ -8,11 +8,12 @@ from postroom.directory.directory import Directory
 from postroom.directory.guard import LoginGuard, Unguarded
 from postroom.directory.login import LoginDesk
 from postroom.inbound.conduct import manners
+from postroom.inbound.etrn import QueueStarter, Revive
 from postroom.inbound.originator import Originator
 from postroom.inbound.session import SmtpSession
 from postroom.inbound.setup import SessionSetup
 from postroom.inbound.trace import Tracer
-from postroom.inbound.transaction import Door, Rooms
+from postroom.inbound.transaction import Door, Resolver, Rooms
 from postroom.mail.message import QueueIds
 from postroom.mail.reply import Reply
 from postroom.mail.session import Role
@@ -28,9 +29,11 @@ from postroom.policy.recipients import recipients_stage
 from postroom.policy.relaying import relaying_stage
 from postroom.policy.sender import sender_stage
 from postroom.policy.stage import Stage
+from postroom.policy.suppressed import suppressed_stage
 from postroom.protocol.smtp.options import ServerOptions
 from postroom.queue.store import QueueStore
 from postroom.report.reporter import Reporter
+from postroom.reputation.listing import SuppressionList
 
 SMTP_ROLES = (Role.MX, Role.SUBMISSION, Role.SUBMISSIONS, Role.LMTP)
 SUBMISSION_ROLES = frozenset({Role.SUBMISSION, Role.SUBMISSIONS})
@@ -60,6 +63,11 @@ class House:
     """Guards logins in place of ``lockout``."""
     tagger: Tagger = UNTAGGED
     """What rules of routing ask of a header."""
+    resolver: Resolver | None = None
+    """Knows what addresses lead to in place of the directory: it knows return paths too."""
+    suppressions: SuppressionList | None = None
+    revive: Revive | None = None
+    """Has the scheduler try sites that are dead, for ETRN."""
 
 
 class SmtpService(SessionService):
@@ -111,6 +119,8 @@ def stages_of(role: Role, house: House) -> tuple[Stage, ...]:
         return relaying_stage(house.settings.trusted_networks), recipients, *last
     if role is Role.LMTP:  # a mail system that asks for an unknown recipient does not guess
         return relaying_stage(()), recipients_stage(house.directory), *last
+    if house.suppressions is not None:
+        last = (suppressed_stage(house.suppressions, house.clock), *last)
     return sender_stage(house.directory), relaying_stage(()), qualified_stage(), recipients, *last
 
 
@@ -118,12 +128,22 @@ def _desk(house: House) -> LoginDesk:
     return LoginDesk(house.checker, house.guard or house.lockout or Unguarded(), house.reporter)
 
 
+def _starter(house: House) -> QueueStarter:
+    return QueueStarter(
+        house.store,
+        is_trusted=member_of(house.settings.trusted_networks),
+        clock=house.clock,
+        reporter=house.reporter,
+        revive=house.revive,
+    )
+
+
 def _setup(role: Role, house: House) -> SessionSetup:
     hostname, settings = house.hostname, house.settings
     submission = role in SUBMISSION_ROLES
     rooms = Rooms(
         chain=Chain(stages_of(role, house)),
-        resolver=house.directory,
+        resolver=house.resolver or house.directory,
         door=house.door,
         store=house.store,
         next_id=house.queue_ids.next,
@@ -150,4 +170,5 @@ def _setup(role: Role, house: House) -> SessionSetup:
             clock=house.clock,
         ),
         may_introduce=member_of(settings.xclient_networks),
+        starter=None if role is Role.LMTP else _starter(house),
     )

@@ -6,7 +6,10 @@ import unicodedata
 from postroom.mail.domain import LABEL, normalise_domain
 from postroom.mail.value import value
 
-MAX_LOCAL = 64  # octets, RFC 5321 §4.5.3.1.1
+MAX_LOCAL = 64
+"""Octets of the local parts that we make (RFC 5321 §4.5.3.1.1). Longer ones are taken, within an address: forwarders
+make them (SRS), and no limit is wanted where it can be helped (RFC 5321 §4.5.3.1).
+"""
 MAX_ADDRESS = 254  # octets: a path has 256, its angle brackets included (RFC 5321 §4.5.3.1.3)
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"  # RFC 5322 §3.2.3
@@ -35,8 +38,7 @@ class Address:
         plain = _PLAIN.fullmatch(text) if len(text) <= MAX_ADDRESS else None
         if plain is not None:
             local, domain = plain.groups()
-            if len(local) <= MAX_LOCAL:
-                return cls(local, domain.lower())
+            return cls(local, domain.lower())
         return cls(*_parse_slowly(text))
 
     @property
@@ -79,8 +81,6 @@ def _parse_slowly(text: str) -> tuple[str, str]:
     if not written:
         raise ValueError("the local part is missing")
     local = _read_local(written)
-    if len(local.encode()) > MAX_LOCAL:
-        raise ValueError(f"the local part is longer than {MAX_LOCAL} octets")
     domain = normalise_domain(domain_text)
     if len(local.encode()) + 1 + len(domain) > MAX_ADDRESS:
         raise ValueError(f"the address is longer than {MAX_ADDRESS} octets")

@@ -1,6 +1,7 @@
 """A TLS session between two byte queues, so that both event loops behave alike; and the client's side of it."""
 
 import ssl
+import sys
 from contextlib import suppress
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from postroom.net.certificates import end_point_binding
 
 RECORD = 16 * 1024
 """Octets: what one record holds at most (RFC 8446 §5.1), and what is allocated for each read."""
+
+_DER = 2  # ssl's own name of the form is private
 
 END_POINT = "tls-server-end-point"
 EXPORTER = "tls-exporter"
@@ -106,6 +109,15 @@ class ClientChannel:
             return None
         der = self._object.getpeercert(binary_form=True)
         return None if der is None else end_point_binding(x509.load_der_x509_certificate(der))
+
+    def chain(self) -> tuple[bytes, ...]:
+        """What the server showed, its own certificate first, in DER; not examined (docs/adr/0014)."""
+        if self.facts is None:
+            return ()
+        if sys.version_info >= (3, 13):
+            return tuple(self._object.get_unverified_chain())
+        inner = self._object._sslobj  # type: ignore[attr-defined]  # public from Python 3.13 on, and the same there
+        return tuple([each.public_bytes(_DER) for each in inner.get_unverified_chain() or ()])
 
     def _read(self) -> bytes:
         """All clear text that is complete."""

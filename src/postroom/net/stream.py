@@ -207,6 +207,16 @@ class SocketStream(asyncio.Protocol):
         """What ties a login to the TLS session; see ``Stream``."""
         return None if self._tls is None else self._tls.binding(kind)
 
+    @property
+    def local_address(self) -> str:
+        """Our own end of the connection as text, ``""`` where there is none."""
+        name = None if self._transport is None else self._transport.get_extra_info("sockname")
+        return plain_address(str(name[0])) if isinstance(name, tuple) else ""
+
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the server showed to us, its own first, in DER, not examined; none in the clear."""
+        return self._tls.chain() if isinstance(self._tls, ClientChannel) else ()
+
     def close(self, last: bytes = b"") -> None:
         """Send what is unsent and the last words, then close; see ``Stream``."""
         if self._closing or self._lost or self._transport is None:

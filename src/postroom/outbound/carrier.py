@@ -13,14 +13,18 @@ from postroom.mail.reply import Reply
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound import trouble
 from postroom.outbound.hosts import Hosts, Target, is_own_address
-from postroom.outbound.job import ONE_WRITE, Job, check_size
+from postroom.outbound.job import ONE_WRITE, Job, by_return_path, check_size
 from postroom.outbound.login import login_for
+from postroom.outbound.mxtls import MxTls, Wish, waives, wish_of
 from postroom.outbound.opening import Connect, Opener, SocketConnect
 from postroom.outbound.pool import Pool
 from postroom.outbound.session import Session
+from postroom.outbound.shaping.traffic import Traffic
+from postroom.outbound.tlsmet import NoteTls, note_nothing
 from postroom.outbound.tlspolicy import PLAIN, TlsNeed, TlsPlan, TlsPolicy
 from postroom.outbound.trouble import AttemptEnded, Step, Trouble, leads_on, worst
 from postroom.queue.carrier import ContentSource
+from postroom.report.reporter import Reporter
 
 _DISCARDED = Delivered(Reply.of(250, "2.0.0", "discarded"))
 
@@ -43,14 +47,21 @@ class SmtpCarrier:
         clock: Clock,
         connect: Connect | None = None,
         classifier: Classifier | None = None,
+        note_tls: NoteTls = note_nothing,
+        traffic: Traffic | None = None,
     ) -> None:
+        """``note_tls`` hears what came of TLS with MX hosts; ``traffic`` is what the scheduler asks too."""
+        self._traffic = traffic or Traffic(settings, clock, Reporter())
         self._classifier = classifier
         self._settings = settings
         self._content = content
         self._logins = {smarthost.name: login_for(smarthost, clock) for smarthost in smarthosts}
         self._hosts = Hosts(resolver, settings, clock, ports={each.name: each.port for each in smarthosts})
         self._policy = TlsPolicy(settings, smarthosts, clock)
-        self._opener = Opener(hostname, settings, connect or SocketConnect(), clock)
+        self._mx_tls = MxTls(settings, self._policy, resolver, note_tls)
+        self._opener = Opener(
+            hostname, settings, connect or SocketConnect(), clock, self._traffic.sources, note=note_tls
+        )
         self.pool = Pool(settings, clock)
 
     async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
@@ -88,10 +99,11 @@ class SmtpCarrier:
                 check_size(len(content), message)
             except StoreUnavailable as error:
                 return _for_all(request.recipients, trouble.content_unreadable(error))
-        job = Job(message, request.recipients, content, read)
+        job = Job(message, request.recipients, content, read, self._traffic.way(request.site, request.source))
         if not message.envelope.require_tls:
-            return await self._carry_all(request.site, job)
-        outcomes = await self._carry_all(_secured(request.site), replace(job, secured=True))
+            site = _apart(request.site, "TLS waived") if waives(message) else request.site
+            return await self._carry_all(site, job)
+        outcomes = await self._carry_all(_apart(request.site, "REQUIRETLS"), replace(job, secured=True))
         if message.envelope.reverse_path is not None:
             return outcomes
         # RFC 8689 §5: a bounce goes on without REQUIRETLS rather than be lost.
@@ -102,7 +114,25 @@ class SmtpCarrier:
         return outcomes
 
     async def _carry_all(self, site: Site, job: Job) -> dict[int, Outcome]:
-        """One transaction after the other, as many as the host's limits make of the recipients."""
+        """The recipients of each return path by themselves, as long as the site lets us."""
+        parts = by_return_path(job)
+        outcomes = await self._carry_part(site, parts[0])
+        for part in parts[1:]:
+            stop = trouble.that_stops_others(outcomes.values())
+            if stop is not None:
+                return {recipient.number: stop for recipient in job.recipients} | outcomes
+            outcomes |= await self._carry_part(site, part)
+        return outcomes
+
+    async def _carry_part(self, site: Site, job: Job) -> dict[int, Outcome]:
+        """One transaction after the other, as many as our rule and the host's limits make of the recipients."""
+        most = job.way.rule.recipients_per_message
+        if most is not None and len(job.recipients) > most:
+            together: dict[int, Outcome] = {}
+            for first in range(0, len(job.recipients), most):
+                some = replace(job, recipients=job.recipients[first : first + most])
+                together |= await self._carry_part(site, some)
+            return together
         outcomes = await self._attempt(site, job)
         while True:
             # RFC 5321 §4.5.3.1.10: those beyond the host's limit go in a transaction of their own, at once, as long as
@@ -115,7 +145,7 @@ class SmtpCarrier:
 
     async def _attempt(self, site: Site, job: Job) -> dict[int, Outcome]:
         """On an idle session if there is one. If that turns out to be stale, on a fresh one: that costs no attempt."""
-        session = self.pool.take(site.key)
+        session = self.pool.take(_pool_key(site, job))
         if session is not None:
             try:
                 return await self._use(session, job)
@@ -132,8 +162,11 @@ class SmtpCarrier:
                 if isinstance(target, Trouble):
                     bad = worst(bad, target)
                     continue
+                if not job.way.source.reaches(target.address):
+                    bad = bad or trouble.no_route(f"{job.way.source.name} has no address for {target.address}")
+                    continue
                 try:
-                    return await self._use(await self._open(site, target, secured=job.secured), job)
+                    return await self._use(await self._open(site, target, job), job)
                 except AttemptEnded as ended:
                     found = trouble.unsecured(ended.trouble) if job.secured else ended.trouble
                     if not leads_on(found):
@@ -146,40 +179,46 @@ class SmtpCarrier:
                     break
         return _for_all(job.recipients, (bad or trouble.no_route(f"{site.key} has no hosts")).outcome)
 
-    async def _open(self, site: Site, target: Target, *, secured: bool) -> Session:
+    async def _open(self, site: Site, target: Target, job: Job) -> Session:
         """A fresh session, in the clear where an opportunistic handshake fails. AttemptEnded if there is none.
 
-        ``secured``: TLS with a valid certificate, and a host that announces REQUIRETLS (RFC 8689 §4.2.1); not for LMTP
-        within this machine, which is the delivery.
+        ``job.secured``: TLS with a valid certificate, and a host that announces REQUIRETLS (RFC 8689 §4.2.1); not for
+        LMTP within this machine, which is the delivery.
         """
-        secured = secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
-        plan = self._plan(site, target, secured=secured)
+        secured = job.secured and not (site.kind is RouteKind.LMTP and is_own_address(target.address))
+        plan = await self._plan(site, target, wish_of(job.message, job.recipients, secured=secured))
         login = self._logins.get(target.relay)
+        source = job.way.source
+        await self._traffic.wait_to_connect(job.way)
         await self.pool.reserve()
         try:
             try:
-                session = await self._opener.open(site, target, plan, login)
+                session = await self._opener.open(site, target, plan, login, source)
             except AttemptEnded as ended:
                 if plan.need is not TlsNeed.OPPORTUNISTIC or ended.trouble.step is not Step.TLS:
                     raise
                 self._policy.handshake_failed(target.host)
-                session = await self._opener.open(site, target, PLAIN, login)
+                plain = replace(PLAIN, policy=ended.trouble.outcome.peer.policy, domains=())
+                session = await self._opener.open(site, target, plain, login, source)
         except BaseException:
             self.pool.release()
             raise
+        session.key = _pool_key(site, job)
         if secured and not session.announced.require_tls:
             self.pool.retire(session)
             raise AttemptEnded(trouble.requiretls_not_offered(session.peer))
         return session
 
-    def _plan(self, site: Site, target: Target, *, secured: bool) -> TlsPlan:
+    async def _plan(self, site: Site, target: Target, wish: Wish) -> TlsPlan:
+        if site.kind is RouteKind.MX:
+            return await self._mx_tls.plan(site, target.host, wish)
         relay = target.relay
         if relay and relay not in self._logins:
             raise AttemptEnded(trouble.no_route(f"there is no smarthost {relay!r} in the settings"))
         if target.is_socket:
             return PLAIN
         try:
-            return self._policy.plan(site, target.host, secured=secured, relay=relay)
+            return self._policy.plan(site, target.host, secured=wish.secured, relay=relay)
         except OSError as error:  # ca_file, certificate or key
             raise AttemptEnded(trouble.no_route(f"the TLS files of {relay!r} cannot be read: {error}")) from error
 
@@ -191,13 +230,22 @@ class SmtpCarrier:
             session.abort()  # also when cancelled: nobody knows what the host has heard
             self.pool.retire(session)
             raise
-        self.pool.give_back(session)
+        rule = job.way.rule
+        if session.messages >= rule.messages_per_connection:
+            self.pool.retire(session)
+        else:
+            self.pool.give_back(session, rule.idle_timeout)
         return outcomes
 
 
-def _secured(site: Site) -> Site:
-    """The same hosts, under a key of their own: a connection whose certificate nobody checked must not be reused."""
-    return replace(site, key=f"{site.key} REQUIRETLS")
+def _apart(site: Site, why: str) -> Site:
+    """The same hosts, under a key of their own: a connection that was checked less must not be reused for others."""
+    return replace(site, key=f"{site.key} {why}")
+
+
+def _pool_key(site: Site, job: Job) -> str:
+    """Sessions are reused by whom they were opened for: the same site, from the same source."""
+    return f"{site.line} from {job.way.source.name}" if job.way.source.name else site.line
 
 
 def _for_all(recipients: Sequence[QueuedRecipient], outcome: Outcome) -> dict[int, Outcome]:

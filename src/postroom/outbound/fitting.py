@@ -127,7 +127,7 @@ def _make(
     if host.announced.smtputf8 and not smtputf8:
         smtputf8 = any(recipient.recipient.address.needs_smtputf8 for recipient in recipients)
     mail = SayMail(
-        envelope.reverse_path,
+        job.reverse_path,
         None if form.edits else message.size,  # nobody knows the size before the conversion, and SIZE may be left out
         form.body,
         smtputf8,
@@ -219,7 +219,8 @@ async def _screen(job: Job, host: Host, outcomes: dict[int, Outcome]) -> Sequenc
     _Unfit if it cannot take the sender, HeaderNotAscii if it cannot take the header.
     """
     envelope = job.message.envelope
-    if envelope.reverse_path is not None and envelope.reverse_path.needs_smtputf8:
+    reverse_path = job.reverse_path
+    if reverse_path is not None and reverse_path.needs_smtputf8:
         raise _Unfit(trouble.address_needs_smtputf8(host.peer))
     if envelope.smtputf8:
         await _check_header(job)

@@ -9,7 +9,7 @@ from postroom.mail.delivery import DeliveryRequest, QueuedRecipient
 from postroom.mail.envelope import Body
 from postroom.mail.message import Message, show_queue_id
 from postroom.mailbox.carrier import entry_prefix
-from postroom.outbound.job import ONE_WRITE, Job, check_size, pieces_of
+from postroom.outbound.job import ONE_WRITE, check_size, in_pieces
 from postroom.queue.carrier import ContentSource
 
 
@@ -40,7 +40,7 @@ async def pieces(
     yield header.replace(b"\r\n", b"\n")
     size, held = 0, b""
     is_binary = message.envelope.body is Body.BINARY
-    async with aclosing(pieces_of(Job(message, (queued,), request.content, read))) as parts:
+    async with aclosing(in_pieces(request.content, read)) as parts:
         async for piece in parts:
             size += len(piece)
             if is_binary:

@@ -1,6 +1,7 @@
 """Keeps open sessions by site for the next message, and bounds their number."""
 
 import asyncio
+import math
 from collections import deque
 
 from postroom.clock import Clock
@@ -11,6 +12,7 @@ from postroom.outbound.session import Session
 class Pool:
     """Idle sessions, the one used last is taken first. Whoever opens a session reserves a place for it before.
 
+    How long a session may be idle is said when it is given back.
     A place is given back by ``release`` or ``retire``. Where all places are taken the session idle longest makes room.
     """
 
@@ -18,11 +20,12 @@ class Pool:
         self._settings = settings
         self._clock = clock
         self._idle: dict[str, list[Session]] = {}
-        self._since: dict[Session, float] = {}  # the idle ones in the order in which they became idle
+        self._until: dict[Session, float] = {}  # the idle ones in the order in which they became idle
         self._places = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._leaving: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
         self._closed = False
 
     @property
@@ -33,7 +36,7 @@ class Pool:
     @property
     def idle(self) -> int:
         """Sessions that wait for a message."""
-        return len(self._since)
+        return len(self._until)
 
     def take(self, key: str) -> Session | None:
         """An idle session of the site."""
@@ -41,7 +44,7 @@ class Pool:
             session = sessions.pop()
             if not sessions:
                 del self._idle[key]
-            del self._since[session]
+            del self._until[session]
             if not session.is_stale:
                 return session
             session.usable = False
@@ -53,7 +56,7 @@ class Pool:
         if self._places < self._settings.concurrency:
             self._places += 1
             return
-        if self._since:
+        if self._until:
             self._dismiss(self._remove_oldest())  # its place changes hands
             return
         place = asyncio.get_running_loop().create_future()
@@ -74,17 +77,18 @@ class Pool:
         else:
             self._places -= 1
 
-    def give_back(self, session: Session) -> None:
-        """The session has done its message and may take another, if it can."""
+    def give_back(self, session: Session, idle_timeout: float | None = None) -> None:
+        """The session has done its message and may take another, if it can, within the seconds of ``idle_timeout``."""
         if not session.usable or session.is_spent or self._closed:
             self.retire(session)
         elif self._waiting:
             self.retire(session)  # another site waits for the place
         else:
             self._idle.setdefault(session.key, []).append(session)
-            self._since[session] = self._clock.monotonic()
-            if self._timer is None:
-                self._start_timer()
+            until = self._clock.monotonic() + (self._settings.idle_timeout if idle_timeout is None else idle_timeout)
+            self._until[session] = until
+            if until < self._rings_at:
+                self._start_timer(until)
 
     def retire(self, session: Session) -> None:
         """The session is over: QUIT, without anybody waiting for it. Its place is free."""
@@ -93,9 +97,9 @@ class Pool:
 
     def sweep(self) -> None:
         """Retire the sessions that have been idle for too long."""
-        limit = self._clock.monotonic() - self._settings.idle_timeout
-        while self._since and next(iter(self._since.values())) <= limit:
-            self.retire(self._remove_oldest())
+        now = self._clock.monotonic()
+        for session in [session for session, until in self._until.items() if until <= now]:
+            self.retire(self._remove(session))
 
     async def close(self) -> None:
         """Retire all idle sessions and wait for their farewell. Sessions in use retire when they come back."""
@@ -103,7 +107,7 @@ class Pool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._since:
+        while self._until:
             self.retire(self._remove_oldest())
         while self._leaving:
             await asyncio.gather(*self._leaving)
@@ -117,19 +121,26 @@ class Pool:
         task.add_done_callback(self._leaving.discard)
 
     def _remove_oldest(self) -> Session:
-        session = next(iter(self._since))
-        del self._since[session]
+        return self._remove(next(iter(self._until)))
+
+    def _remove(self, session: Session) -> Session:
+        del self._until[session]
         sessions = self._idle[session.key]
         sessions.remove(session)
         if not sessions:
             del self._idle[session.key]
         return session
 
-    def _start_timer(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(max(self._settings.idle_timeout, 0.01), self._on_timer)
+    def _start_timer(self, until: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at = until
+        seconds = max(until - self._clock.monotonic(), 0.01)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._rings_at = math.inf
         self.sweep()
-        if self._since:
-            self._start_timer()
+        if self._until:
+            self._start_timer(min(self._until.values()))

@@ -9,7 +9,7 @@ from postroom.clock import Clock
 from postroom.config.road import CommandSettings, MaildirSettings, OutboundSettings, RouteSettings, SmarthostSettings
 from postroom.dns.resolver import Existence, Family, MxRecord, Resolver
 from postroom.mail.address import Address
-from postroom.mail.delivery import Failed, Outcome, RouteKind, Site
+from postroom.mail.delivery import Failed, Outcome, RouteKind, Site, StsPolicy
 from postroom.mail.domain import literal_address
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
@@ -33,6 +33,9 @@ BUILT_IN = (MX, MAILBOX, DISCARD, HOLD)
 
 IsLocal = Callable[[str], Awaitable[bool]]
 """Whether a domain is one of ours."""
+
+StsOf = Callable[[str], Awaitable[StsPolicy | None]]
+"""The MTA-STS policy that mail for a domain goes by now."""
 
 
 @value(frozen=True, slots=True)
@@ -60,12 +63,14 @@ class MailRouter:
         clock: Clock,
         maildirs: Sequence[MaildirSettings] = (),
         commands: Sequence[CommandSettings] = (),
+        sts_of: StsOf | None = None,
     ) -> None:
         """ValueError where a rule names something that is not there, or a pattern is of no use."""
         self._hostname = hostname.lower()
         self._settings = settings
         self._resolver = resolver
         self._is_local = is_local
+        self._sts_of = sts_of
         self._clock = clock
         self._memo: dict[str, _Memo] = {}
         self._vias = {smarthost.name: _smarthost_site(smarthost) for smarthost in smarthosts}
@@ -176,9 +181,14 @@ class MailRouter:
             case Existence.NO_SUCH_DOMAIN:
                 return trouble.no_such_domain(domain)
             case Existence.NO_DATA:
-                return await self._implicit_mx(domain)
+                site = await self._implicit_mx(domain)
             case Existence.FOUND:
-                return self._by_preference(domain, answer.records)
+                site = self._by_preference(domain, answer.records)
+        if not isinstance(site, Site):
+            return site
+        dnssec = self._settings.dane and answer.authenticated  # RFC 7672 §2.2.1, §2.2.2
+        sts = None if self._sts_of is None else await self._sts_of(domain)
+        return replace(site, dnssec=dnssec, sts=sts) if dnssec or sts is not None else site
 
     async def _implicit_mx(self, domain: str) -> Site | Outcome:
         """RFC 5321 §5.1: without MX records the domain itself is the host, with preference 0."""

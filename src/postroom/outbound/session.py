@@ -67,6 +67,7 @@ class Session:
         "key",
         "messages",
         "peer",
+        "single",
         "usable",
     )
 
@@ -78,6 +79,7 @@ class Session:
         self.engine = SmtpClient(lmtp=lmtp)
         self.messages = 0
         self.usable = True
+        self.single = False  # its certificate is good for the message it was opened for, and nobody else's
         self._stream = stream
         self._settings = settings
         self._clock = clock
@@ -107,7 +109,9 @@ class Session:
     def is_spent(self) -> bool:
         """As many messages as the settings or the host (MAILMAX, RFC 9422 §4) allow have been sent."""
         limit = self._settings.messages_per_connection
-        return self.messages >= (min(limit, self.announced.mail_max) if self.announced.mail_max else limit)
+        return self.single or self.messages >= (
+            min(limit, self.announced.mail_max) if self.announced.mail_max else limit
+        )
 
     # One command at a time.
 

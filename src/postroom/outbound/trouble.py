@@ -4,6 +4,7 @@ A 4yz is Deferred and a 5yz Failed (RFC 5321 §4.2.1), but a fault of this house
 """
 
 import errno
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, IntEnum
 
@@ -178,6 +179,17 @@ def is_too_many(outcome: Outcome) -> bool:
     """The recipient was one too many for the transaction: another one may carry it (RFC 5321 §4.5.3.1.10)."""
     reply = outcome.reply
     return isinstance(outcome, Deferred) and reply.code in {452, 552} and reply.status in _TOO_MANY
+
+
+def that_stops_others(outcomes: Iterable[Outcome]) -> Deferred | None:
+    """The outcome for recipients of the message that go in another transaction, where one of these shows that it would
+    be in vain: the host closes (421), or the network is in the way (RFC 3463 §3.5: X.4.z). None: nothing does.
+    """
+    for outcome in outcomes:
+        reply = outcome.reply
+        if isinstance(outcome, Deferred) and (reply.code == 421 or reply.status.startswith("4.4.")):
+            return Deferred(reply, outcome.peer, detail=outcome.detail, cause=outcome.cause)
+    return None
 
 
 def final_outcome(reply: Reply, peer: Peer, *, notifies: bool, keeps_time: bool = False, note: str = "") -> Outcome:

@@ -42,11 +42,11 @@ def recipients_stage(
                 return ACCEPT
             case NotLocal():
                 return ACCEPT
-            case Unknown(reason):
+            case Unknown(reason, told):
                 client = moment.client
                 if abuse is not None and not client.account and not is_trusted(client.address):
                     abuse(client.address, 1, "an unknown recipient")
-                return Refuse(_UNKNOWN, reason)
+                return Refuse(Reply.of(550, "5.1.1", told) if told else _UNKNOWN, reason)
             case _:
                 assert_never(moment.resolution)
 

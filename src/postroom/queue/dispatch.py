@@ -16,8 +16,9 @@ from postroom.config.model import QueueSettings
 from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
 from postroom.mail.reply import Reply
 from postroom.queue.board import Board
-from postroom.queue.carrier import Carrier, Grant, Router, Shaper, Wait
+from postroom.queue.carrier import Carrier, Router, Shaper, Wait
 from postroom.queue.deadlines import time_is_up
+from postroom.queue.gate import Gate
 from postroom.queue.lines import RECIPIENTS_AT_ONCE, SWEEP_PAUSE, Held, Item, Line, Unrouted
 from postroom.queue.model import PauseKind
 from postroom.queue.pauses import Pauses
@@ -30,7 +31,6 @@ from postroom.report.events import InternalError
 from postroom.report.reporter import Reporter
 
 _SHORTEST_REST = 0.001  # seconds
-_NO_GRANT = Grant()
 _OUR_FAULT = Reply.of(451, "4.3.0", "local trouble, tried again later")
 
 OnSettled = Callable[[Held, tuple[QueuedRecipient, ...], float | None], None]
@@ -58,7 +58,7 @@ class Dispatcher:
         self._settings = settings
         self._concurrency = concurrency
         self._router = router
-        self._shaper = shaper
+        self._gate = Gate(shaper, reporter)
         self._carriers = carriers
         self._settler = settler
         self._clock = clock
@@ -131,12 +131,24 @@ class Dispatcher:
                     self.admit(item.held, item.recipients)  # a domain or a sender of theirs may be paused
         self._hungry()
 
+    def recall(self) -> None:
+        """Some that stand in line are not ours any more, and nobody says who: all go back, and come again."""
+        for line in list(self._board):
+            for item in line.drain():
+                self._give_back(item)
+        self._hungry()
+
     def flush(self) -> None:
         """Try everything now: forget what does not work, and what is to rest."""
-        self._shaper.flush()
+        self._gate.flush()
+        self.revive(lambda _: True)
+
+    def revive(self, wanted: Callable[[str], bool]) -> None:
+        """Forget what does not work at the sites to which wanted destinations lead."""
         for line in list(self._board):
-            line.forgive()
-            self._start(line)
+            if any(map(wanted, line.destinations)):
+                line.forgive()
+                self._start(line)
         self._hungry()
 
     # What the scheduler asks -------------------------------------------------------
@@ -165,6 +177,10 @@ class Dispatcher:
             else:
                 self._sweep_paused_at = monotonic + SWEEP_PAUSE
         return frozenset(excluded)
+
+    def shares(self) -> dict[str, int]:
+        """How many recipients are wanted of some destinations, where that is less than usual."""
+        return self._board.shares(self._clock.monotonic())
 
     def next_change(self) -> float:
         """Seconds until what is shut is to be swept or tried again, or someone's time is up; infinite for never."""
@@ -271,6 +287,7 @@ class Dispatcher:
         if self._active < self._concurrency:
             line.active += 1
             line.berths.active += 1
+            line.berths.take_turn(line)
             self._active += 1
             task = asyncio.create_task(self._work(line))
             self._workers.add(task)
@@ -298,13 +315,15 @@ class Dispatcher:
                     self._hungry()
                 if self._queued_lines or not line.may_continue:
                     break
+                if len(line.berths.lines) > 1 and line.berths.must_share(line):
+                    break
                 self._start(line)  # a site that answers again is given more, one at a time
         finally:
             line.active -= 1
             line.berths.active -= 1
             self._active -= 1
             line.used_at = self._clock.monotonic()
-            for one in line.berths.lines if len(line.berths.lines) > 1 else (line,):
+            for one in tuple(line.berths.lines):
                 if one.may_start:
                     self._queue_line(one)
             while self._queued_lines and self._active < self._concurrency:
@@ -323,34 +342,19 @@ class Dispatcher:
             self._give_up(line.site, item)
             return
         started = self._clock.monotonic()
-        grant = self._ask(line.site, item, started)
+        grant = self._gate.ask(line.site, len(item.recipients), started)
         if isinstance(grant, Wait):
             self._rest(line, item, grant, started)
             return
         request = DeliveryRequest(held.message, item.recipients, line.site, held.content, grant.source)
         outcomes = await self._deliver(request)
         ended = self._clock.monotonic()
-        self._learn(line, grant, outcomes, ended)
+        self._gate.learn(line, grant, outcomes, ended)
         first_pause = self._settings.first_retry / 5
         died = line.note(outcomes.values(), ended, first_pause, self._settings.first_retry)
         self._record(item, outcomes, line.site, ended - started)
         if died:
             self._shut(line)
-
-    def _ask(self, site: Site, item: Item, now: float) -> Grant | Wait:
-        """The shaper's answer. A bug in it must not stop mail."""
-        try:
-            return self._shaper.ask(site, len(item.recipients), now)
-        except Exception as error:  # noqa: BLE001 - told, and the mail goes as it would without a shaper
-            self._complain(f"shaper: {error!r}", "".join(traceback.format_exception(error)))
-            return _NO_GRANT
-
-    def _learn(self, line: Line, grant: Grant, outcomes: Mapping[int, Outcome], now: float) -> None:
-        try:
-            self._shaper.note(line.site, grant, outcomes.values(), now)
-            line.berths.limit = max(self._shaper.limit(line.site), 1)
-        except Exception as error:  # noqa: BLE001 - told; what became of the mail is to be recorded all the same
-            self._complain(f"shaper: {error!r}", "".join(traceback.format_exception(error)))
 
     def _rest(self, line: Line, item: Item, wait: Wait, monotonic: float) -> None:
         """The first in line may not go yet: nor may the others, for a while in memory, for long in the store."""
@@ -365,7 +369,7 @@ class Dispatcher:
         """The rest of a line is over."""
         was_shut = line.rests_long
         line.wake()
-        line.berths.limit = max(self._shaper.limit(line.site), 1)
+        self._gate.widen(line)
         self._start(line)
         if was_shut:
             self._hungry()

@@ -13,9 +13,9 @@ import orjson
 from postroom.directory.model import NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient
-from postroom.mail.dsn import Action, RecipientReport
 from postroom.mail.envelope import ByMode, Envelope, Notify, Recipient
 from postroom.mail.message import Message
+from postroom.mail.notice import Action, RecipientReport
 from postroom.mail.reply import Reply
 from postroom.mail.status import BAD_MAILBOX, VALID, explain
 from postroom.mailbox.carrier import entry_prefix
@@ -152,8 +152,10 @@ def _message(draft: Draft) -> Message:
     )
 
 
-def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -> Intake:
-    """Everything that the message writes."""
+def build(
+    draft: Draft, expansion: Expansion, lease: Lease | None, now: float, returned: tuple[str, ...] = ()
+) -> Intake:
+    """Everything that the message writes. ``returned``: see ``Intake``."""
     message = expansion.message
     return Intake(
         message,
@@ -162,6 +164,7 @@ def build(draft: Draft, expansion: Expansion, lease: Lease | None, now: float) -
         tuple(expansion.entries),
         lease,
         (_accepted(draft, message, now), *expansion.history),
+        returned,
     )
 
 

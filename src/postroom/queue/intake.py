@@ -12,6 +12,7 @@ from postroom.queue.dsn import DsnMaker, Resolve
 from postroom.queue.expansion import Expansion, build, expand
 from postroom.queue.model import Draft, Intake, Lease, LeasedMessage
 from postroom.queue.outage import Outage
+from postroom.queue.returning import Returns
 from postroom.queue.store import QueueStore
 from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import MessageAccepted
@@ -42,7 +43,7 @@ class IntakeDoor:
     """Takes messages in, whatever brings them: SMTP, submission, the command line.
 
     ``ways`` say where those go who leave the house. ``outage`` is shared with the scheduler and the settler where there
-    are such, so that trouble is told once.
+    are such, so that trouble is told once. ``returns`` gives recipients return paths, and knows what may be a bounce.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class IntakeDoor:
         reporter: Reporter,
         outage: Outage | None = None,
         ways: Ways = BY_DOMAIN,
+        returns: Returns | None = None,
     ) -> None:
         self._store = store
         self._ready = ready
@@ -65,6 +67,7 @@ class IntakeDoor:
         self._reporter = reporter
         self._outage = outage or Outage(reporter)
         self._ways = ways
+        self._returns = returns
 
     async def accept(self, draft: Draft) -> Message:
         """On return the message is on disk, placed or queued, and its DSN-on-success with it: ``250`` may be said.
@@ -74,11 +77,19 @@ class IntakeDoor:
         started = self._clock.monotonic()
         resolutions = draft.resolutions or await self._resolve_all(draft)
         now = self._clock.now()
-        expansion = expand(draft, resolutions, now, self._ways)
+        returned: tuple[str, ...] = ()
+        ways, returns = self._ways, self._returns
+        if returns is not None:
+            returned = returns.may_be_returned(draft, resolutions)
+            if returns.may_mark(draft, resolutions):
+                marks = await returns.marks_for(draft, resolutions)
+                if marks is not None:
+                    ways = ways.marked(marks)
+        expansion = expand(draft, resolutions, now, ways)
         if len(expansion.queued) > expansion.held and expansion.release_at is None:
-            intake = await self._take_in_leased(draft, expansion, now)
+            intake = await self._take_in_leased(draft, expansion, now, returned)
         else:
-            intake = build(draft, expansion, None, now)
+            intake = build(draft, expansion, None, now, returned)
             await self._commit(intake, expansion, draft)
             if expansion.queued:
                 self._ready.wake()  # the time of release may be the next at which something is due
@@ -94,11 +105,13 @@ class IntakeDoor:
         )
         return message
 
-    async def _take_in_leased(self, draft: Draft, expansion: Expansion, now: float) -> Intake:
+    async def _take_in_leased(
+        self, draft: Draft, expansion: Expansion, now: float, returned: tuple[str, ...]
+    ) -> Intake:
         """Commit with the lease taken where the scheduler has room, and go straight on to it."""
         recipients, octets = len(expansion.queued) - expansion.held, len(draft.content or b"")
         lease = self._ready.reserve(expansion.destinations, recipients, octets)
-        intake = build(draft, expansion, lease, now)
+        intake = build(draft, expansion, lease, now, returned)
         try:
             await self._commit(intake, expansion, draft)
         except BaseException:

@@ -108,7 +108,19 @@ class Berths:
     def __init__(self, limit: int) -> None:
         self.active = 0
         self.limit = limit
-        self.lines: list[Line] = []
+        self.lines: list[Line] = []  # in the order of their turns
+
+    def take_turn(self, line: "Line") -> None:
+        """The line is served: the others come first the next time."""
+        if len(self.lines) > 1:
+            self.lines.remove(line)
+            self.lines.append(line)
+
+    def must_share(self, line: "Line") -> bool:
+        """Whether another line waits for what this one has."""
+        return self.active >= self.limit and any(
+            other.items and not other.rests_until for other in self.lines if other is not line
+        )
 
 
 class Line:
@@ -191,6 +203,11 @@ class Line:
     def share(self) -> int:
         """Recipients that are to stand in this line at most: few where they cannot go on soon."""
         return self._share
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it has had to rest, so that fewer are wanted of the store."""
+        return self._share < self._most
 
     @property
     def may_start(self) -> bool:

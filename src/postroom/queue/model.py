@@ -1,5 +1,6 @@
 """The queue's values: what goes in, what is leased, what is settled, what is asked."""
 
+from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
 
@@ -11,6 +12,7 @@ from postroom.mail.session import Client
 from postroom.mail.value import value
 from postroom.mailbox.model import NewEntry
 from postroom.report.history import HistoryRow
+from postroom.reputation.model import Suppression
 
 INLINE_LIMIT = 64 * 1024
 """Octets of content that ride in the intake commit; larger content is written in chunks as it arrives (DESIGN §5)."""
@@ -59,7 +61,8 @@ class Intake:
     ``content`` is None where chunks under the message's queue id were written before. ``queued`` are the recipients
     that leave the house; with ``lease`` they are leased from the start, without they are due at their ``next_attempt``.
     ``entries`` are the mailbox entries of local recipients. ``message.envelope.recipients`` is what the client asked
-    for, before aliases.
+    for, before aliases. ``returned`` are recipients for whose sake it is to be looked at: it may be a bounce or a
+    complaint (see ``queue/returned.py``).
     """
 
     message: Message
@@ -68,6 +71,7 @@ class Intake:
     entries: tuple[NewEntry, ...] = ()
     lease: Lease | None = None
     history: tuple[HistoryRow, ...] = ()
+    returned: tuple[str, ...] = ()
 
 
 @value(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class ContentChunk:
 @value(frozen=True, slots=True)
 class LeaseQuestion:
     """What the scheduler asks for: recipients due at ``now``, at most ``limit``, at most ``per_destination`` of one
-    destination, none of the ``excluded`` destinations.
+    destination (or as many as ``shares`` says of it), none of the ``excluded`` destinations.
     """
 
     now: float
@@ -90,6 +94,7 @@ class LeaseQuestion:
     limit: int
     per_destination: int
     excluded: frozenset[str] = frozenset()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
 
 @value(frozen=True, slots=True)
@@ -121,7 +126,8 @@ class Settlement:
     """The new standing of recipients of one message after an attempt, with a DSN to take in in the same transaction.
 
     A message none of whose recipients is left unsettled goes, and its content with it unless a mailbox refers to it.
-    Settling a recipient that is gone or no longer leased by ``node`` changes nothing for it.
+    Settling a recipient that is gone or no longer leased by ``node`` changes nothing for it. ``suppressions`` are what
+    the suppression list learns of it.
     """
 
     queue_id: QueueId
@@ -129,6 +135,7 @@ class Settlement:
     recipients: tuple[QueuedRecipient, ...]
     dsn: Intake | None = None
     history: tuple[HistoryRow, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
 
 
 class QueueAction(Enum):
@@ -170,10 +177,13 @@ class Pause:
 
 @value(frozen=True, slots=True)
 class Orders:
-    """What operators want of a running server. Each change raises ``generation``, each flush ``flushes``."""
+    """What operators want of a running server. Each order raises ``generation``, each flush ``flushes``; ``recalls`` is
+    raised when recipients were held or removed that a server had in hand.
+    """
 
     generation: int
-    flushes: int
+    flushes: int = 0
+    recalls: int = 0
     pauses: tuple[Pause, ...] = ()
 
 
@@ -183,11 +193,14 @@ class QueueFilter:
 
     queue_ids: tuple[QueueId, ...] = ()
     domain: str = ""
+    """A recipient domain; with a dot before it all below."""
     sender: str | None = None
     """The reverse-path as text; ``""`` is the null sender, None any."""
     recipient: str = ""
     states: frozenset[RecipientState] = frozenset()
     destination: str = ""
+    rule: str = ""
+    """The rule of routing that it goes by."""
     before: float | None = None
     """Received before then (seconds since the Unix epoch)."""
     reply: str = ""
@@ -198,6 +211,8 @@ class QueueFilter:
     """Who submitted it."""
     tag: str = ""
     priority: int | None = None
+    one_in: int = 1
+    """Only every so-manyth message, by the remainder of its queue id."""
 
 
 @value(frozen=True, slots=True)

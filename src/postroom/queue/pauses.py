@@ -7,6 +7,11 @@ from postroom.mail.delivery import Site
 from postroom.queue.model import Pause, PauseKind
 
 
+def name_of(pause: Pause) -> str:
+    """What a pause stops, as people read it."""
+    return f"{pause.kind.value} {pause.subject or '<>'}"
+
+
 class Pauses:
     """The pauses that are in force. False where there is none."""
 

@@ -7,6 +7,7 @@ from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred
 from postroom.mail.reply import Reply
 from postroom.queue.model import Pause
+from postroom.queue.pauses import name_of
 
 PAUSE_LOOK = 4 * 3600.0
 """Seconds after which paused mail is looked at again where nobody said when the pause ends. What is due before, a
@@ -35,7 +36,7 @@ def paused(pause: Pause, now: float) -> Deferred:
 
 def mark_of(pause: Pause) -> str:
     """The text by which the store finds what was put off for a pause."""
-    return f"{_MARK}{pause.kind.value} {pause.subject or '<>'} is paused"
+    return f"{_MARK}{name_of(pause)} is paused"
 
 
 def is_put_off(reply: Reply | None) -> bool:

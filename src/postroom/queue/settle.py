@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
-from postroom.mail.delivery import Deferred, Outcome, QueuedRecipient, RecipientState, Site
-from postroom.mail.dsn import Action, RecipientReport, gravest
+from postroom.config.road import SuppressionSettings
+from postroom.mail.delivery import Deferred, Failed, Outcome, QueuedRecipient, RecipientState, Site
 from postroom.mail.message import Message, show_queue_id
+from postroom.mail.notice import Action, RecipientReport, gravest
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
 from postroom.queue.deadlines import in_time
@@ -28,6 +29,9 @@ from postroom.queue.store import QueueStore
 from postroom.report.events import AttemptMade, InternalError
 from postroom.report.history import HistoryRow
 from postroom.report.reporter import Reporter
+from postroom.report.road import AddressSuppressed
+from postroom.reputation.model import Suppression
+from postroom.reputation.noting import after_failure
 
 MAX_TOGETHER = 500
 """Settlements in one call of the store."""
@@ -70,7 +74,10 @@ class _Writing:
 
 
 class Settler:
-    """Turns outcomes into settlements and sees them into the store."""
+    """Turns outcomes into settlements and sees them into the store.
+
+    ``suppression``: what failed for the address's own sake is noted with the settlement; None: it is not.
+    """
 
     def __init__(
         self,
@@ -84,6 +91,7 @@ class Settler:
         outage: Outage,
         chance: Callable[[], float],
         schedules: Schedules | None = None,
+        suppression: SuppressionSettings | None = None,
     ) -> None:
         self._settings = settings
         self._schedules = schedules or Schedules(settings)
@@ -94,6 +102,7 @@ class Settler:
         self._reporter = reporter
         self._outage = outage
         self._chance = chance
+        self._suppression = suppression
         self._pending: deque[_Writing] = deque()
         self._to_notify: deque[_Writing] = deque()
         self._flusher: asyncio.Task[None] | None = None
@@ -114,6 +123,7 @@ class Settler:
         recipients: list[QueuedRecipient] = []
         reports: list[RecipientReport] = []
         history = list(attempt.history)
+        suppressions: list[Suppression] = []
         for one in attempt.recipients:
             outcome = attempt.outcomes[one.number]
             stands = judge(
@@ -125,7 +135,15 @@ class Settler:
             recipients.append(stands)
             if not says_no_more(one, stands, outcome):
                 history.append(history_row(message, stands, outcome, now, attempt.seconds))
-        settlement = Settlement(message.queue_id, self._node, tuple(recipients), None, tuple(history))
+            if isinstance(outcome, Failed) and self._suppression is not None:
+                event = after_failure(
+                    self._suppression, message, one.recipient.address, outcome.cause, reason=str(outcome.reply), now=now
+                )
+                if event is not None:
+                    suppressions.append(event)
+        settlement = Settlement(
+            message.queue_id, self._node, tuple(recipients), None, tuple(history), tuple(suppressions)
+        )
         writing = _Writing(settlement, attempt.done, attempt, tuple(reports))
         if self._owes_word(message, reports):
             self._to_notify.append(writing)
@@ -249,6 +267,11 @@ class Settler:
                         attempt.seconds,
                     )
                 )
+        for event in settlement.suppressions:
+            if self._suppression is not None and event.stands(self._suppression.bounces, event.latest):
+                self._reporter.tell(
+                    AddressSuppressed(event.sender_domain, str(event.recipient), event.cause, event.until)
+                )
         dsn = settlement.dsn
         if attempt is not None and dsn is not None:
             self._dsns.tell(dsn, attempt.message, writing.reports)
@@ -285,7 +308,12 @@ class Settler:
         self._outage.worked("DSN")
         row = self._dsn_row(attempt.message, dsn, writing.reports)
         settled = Settlement(
-            settlement.queue_id, settlement.node, settlement.recipients, dsn, (*settlement.history, row)
+            settlement.queue_id,
+            settlement.node,
+            settlement.recipients,
+            dsn,
+            (*settlement.history, row),
+            settlement.suppressions,
         )
         return _Writing(settled, writing.done, attempt, writing.reports)
 

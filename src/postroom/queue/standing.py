@@ -14,9 +14,9 @@ from postroom.mail.delivery import (
     RouteKind,
     Site,
 )
-from postroom.mail.dsn import Action, RecipientReport
 from postroom.mail.envelope import ByMode, Notify
 from postroom.mail.message import Message
+from postroom.mail.notice import Action, RecipientReport
 from postroom.queue.deadlines import late, next_deadline, tells_delay_at
 from postroom.queue.expansion import to_json
 from postroom.queue.putoff import is_put_off
@@ -109,6 +109,7 @@ def report_of(
         expired=expired,
         last_attempt=stands.last_attempt,
         retry_until=expires_at(settings, message.starts_at, null_sender=False) if delayed else None,
+        cause=Cause.OTHER if isinstance(outcome, Delivered) else outcome.cause,
     )
 
 
@@ -153,14 +154,23 @@ def history_row(message: Message, stands: QueuedRecipient, outcome: Outcome, now
     if peer.source:
         detail["source"] = peer.source
     if not isinstance(outcome, Delivered):
-        if outcome.cause is not Cause.OTHER:
-            detail["cause"] = outcome.cause.value
-        if stands.next_attempt is not None:
-            detail["next_attempt"] = round(stands.next_attempt, 3)
-        if isinstance(outcome, Deferred) and outcome.ambiguous:
-            detail["ambiguous"] = True
+        detail |= _obstacle(stands, outcome)
+    if stands.return_path is not None:
+        detail["return_path"] = str(stands.return_path)
     address = stands.recipient.address
     return HistoryRow(message.queue_id, now, _KINDS[stands.state], str(address), address.domain, "", to_json(detail))
+
+
+def _obstacle(stands: QueuedRecipient, outcome: Deferred | Failed) -> dict[str, object]:
+    """What the history says of an attempt without success beside the reply."""
+    detail: dict[str, object] = {}
+    if outcome.cause is not Cause.OTHER:
+        detail["cause"] = outcome.cause.value
+    if stands.next_attempt is not None:
+        detail["next_attempt"] = round(stands.next_attempt, 3)
+    if isinstance(outcome, Deferred) and outcome.ambiguous:
+        detail["ambiguous"] = True
+    return detail
 
 
 def _waiting_row(message: Message, stands: QueuedRecipient, outcome: Deferred, now: float) -> HistoryRow:

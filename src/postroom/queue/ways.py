@@ -49,6 +49,10 @@ class Ways:
         tagged = bool(self._separator) and asked.domain == own.domain and asked.local.lower().startswith(start)
         return asked if tagged else own
 
+    def marked(self, return_paths: ReturnPaths) -> "Ways":
+        """The same ways, with these return paths."""
+        return Ways(self._router, return_paths, separator=self._separator)
+
     def out(
         self,
         message: Message,

@@ -7,6 +7,7 @@ shows its life. No field ever holds a password, AUTH material or content: report
 from collections.abc import Sequence
 from typing import assert_never
 
+from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.message import show_queue_id
 from postroom.mail.session import Client
@@ -286,6 +287,12 @@ def _attempt(report: AttemptMade) -> Fields:
         fields |= {"host": cut(peer.host), "host_address": peer.address}
         if peer.tls:
             fields["tls"] = peer.tls
+        if peer.policy:
+            fields["policy"] = peer.policy
+        if peer.source:
+            fields["source"] = peer.source
+    if not isinstance(outcome, Delivered) and outcome.cause is not Cause.OTHER:
+        fields["cause"] = outcome.cause.value
     if isinstance(outcome, Deferred) and outcome.ambiguous:
         fields["ambiguous"] = True
     if outcome.detail:

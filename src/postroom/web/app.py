@@ -1,4 +1,4 @@
-"""The web application: health, metrics, ACME challenges. It shows what the composition root hands to it."""
+"""The web application: health, metrics, ACME challenges, the API. It shows what the composition root hands to it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from postroom import __version__
+from postroom.web.api.access import Guarded
+from postroom.web.api.application import PREFIX
 from postroom.web.challenge import PATH, Answer, find_answer
 
 HEALTH_TIMEOUT = 5.0  # seconds: what usual probes wait at most
@@ -27,10 +29,13 @@ class Health:
 
 
 def make_app(
-    health: Callable[[], Awaitable[Health]], metrics: Callable[[], bytes], challenge: Answer | None = None
+    health: Callable[[], Awaitable[Health]],
+    metrics: Callable[[], bytes],
+    challenge: Answer | None = None,
+    api: Guarded | None = None,
 ) -> FastAPI:
     """The application. ``health`` looks at the node, ``metrics`` renders the Prometheus text (``Metrics.render``),
-    ``challenge`` answers those of an ACME authority, where there is one.
+    ``challenge`` answers those of an ACME authority, ``api`` is the API, where there are such.
     """
     app = FastAPI(title="Postroom", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -49,6 +54,8 @@ def make_app(
 
     if challenge is not None:
         _serve_challenges(app, challenge)
+    if api is not None:
+        app.mount(PREFIX, api)
     return app
 
 

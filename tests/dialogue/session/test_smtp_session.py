@@ -1,22 +1,42 @@
 """The transcripts of this folder, played to real SMTP sessions over a stream in memory."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 from tests.dialogue.auth import BINDINGS
 from tests.dialogue.transcript import Player, Transcript, read_transcript
 from tests.fakes.clock import settle
-from tests.fakes.smtp_house import SmtpHouse
+from tests.fakes.smtp_house import NOW, SmtpHouse
 from tests.fakes.stream import MemoryStream
 
 from postroom.config.model import SmtpSettings
+from postroom.config.road import SuppressionSettings
 from postroom.directory.model import Usage
 from postroom.inbound.service import SmtpService
+from postroom.mail.address import Address
+from postroom.mail.cause import Cause
+from postroom.mail.message import read_queue_id
 from postroom.mail.session import Client, Role, TlsFacts
+from postroom.report.history import HistoryRow
+from postroom.reputation.noting import of_bounce
 
 TRANSCRIPTS = sorted(Path(__file__).parent.glob("*.txt"))
-OURS = {"role", "accounts", "aliases", "full", "certificate", "binding", "token", "peer_names", "locked", "delay"}
+OURS = {
+    "role",
+    "accounts",
+    "aliases",
+    "full",
+    "certificate",
+    "binding",
+    "token",
+    "peer_names",
+    "locked",
+    "delay",
+    "sent",
+    "suppressed",
+}
 
 
 class SessionPeer:
@@ -38,6 +58,16 @@ class SessionPeer:
         for entry in settings.get("aliases", "").split():
             address, _, target = entry.partition("=")
             house.people.add_alias(address, target)
+        if "sent" in settings:
+            queue_id, _, sender = settings["sent"].partition(" ")
+            row = HistoryRow(read_queue_id(queue_id), NOW, "accepted", detail=json.dumps({"from": sender}))
+            house.store.history.append(row)
+        for entry in settings.get("suppressed", "").split():
+            cause, domain, address = entry.split(":")
+            one = of_bounce(
+                SuppressionSettings(), domain, Address.parse(address), Cause(cause), reason="", now=NOW, queue_id=0
+            )
+            house.suppressed.listed[one.key] = one
         if "full" in settings:
             house.people.usages = dict.fromkeys(range(1, 10), Usage(1000, 1))
         token, _, owner = settings.get("token", "").partition("=")

@@ -15,6 +15,7 @@ from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import ByMode, DeliverBy, Envelope, Recipient
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.queue.model import Intake
+from postroom.queue.schedules import Schedules
 from postroom.report.history import HistoryRow
 
 ID = QueueId(1 << 50)
@@ -24,7 +25,7 @@ NOW = 1_800_000_000.0
 async def say(kind: str, recipient: str = "", detail: object = None, message_id: str = "") -> str:
     text = detail if isinstance(detail, str) else json.dumps(detail or {})
     history = MemoryHistory([HistoryRow(ID, NOW, kind, recipient, "", message_id, text)])
-    life = await tell_life(history, MemoryQueueStore(), ID, now=NOW, settings=QueueSettings())
+    life = await tell_life(history, MemoryQueueStore(), ID, now=NOW, schedules=Schedules(QueueSettings()))
     assert life.standing == ()
     assert life.queued is None
     return life.moments[0].text
@@ -52,11 +53,23 @@ async def test_accepted_with_special_wishes() -> None:
     assert text.endswith("else told of the delay")
 
 
+async def test_what_came_back() -> None:
+    detail = {"by": "verp", "returned": show_queue_id(ID), "cause": "mailbox_unknown", "reply": "550 5.1.1 nobody"}
+    assert await say("bounced", "b@b.example", {**detail, "host": "mx.b.example"}) == (
+        "came back for b@b.example by mx.b.example: mailbox unknown: 550 5.1.1 nobody; "
+        f"message {show_queue_id(ID)}, known by its return path"
+    )
+    assert (await say("delayed", "b@b.example", detail)).startswith("is delayed, as was reported for b@b.example")
+    assert await say("complained", "b@b.example", {"by": "message_id", "type": "abuse"}) == (
+        "b@b.example complained (abuse); message , known by its Message-ID"
+    )
+
+
 async def standing_of(queued: QueuedRecipient, **asks: object) -> str:
     message = Message(ID, NOW - 60, Envelope(None, (queued.recipient,), **asks), b"", 1)  # type: ignore[arg-type]
     queue = MemoryQueueStore()
     await queue.take_in([Intake(message, b"x", (queued,))])
-    life = await tell_life(MemoryHistory([]), queue, ID, now=NOW, settings=QueueSettings())
+    life = await tell_life(MemoryHistory([]), queue, ID, now=NOW, schedules=Schedules(QueueSettings()))
     return life.standing[0].text
 
 
@@ -147,7 +160,7 @@ async def test_deferred_says_when_next() -> None:
 
 async def test_unknown() -> None:
     with pytest.raises(Refused):
-        await tell_life(MemoryHistory(), MemoryQueueStore(), ID, now=NOW, settings=QueueSettings())
+        await tell_life(MemoryHistory(), MemoryQueueStore(), ID, now=NOW, schedules=Schedules(QueueSettings()))
 
 
 async def standing(state: RecipientState, *, sender: Address | None = None, **facts: object) -> str:
@@ -157,7 +170,7 @@ async def standing(state: RecipientState, *, sender: Address | None = None, **fa
     queue = MemoryQueueStore()
     other = QueuedRecipient(1, Recipient(Address("c", "c.example")))  # a message leaves the queue when all are settled
     await queue.take_in([Intake(message, b"", (queued, other))])
-    life = await tell_life(MemoryHistory(), queue, ID, now=NOW, settings=QueueSettings())
+    life = await tell_life(MemoryHistory(), queue, ID, now=NOW, schedules=Schedules(QueueSettings()))
     return life.standing[0].text
 
 

@@ -13,8 +13,12 @@ from postroom.admin.apppasswords import AppPasswordView, NewAppPassword
 from postroom.admin.domains import DomainView
 from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
+from postroom.admin.pauses import PauseView
 from postroom.admin.queue import QueueView, RecipientView
-from postroom.admin.tallies import DomainTally, Stats
+from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
+from postroom.admin.sites import SiteView
+from postroom.admin.suppression import SuppressionPage, SuppressionView
+from postroom.admin.tallies import CauseTally, DomainTally, SenderTally, Stats
 from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -30,6 +34,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("`alias show`", AliasView),
         ("`queue show`", QueueView),
         ("recipient of an entry", RecipientView),
+        ("`queue pauses`", PauseView),
+        ("`sites`, `sites show`", SiteView),
         ("life", Life),
         ("moment of a life", Moment),
         ("standing of a life", Standing),
@@ -39,6 +45,13 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("host of a way", HostView),
         ("`stats`", Stats),
         ("domain of stats", DomainTally),
+        ("cause of stats", CauseTally),
+        ("sender of stats", SenderTally),
+        ("`suppression list`", SuppressionPage),
+        ("entry of the suppression list", SuppressionView),
+        ("simulation", Simulation),
+        ("span of a simulation", SpanView),
+        ("destination of a simulation", DestinationView),
         ("`certificate list`", CertificateView),
         ("`check`", Finding),
     ],

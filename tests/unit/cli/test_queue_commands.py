@@ -1,6 +1,8 @@
 """queue, why and stats: what waits, why, and what an operator does about it."""
 
 import asyncio
+import json
+from dataclasses import replace
 
 import pytest
 from tests.fakes.memory_house import NOW, MemoryHouse
@@ -11,7 +13,7 @@ from postroom.mail.delivery import Peer, QueuedRecipient, RecipientState
 from postroom.mail.envelope import ByMode, DeliverBy, Envelope, Recipient
 from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.reply import Reply
-from postroom.queue.model import Intake, Lease
+from postroom.queue.model import Intake, Lease, PauseKind, QueueAction
 from postroom.report.history import HistoryRow
 
 FIRST, SECOND, THIRD = QueueId(1 << 40), QueueId(2 << 40), QueueId(3 << 40)
@@ -115,6 +117,9 @@ class TestList:
             "last_attempt": "2027-01-15T07:59:00.000Z",
             "last_reply": "451 4.7.1 Greylisted, try later",
             "host": "mx.slow.example",
+            "destination": "slow.example",
+            "return_path": "",
+            "paused": "",
         }
 
     @pytest.mark.parametrize(
@@ -127,6 +132,15 @@ class TestList:
             (("--sender", "bob@example.org"), [C]),
             (("--recipient", "w@fast.example"), [C]),
             (("--state", "held", "--state", "DEFERRED"), [A, B]),
+            (("--destination", "slow.example"), [A, B]),
+            (("--older", "1h"), [A, B, C]),
+            (("--older", "3h"), []),
+            (("--reply", "greylisted"), [A]),
+            (("--host", "mx.slow.example"), [A]),
+            (("--account", "alice@example.org", "--sender", "bob@example.org"), [C]),
+            (("--tag", "news"), []),
+            (("--priority", "0", "--domain", "fast.example"), [A, C]),
+            (("--priority", "3"), []),
         ],
     )
     def test_filters(self, run: Run, full_queue: MemoryHouse, words: tuple[str, ...], expected: list[str]) -> None:
@@ -142,7 +156,9 @@ class TestList:
         assert run("queue", "list").out == "the queue is empty\n"
         assert "nothing in the queue matches" in run("queue", "list", "--state", "held").out
 
-    @pytest.mark.parametrize("words", [("nonsense",), ("--state", "failed"), ("--sender", "x"), ("--domain", "-")])
+    @pytest.mark.parametrize(
+        "words", [("nonsense",), ("--state", "failed"), ("--sender", "x"), ("--domain", "-"), ("--older", "x")]
+    )
     def test_bad_filters(self, run: Run, words: tuple[str, ...]) -> None:
         ended = run("queue", "list", *words)
         assert ended.code == 1
@@ -163,7 +179,7 @@ class TestShow:
 
 
 class TestAct:
-    @pytest.mark.parametrize("verb", ["retry", "hold", "release", "remove"])
+    @pytest.mark.parametrize("verb", ["retry", "hold", "release", "remove", "bounce", "expire"])
     def test_everything_only_if_asked_for(self, run: Run, full_queue: MemoryHouse, verb: str) -> None:
         ended = run("queue", verb)
         assert ended.code == 2
@@ -189,6 +205,127 @@ class TestAct:
 
     def test_a_filter_that_meets_nothing_is_no_error(self, run: Run, full_queue: MemoryHouse) -> None:
         assert run("queue", "remove", "--recipient", "no@body.example").out == "0 recipients removed\n"
+
+
+class TestFate:
+    def test_redirect(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "redirect", "--all").code == 2  # to whom?
+        out = run("queue", "redirect", "--domain", "slow.example", "--to", "new@other.example").out
+        assert out == "2 recipients redirected to new@other.example\n"
+        (one, held) = [one for one in full_queue.store.queue.recipients() if one.recipient.address.local == "new"]
+        assert (one.recipient.orcpt, one.attempts) == ("rfc822;x@slow.example", 0)
+        assert held.state is RecipientState.HELD
+        assert "redirected for x@slow.example to" in run("why", A).out or "redirected" in run("why", A).out
+
+    def test_bounce_tells_the_sender(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "bounce", C, "--text", "we do not  write to them").out == "1 recipient failed\n"
+        queue = full_queue.store.queue
+        assert THIRD not in queue.messages
+        dsn = queue.settlements[-1].dsn
+        assert dsn is not None
+        assert dsn.message.envelope.reverse_path is None
+        assert dsn.message.envelope.recipients[0].address == Address("bob", "example.org")
+        assert b"Action: failed" in (dsn.content or b"")
+        assert b"550 5.7.1 we do not write to them" in (dsn.content or b"")
+        assert "failed for w@fast.example for good: 550 5.7.1 we do not write to them (bounced by" in run("why", C).out
+
+    def test_expire_keeps_what_was_said_last(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "expire", "--reply", "greylisted").out == "1 recipient expired\n"
+        settlement = full_queue.store.queue.settlements[-1]
+        (stands,) = settlement.recipients
+        assert (stands.state, stands.attempts, stands.last_reply) == (RecipientState.EXPIRED, 3, BUSY)
+        assert settlement.dsn is not None
+        out = run("why", A).out
+        assert "given up for x@slow.example: 451 4.7.1 Greylisted, try later (expired by" in out.replace(
+            " at mx.slow.example [192.0.2.25]", ""
+        )
+
+    def test_what_is_held_can_be_bounced_and_the_null_sender_is_not_told(
+        self, run: Run, full_queue: MemoryHouse
+    ) -> None:
+        assert run("queue", "bounce", "--state", "held").out == "1 recipient failed\n"
+        assert full_queue.store.queue.settlements[-1].dsn is None
+
+    def test_what_a_server_has_in_hand_is_left(self, run: Run, full_queue: MemoryHouse) -> None:
+        stored = full_queue.store.queue.messages[THIRD]
+        stored.recipients[0] = waiting(0, "w@fast.example", RecipientState.LEASED, attempts=1)
+        stored.leases[0] = Lease("node1", NOW + 100)
+        out = run("queue", "expire", C).out
+        assert out.startswith("0 recipients expired\n1 left: a server has them in hand")
+        assert stored.leases[0].node == "node1"
+
+
+class TestPauses:
+    def test_pause_list_and_resume(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "pauses").out == "nothing is paused\n"
+        out = run("queue", "pause", "--domain", "SLOW.example", "--for", "2h", "--reason", "they asked").out
+        assert out == "paused domain slow.example until 2027-01-15T10:00:00.000Z\n"
+        (listed,) = run("queue", "pauses", "--json").json
+        assert (listed["kind"], listed["subject"], listed["reason"]) == ("domain", "slow.example", "they asked")
+        assert (listed["since"], listed["until"]) == ("2027-01-15T08:00:00.000Z", "2027-01-15T10:00:00.000Z")
+        shown = run("queue", "show", A, "--json").json["recipients"]
+        assert [one["paused"] for one in shown] == ["domain slow.example", ""]
+        assert "domain slow.example is paused" in run("queue", "list").out
+        assert "domain slow.example is paused (they asked)" in run("why", A).out
+        assert run("queue", "resume", "--domain", "slow.example").out == "resumed domain slow.example\n"
+        assert full_queue.store.queue.actions[-1][0] is QueueAction.RESUME
+        again = run("queue", "resume", "--domain", "slow.example")
+        assert again.code == 1
+        assert "remedy: postroom queue pauses" in again.err
+
+    @pytest.mark.parametrize(
+        ("words", "kind", "subject"),
+        [
+            (("--site", "MX.slow.example"), PauseKind.SITE, "mx.slow.example"),
+            (("--sender", "Bob@Example.org"), PauseKind.SENDER, "bob@example.org"),
+            (("--sender", "@example.org"), PauseKind.SENDER, "example.org"),
+            (("--sender", "example.org"), PauseKind.SENDER, "example.org"),
+            (("--sender", ""), PauseKind.SENDER, ""),
+        ],
+    )
+    def test_subjects(
+        self, run: Run, full_queue: MemoryHouse, words: tuple[str, ...], kind: PauseKind, subject: str
+    ) -> None:
+        assert "until postroom queue resume" in run("queue", "pause", *words).out
+        assert list(full_queue.store.queue.pauses) == [(kind, subject)]
+        assert run("queue", "pauses").code == 0
+        assert run("queue", "resume", *words).code == 0
+
+    @pytest.mark.parametrize(
+        "words", [(), ("--domain", "a.example", "--site", "x"), ("--sender", "a b"), ("--site", "x", "--for", "soon")]
+    )
+    def test_one_thing_at_a_time(self, run: Run, full_queue: MemoryHouse, words: tuple[str, ...]) -> None:
+        assert run("queue", "pause", *words).code == 1
+        assert full_queue.store.queue.pauses == {}
+
+
+class TestFlush:
+    def test_all_or_some(self, run: Run, full_queue: MemoryHouse) -> None:
+        assert run("queue", "flush", "--domain", "slow.example").out == "1 recipient due now\n"
+        assert run("queue", "flush").out == "3 recipients due now\n"
+        assert full_queue.store.queue.flushes == 2
+
+
+class TestRoad:
+    def test_way_return_path_and_tags_are_shown(self, run: Run, house: MemoryHouse) -> None:
+        one = waiting(
+            0,
+            "y@fast.example",
+            next_attempt=NOW,
+            destination="fast.example smart",
+            return_path=Address("bounce+1", "example.org"),
+        )
+        put(house, FIRST, "alice@example.org", one)
+        stored = house.store.queue.messages[FIRST]
+        stored.message = replace(stored.message, tags=("news",))
+        out = run("queue", "show", A).out
+        assert "goes by       smart, to fast.example" in out
+        assert "return path   <bounce+1@example.org>" in out
+        assert "tags          news" in out
+        shown = run("queue", "show", A, "--json").json
+        assert shown["tags"] == ["news"]
+        assert shown["recipients"][0]["destination"] == "fast.example smart"
+        assert shown["recipients"][0]["return_path"] == "bounce+1@example.org"
 
 
 class TestWhy:
@@ -256,3 +393,42 @@ class TestStats:
         out = run("stats").out
         assert "(null sender)" in out
         assert "teleported" in out
+
+    def test_what_stood_in_the_way_and_what_came_back(self, run: Run, house: MemoryHouse) -> None:
+        there = "far.example"
+
+        def row(number: int, kind: str, **detail: object) -> HistoryRow:
+            return HistoryRow(number, NOW, kind, f"rita@{there}", there, detail=json.dumps(detail))
+
+        house.store.history.rows += [HistoryRow(n, NOW, "accepted", domain="example.org") for n in range(1, 5)]
+        house.store.history.rows += [row(n, "relayed") for n in range(1, 5)]
+        house.store.history.rows += [
+            row(1, "deferred", cause="greylisted"),
+            row(1, "failed", cause="reputation"),
+            row(2, "failed", cause="from the future"),
+            row(3, "bounced", cause="mailbox_unknown"),
+            row(4, "complained", type="abuse"),
+        ]
+        found = run("stats", "--json").json
+        names = {"sender_domain": "example.org", "recipient_domain": there}
+        causes = [
+            ("bounced", "mailbox_unknown", "recipient"),
+            ("deferred", "greylisted", "them"),
+            ("failed", "other", "them"),
+            ("failed", "reputation", "us"),
+        ]
+        expected = [{**names, "outcome": o, "cause": c, "blame": b, "count": 1} for o, c, b in causes]
+        assert sorted(found["causes"], key=str) == sorted(expected, key=str)
+        assert found["senders"] == [
+            {
+                "sender_domain": "example.org",
+                "relayed": 4,
+                "bounced": 1,
+                "complained": 1,
+                "bounce_rate": 0.25,
+                "complaint_rate": 0.25,
+            }
+        ]
+        out = run("stats").out
+        for text in ("greylisted", "them", "reputation", "us", "complaint rate", "25.00%"):
+            assert text in out

@@ -9,7 +9,7 @@ from tests.fakes.dns_server import DnsServer
 
 from postroom.config.model import DnsSettings
 from postroom.dns.dnspython import DnspythonResolver
-from postroom.dns.resolver import Existence, Family, MxRecord
+from postroom.dns.resolver import Existence, Family, MxRecord, TlsaRecord
 from postroom.dns.zone import Zone
 from postroom.mail.trouble import ResolverUnavailable
 
@@ -21,6 +21,7 @@ def make_zone() -> Zone:
             "mx.example.org": {"A": ["192.0.2.1", "192.0.2.2"], "AAAA": ["2001:db8::1"]},
             "alias.example.org": {"CNAME": ["mx.example.org"]},
             "null.example": {"MX": ["0 ."]},
+            "_25._tcp.mx.example.org": {"TLSA": ["3 1 1 " + "ab" * 32, "2 0 0 00"]},
             "1.2.0.192.in-addr.arpa": {"PTR": ["MX.example.org."]},
             "broken.example": {"A": ["192.0.2.3"]},
             "silent.example": {"A": ["192.0.2.4"]},
@@ -50,6 +51,18 @@ async def test_every_kind_of_record() -> None:
         assert (await resolver.addresses("mx.example.org", Family.IPV6)).records == ("2001:db8::1",)
         assert set((await resolver.txt("example.org")).records) == {b"v=spf1 -all", b"x" * 700}
         assert (await resolver.ptr("192.0.2.1")).records == ("mx.example.org",)
+
+
+async def test_tlsa_and_the_alias_itself() -> None:
+    async with DnsServer(make_zone()) as server:
+        resolver = make_resolver(server)
+        found = await resolver.tlsa("_25._tcp.mx.example.org")
+        assert set(found.records) == {TlsaRecord(3, 1, 1, b"\xab" * 32), TlsaRecord(2, 0, 0, b"\0")}
+        assert not found.authenticated
+        missing = await resolver.tlsa("_26._tcp.mx.example.org")
+        assert (missing.existence, missing.ttl) == (Existence.NO_SUCH_DOMAIN, 60)
+        assert (await resolver.cname("alias.example.org")).records == ("mx.example.org",)
+        assert (await resolver.cname("mx.example.org")).existence is Existence.NO_DATA
 
 
 async def test_cname_is_followed() -> None:

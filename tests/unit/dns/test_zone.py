@@ -2,7 +2,7 @@
 
 import pytest
 
-from postroom.dns.resolver import Existence, Family, MxRecord
+from postroom.dns.resolver import Existence, Family, MxRecord, TlsaRecord
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.trouble import ResolverUnavailable
 
@@ -96,3 +96,28 @@ async def test_cname_loop_is_unavailable() -> None:
 def test_malformed_lines_name_their_number(line: str) -> None:
     with pytest.raises(ValueError, match="line 2"):
         Zone.parse("\n" + line)
+
+
+async def test_tlsa_records_and_how_they_are_written(resolver: ZoneResolver) -> None:
+    # RFC 6698 §2.2
+    resolver.zone.add("_25._tcp.mx1.example.org", "TLSA", "3 1 1 00ff A0")
+    (record,) = (await resolver.tlsa("_25._tcp.mx1.example.org")).records
+    assert record == TlsaRecord(3, 1, 1, b"\x00\xff\xa0")
+    assert str(record) == "3 1 1 00FFA0"
+
+
+async def test_an_alias_itself(resolver: ZoneResolver) -> None:
+    assert (await resolver.cname("www.example.org")).records == ("mx1.example.org",)
+    assert (await resolver.cname("mx1.example.org")).existence is Existence.NO_DATA
+
+
+@pytest.mark.parametrize("secure", [(), ("www.example.org",), ("mx1.example.org",)])
+async def test_one_insecure_name_on_the_way_makes_the_answer_insecure(
+    resolver: ZoneResolver, secure: tuple[str, ...]
+) -> None:
+    # RFC 7672 §2.1.3
+    resolver.zone.secure.update(secure)
+    assert not (await resolver.addresses("www.example.org", Family.IPV4)).authenticated
+    resolver.zone.secure.update({"www.example.org", "mx1.example.org"})
+    assert (await resolver.addresses("www.example.org", Family.IPV4)).authenticated
+    assert (await resolver.cname("www.example.org")).authenticated

@@ -65,7 +65,7 @@ def test_the_policy_of_each_role() -> None:
     house = SmtpHouse().house
     assert [stage.name for stage in stages_of(Role.MX, house)] == ["relaying", "recipients"]
     assert [stage.name for stage in stages_of(Role.LMTP, house)] == ["relaying", "recipients"]
-    submission = ["sender", "relaying", "qualified", "recipients"]
+    submission = ["sender", "relaying", "qualified", "recipients", "suppressed"]
     assert [stage.name for stage in stages_of(Role.SUBMISSION, house)] == submission
 
 

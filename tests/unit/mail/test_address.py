@@ -31,6 +31,9 @@ from postroom.mail.address import Address
         ("a" * 64 + "@x", "a" * 64, "x"),
         ('"' + r"\"" * 64 + '"@x', '"' * 64, "x"),
         ("a" * 64 + "@" + "b." * 94 + "c", "a" * 64, "b." * 94 + "c"),
+        # RFC 5321 §4.5.3.1: no limit where it can be helped; forwarders make longer ones than the 64 of §4.5.3.1.1
+        ("a" * 252 + "@x", "a" * 252, "x"),
+        ("é" * 126 + "@x", "é" * 126, "x"),
     ],
 )
 def test_read(written: str, local: str, domain: str) -> None:
@@ -65,8 +68,7 @@ def test_read(written: str, local: str, domain: str) -> None:
         ("a\u2028b@x", "control character"),
         ("a\udcff@x", "control character"),
         ("a@x\n", "control character"),
-        ("a" * 65 + "@x", "64 octets"),  # RFC 5321 §4.5.3.1.1
-        ("é" * 33 + "@x", "64 octets"),
+        ("é" * 127 + "@x", "254 octets"),
         ("a" * 64 + "@" + "b." * 94 + "cd", "254 octets"),  # RFC 5321 §4.5.3.1.3
         ("a@" + "b." * 125 + "cde", "254 octets"),
         ("a@" + "b." * 128, "255 octets"),

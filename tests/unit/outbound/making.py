@@ -16,6 +16,8 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.opening import Connect
+from postroom.outbound.shaping.traffic import Traffic
+from postroom.outbound.tlsmet import NoteTls, note_nothing
 
 PREFIX = b"Received: from client by us\r\n"
 CONTENT = b"Subject: hello\r\n\r\n.dots\r\n..more\r\nbody\r\n"
@@ -80,7 +82,9 @@ def make_carrier(
     zone: Zone | None = None,
     source: StoredContent | None = None,
     clock: HandClock | None = None,
+    note_tls: NoteTls = note_nothing,
     smarthosts: Iterable[SmarthostSettings] = (),
+    traffic: Traffic | None = None,
     **settings: Any,
 ) -> SmtpCarrier:
     if isinstance(connect, ScriptedPeer):
@@ -93,4 +97,6 @@ def make_carrier(
         content=source or StoredContent(),
         clock=clock or HandClock(),
         connect=connect,
+        note_tls=note_tls,
+        traffic=traffic,
     )

@@ -437,12 +437,13 @@ async def test_lmtp_is_the_delivery_itself() -> None:
 # REQUIRETLS.
 
 SAFE = (*ALL_EXTENSIONS, "REQUIRETLS")
+VOUCHED = replace(SITE, dnssec=True)  # RFC 8689 §4.2.1: DNSSEC or MTA-STS vouches for the name
 
 
 async def test_requiretls_is_handed_on() -> None:
     # RFC 8689 §4.2.1
     peer = ScriptedPeer(SAFE, tls=True)
-    assert isinstance((await deliver(peer, make_request(require_tls=True)))[0], Delivered)
+    assert isinstance((await deliver(peer, make_request(site=VOUCHED, require_tls=True)))[0], Delivered)
     assert peer.taken[0].tls
     assert peer.taken[0].mail.endswith(" REQUIRETLS")
 
@@ -457,7 +458,7 @@ async def test_requiretls_is_handed_on() -> None:
 )
 async def test_without_it_the_message_does_not_leave(peer: ScriptedPeer, status: str) -> None:
     # RFC 8689 §4.2.1: no TLS 5.7.10, no REQUIRETLS 5.7.30
-    (outcome,) = await deliver(peer, make_request(require_tls=True))
+    (outcome,) = await deliver(peer, make_request(site=VOUCHED, require_tls=True))
     assert isinstance(outcome, Failed)
     assert (outcome.reply.code, outcome.reply.status) == (550, status)
     assert not any(command.startswith("MAIL") for command in peer.commands)
@@ -472,14 +473,14 @@ async def test_without_it_the_message_does_not_leave(peer: ScriptedPeer, status:
     ],
 )
 async def test_what_may_be_better_later_is_deferred(peer: ScriptedPeer) -> None:
-    (outcome,) = await deliver(peer, make_request(require_tls=True))
+    (outcome,) = await deliver(peer, make_request(site=VOUCHED, require_tls=True))
     assert isinstance(outcome, Deferred)
 
 
 async def test_the_next_host_may_do() -> None:
     first, second = ScriptedPeer(tls=True), ScriptedPeer(SAFE, tls=True)
     network = Network({"192.0.2.1": first, "192.0.2.2": second})
-    site = Site("two", RouteKind.MX, (("mx.example.org",), ("b.example.org",)))
+    site = Site("two", RouteKind.MX, (("mx.example.org",), ("b.example.org",)), dnssec=True)
     (outcome,) = await deliver(network, make_request(site=site, require_tls=True))
     assert isinstance(outcome, Delivered)
     assert first.commands[-1] == "QUIT"
@@ -489,9 +490,9 @@ async def test_the_next_host_may_do() -> None:
 async def test_a_connection_with_any_certificate_is_not_reused() -> None:
     peer = ScriptedPeer(SAFE, tls=True)
     carrier = make_carrier(peer)
-    await carrier.deliver(make_request())
-    await carrier.deliver(make_request(require_tls=True))
-    await carrier.deliver(make_request(require_tls=True))
+    await carrier.deliver(make_request(site=VOUCHED))
+    await carrier.deliver(make_request(site=VOUCHED, require_tls=True))
+    await carrier.deliver(make_request(site=VOUCHED, require_tls=True))
     assert peer.connections == 2
     assert ["REQUIRETLS" in taken.mail for taken in peer.taken] == [False, True, True]
     await carrier.close()
@@ -500,12 +501,12 @@ async def test_a_connection_with_any_certificate_is_not_reused() -> None:
 async def test_a_bounce_goes_on_without_requiretls() -> None:
     # RFC 8689 §5
     peer = ScriptedPeer(tls=True)
-    (outcome,) = await deliver(peer, make_request(sender=None, require_tls=True))
+    (outcome,) = await deliver(peer, make_request(site=VOUCHED, sender=None, require_tls=True))
     assert isinstance(outcome, Delivered)
     assert outcome.detail == "sent without REQUIRETLS, as a bounce may be"
     assert "REQUIRETLS" not in peer.taken[0].mail
     safe = ScriptedPeer(SAFE, tls=True)
-    assert isinstance((await deliver(safe, make_request(sender=None, require_tls=True)))[0], Delivered)
+    assert isinstance((await deliver(safe, make_request(site=VOUCHED, sender=None, require_tls=True)))[0], Delivered)
     assert "REQUIRETLS" in safe.taken[0].mail
 
 
@@ -532,7 +533,7 @@ async def test_the_certificate_of_an_mx_host_must_be_valid_for_its_name() -> Non
     peer = ScriptedPeer(SAFE)
     async with peer.serve(context) as port:
         carrier = make_carrier(SocketConnect(), zone=zone, ipv6=False, allow_loopback=True)
-        site = replace(SITE, port=port)
+        site = replace(VOUCHED, port=port)
         outcome = (await carrier.deliver(make_request(site=site, require_tls=True)))[1]
         assert isinstance(outcome, Failed)
         assert outcome.reply.status == "5.7.10"

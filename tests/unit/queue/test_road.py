@@ -15,6 +15,7 @@ from postroom.mail.delivery import Deferred, RecipientState, RouteKind, Site, St
 from postroom.mail.envelope import ByMode, DeliverBy, Notify, Recipient
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
+from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.carrier import Grant, Wait
 from postroom.queue.expansion import build, expand
 from postroom.queue.lines import DEAD_AFTER, SWEEP_PAUSE
@@ -98,6 +99,22 @@ class TestWays:
             assert all(len(one.recipients) == 1 for one in house.carrier.requests)
             assert delivered(house) == 12
         assert house.carrier.peak["mx.example"] == 2  # limits belong to the site, not to the line
+
+    async def test_lines_to_one_site_take_turns(self) -> None:
+        house = House()
+        house.router.sites = {f"{name}.example": Site("mx.example", RouteKind.MX, schedule=name) for name in "abc"}
+        house.shaper.limit_ = 1
+        house.carrier.seconds = 1.0
+        async with house.running():
+            for n in range(20):
+                await house.send(f"r{n}@a.example")
+            await house.clock.pass_time(0.5)
+            await house.send("x@b.example")
+            await house.send("x@c.example")
+            await house.send("y@c.example")
+            await house.clock.pass_time(6)
+        order = [one.site.schedule for one in house.carrier.requests]
+        assert order[:6] == ["a", "a", "b", "c", "a", "c"]  # the others came after the turn of the first was set
 
     async def test_a_rule_holds_until_an_operator_lets_go(self) -> None:
         house = House()
@@ -235,6 +252,17 @@ class TestGate:
             assert house.scheduler._places == 0
             assert len(house.store.recipients()) == 5
 
+    async def test_a_long_queue_behind_a_long_rest_is_put_off_in_few_sweeps(self) -> None:
+        house = House(ready=400, ready_per_site=400)
+        house.shaper.answers["far.example"] = [Wait(6 * HOUR, "500 a day")]
+        for _ in range(600):
+            await house.store.take_in([_stored_as(house, "far.example")])
+        async with house.running():
+            await house.clock.pass_time(5 * SWEEP_PAUSE)
+            assert {one.state for one in house.store.recipients()} == {RecipientState.DEFERRED}
+            assert len(house.shaper.asked) == 1
+            assert len(house.store.questions) < 20
+
     async def test_history_says_once_that_nothing_is_tried(self) -> None:
         house = House(delay_warning=0, lifetime=30 * 86400)
         house.shaper.answers["far.example"] = [Wait(6 * HOUR, "warm-up")]
@@ -313,6 +341,22 @@ class TestGate:
                 await house.send(f"r{n}@far.example")
             await house.clock.pass_time(30)
             assert house.scheduler._places <= 20
+
+    async def test_a_line_that_rests_takes_few_of_a_long_queue(self) -> None:
+        house = House(ready=1000, ready_per_site=1000, poll=1.0)
+        house.shaper.limit_ = 1
+        house.shaper.answers["far.example"] = [Wait(20.0, "3 a minute")]
+        async with house.running():
+            await house.send("first@far.example")
+            await house.clock.pass_time(1)
+            for _ in range(300):
+                await house.store.take_in([_stored_as(house, "far.example")])
+            await house.clock.pass_time(60)
+            assert house.scheduler._places <= 20
+            assert not house.store.settlements  # nothing was leased in vain
+            house.shaper.answers.clear()
+            await house.clock.pass_time(120)
+            assert delivered(house) == 301
 
     async def test_the_limit_follows_the_shaper(self) -> None:
         house = House()
@@ -484,6 +528,22 @@ class TestPauses:
             await house.clock.pass_time(5 * PAUSE_LOOK)
             assert 4 <= len(house.store.settlements) - before <= 6
 
+    async def test_a_store_that_fails_meanwhile_loses_nothing(self) -> None:
+        house = House()
+        async with house.running():
+            await house.scheduler.heed()
+            await self.pause(house, PauseKind.DOMAIN, "far.example")
+            await house.send("a@far.example")
+            await house.clock.pass_time(1)
+            await house.store.resume(PauseKind.DOMAIN, "far.example")
+            house.store.failing.add("act")
+            with pytest.raises(StoreUnavailable):
+                await house.scheduler.heed()
+            house.store.failing.clear()
+            await house.scheduler.heed()
+            await house.clock.pass_time(1)
+            assert delivered(house) == 1
+
     async def test_what_was_paused_before_the_start_is_heard_of_first(self) -> None:
         house = House()
         await house.store.pause(Pause(PauseKind.DOMAIN, "far.example", 0.0))
@@ -495,6 +555,26 @@ class TestPauses:
         assert house.carrier.requests == []
         await house.scheduler.drain(0)
         await running
+
+
+class TestRecall:
+    @pytest.mark.parametrize("action", [QueueAction.HOLD, QueueAction.REMOVE])
+    async def test_who_is_held_or_removed_leaves_the_line(self, action: QueueAction) -> None:
+        house = House()
+        house.shaper.limit_ = 1
+        gate = house.carrier.gate = asyncio.Event()
+        async with house.running():
+            await house.scheduler.heed()
+            for n in range(4):
+                await house.send(f"r{n}@far.example")
+            await house.clock.pass_time(1)
+            assert await house.store.act(action, QueueFilter(recipient="r2@far.example"), house.clock.now()) == 1
+            await house.scheduler.heed()
+            gate.set()
+            await house.clock.pass_time(60)
+            assert set(house.carrier.delivered) == {"r0@far.example", "r1@far.example", "r3@far.example"}
+            assert len(house.store.recipients()) == (action is QueueAction.HOLD)
+        assert house.scheduler._places == 0
 
 
 class TestFlush:

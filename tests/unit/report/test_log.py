@@ -4,13 +4,17 @@ import asyncio
 import json
 import logging
 import os
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.reports import ATTEMPTS, CLIENT, MESSAGE, REPORTS, SHOWN_ID
+from tests.fakes.reports import ATTEMPTS, CLIENT, MESSAGE, PEER, REPORTS, SHOWN_ID
 
+from postroom.mail.cause import Cause
+from postroom.mail.delivery import Deferred
+from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role, TlsFacts
 from postroom.report.events import (
     InternalError,
@@ -173,6 +177,17 @@ def test_attempts_tell_reply_host_and_next_time() -> None:
     assert later["next_attempt"] == 1_800_000_300.0
     assert (failed["outcome"], failed["detail"]) == ("failed", "null MX")
     assert "next_attempt" not in failed
+
+
+def test_attempts_tell_what_stood_in_the_way_and_how_they_went_out() -> None:
+    done, later, failed = told(*ATTEMPTS)
+    assert "cause" not in done
+    assert "cause" not in failed  # nobody knows
+    peer = replace(PEER, policy="dane", source="out-a")
+    outcome = Deferred(Reply.of(450, "4.7.28", "too fast"), peer, cause=Cause.RATE_LIMIT)
+    (row,) = told(replace(ATTEMPTS[1], outcome=outcome))
+    assert (row["cause"], row["policy"], row["source"]) == ("rate_limit", "dane", "out-a")
+    assert not {"policy", "source"} & later.keys()
 
 
 def test_fail2ban_finds_the_address_after_the_event() -> None:

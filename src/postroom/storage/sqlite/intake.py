@@ -22,6 +22,7 @@ from postroom.storage.sqlite.rows import (
 from postroom.storage.sqlite.statements import Insert, as_json, numbers
 from postroom.storage.sqlite.waiting import Destination, mark_destinations
 
+_INSERT_RETURNED = Insert("returned", ("queue_id", "at", "recipients", "null_sender", "content"))
 _INSERT_CHUNKS = Insert("chunk", ("queue_id", "sequence", "data"))
 
 _CHUNKS = "SELECT count(*), coalesce(sum(length(data)), 0), coalesce(max(sequence), -1) FROM chunk WHERE queue_id = ?"
@@ -88,6 +89,16 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
     mark_destinations(connection, waiting)
     insert_entries(connection, entries)
     INSERT_HISTORY.run(connection, [history_row(row) for intake in intakes for row in intake.history])
+    returned = [intake for intake in intakes if intake.returned]
+    if returned:
+        _INSERT_RETURNED.run(connection, [_returned_row(intake) for intake in returned])
+
+
+def _returned_row(intake: Intake) -> Row:
+    message = intake.message
+    null_sender = message.envelope.reverse_path is None
+    content = None if intake.entries else intake.content
+    return message.queue_id, message.received_at, as_json(intake.returned), int(null_sender), content
 
 
 def insert_entries(connection: apsw.Connection, entries: Sequence[EntryRow]) -> None:

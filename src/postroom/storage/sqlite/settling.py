@@ -12,6 +12,7 @@ from postroom.storage.batch import Kind
 from postroom.storage.sqlite.intake import write_intakes
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row, write_peer, write_reply
 from postroom.storage.sqlite.statements import as_json, numbers, rows_of
+from postroom.storage.sqlite.suppression import note_suppressions
 from postroom.storage.sqlite.waiting import Destination, drop_recipients, mark_destinations
 
 _STANDINGS = """
@@ -61,6 +62,9 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> No
             dsns.append(settlement.dsn)
     _write(connection, messages)
     INSERT_HISTORY.run(connection, [history_row(row) for one in settlements for row in one.history])
+    suppressions = [event for one in settlements for event in one.suppressions]
+    if suppressions:
+        note_suppressions(connection, suppressions)
     if dsns:
         write_intakes(connection, dsns)
 

@@ -1,4 +1,4 @@
-"""The whole store on one SQLite file: opens it, brings its schema up to date, and offers the five ports over it."""
+"""The whole store on one SQLite file: opens it, brings its schema up to date, and offers its ports over it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +19,10 @@ from postroom.storage.sqlite.mailbox import SqliteMailbox
 from postroom.storage.sqlite.migrate import Migration, check_version, migrate, migrations, version_of
 from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
+from postroom.storage.sqlite.returned import SqliteReturned
+from postroom.storage.sqlite.sites import SqliteSites
+from postroom.storage.sqlite.suppression import SqliteSuppression
+from postroom.storage.sqlite.tls import SqliteTls
 
 FRESHNESS = 0.2
 """Seconds for which the directory's counter is remembered: commands beside the server take effect within a second."""
@@ -46,7 +50,7 @@ class _ReadOnly:
 
 
 class SqliteStore:
-    """Five ports over one file. Made by ``open``, used on one loop, ended by ``close``."""
+    """All ports over one file. Made by ``open``, used on one loop, ended by ``close``."""
 
     def __init__(
         self, path: Path, *, settings: StoreSettings, read_only: bool, clock: Callable[[], float], freshness: float
@@ -65,6 +69,10 @@ class SqliteStore:
         self.directory = SqliteDirectory(self._writer, self._lookups, clock=clock, freshness=freshness)
         self.history = SqliteHistory(self._writer, self._listings)
         self.guard = SqliteGuard(self._writer, self._lookups, self._listings)
+        self.tls = SqliteTls(self._writer, self._listings)
+        self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
+        self.returned = SqliteReturned(self._writer, self._listings)
+        self.sites = SqliteSites(self._writer, self._listings)
 
     @classmethod
     async def open(

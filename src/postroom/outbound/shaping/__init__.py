@@ -1,0 +1,1 @@
+"""Shapes the traffic to sites: rules of providers, limits that follow replies, source addresses, warm-up."""

@@ -1,0 +1,1 @@
+"""What became of mail to an address before: whom a domain better does not write to again."""
