@@ -71,6 +71,10 @@ class MxTls:
                 return usual
             tlsa = await self._tlsa(site, host, wish)
             if tlsa is not None:
+                if site.sts is not None and not site.dnssec:
+                    # Who forges the MX records has TLSA records of his own: they say which host it is, not whose it
+                    # is, and only the policy does that here (RFC 8461 §4.1).
+                    self._hold_to_policy(site, host, site.sts, wish)
                 plan = await self._by_dane(site, host, tlsa, wish)
             elif site.sts is not None:
                 plan = self._by_sts(site, host, site.sts, usual, wish)
@@ -128,17 +132,8 @@ class MxTls:
         policy = _waived(f"sts {sts.mode.value}", wish)
         binding = wish.secured or (sts.mode is StsMode.ENFORCE and not wish.waived)
         applied = applied_sts(sts)
+        self._hold_to_policy(site, host, sts, wish)
         if not allows(sts, host):
-            if sts.mode is StsMode.ENFORCE and not wish.waived:
-                self._leave_out(
-                    site,
-                    wish,
-                    applied,
-                    Peer(host, policy=policy),
-                    failure=Flaw.INVALID.value,
-                    reason=_NOT_IN_POLICY.text,
-                )
-                raise AttemptEnded(tlstrouble.not_in_policy(host, sts.domain))
             return replace(usual, policy=policy, strict=False, flaw=_NOT_IN_POLICY, applied=applied)
         if usual.need is TlsNeed.NONE and not binding:
             return replace(usual, policy=policy, strict=False, flaw=_FAILED_LATELY, applied=applied)
@@ -150,6 +145,15 @@ class MxTls:
             strict=binding,
             applied=applied,
         )
+
+    def _hold_to_policy(self, site: Site, host: str, sts: StsPolicy, wish: Wish) -> None:
+        """AttemptEnded if a policy that is enforced does not name the host (RFC 8461 §5)."""
+        if sts.mode is not StsMode.ENFORCE or wish.waived or allows(sts, host):
+            return
+        peer = Peer(host, policy=_waived(f"sts {sts.mode.value}", wish))
+        failure, reason = Flaw.INVALID.value, _NOT_IN_POLICY.text
+        self._leave_out(site, wish, applied_sts(sts), peer, failure=failure, reason=reason)
+        raise AttemptEnded(tlstrouble.not_in_policy(host, sts.domain))
 
     def _leave_out(
         self, site: Site, wish: Wish, applied: AppliedPolicy, peer: Peer, *, failure: str, reason: str

@@ -67,6 +67,22 @@ async def test_dane_with_insecure_mx_is_not_called_secure() -> None:
     assert plan.check.next_hops == ()
 
 
+async def test_dane_of_a_host_that_forged_mx_records_name_does_not_get_round_the_policy() -> None:
+    # RFC 8461 §2, §4.1: where nothing vouches for the MX records, a host's own TLSA records say who it is, not whose
+    forged, met = "mx.thief.example", list[TlsMet]()
+    made = Zone.of({forged: {"A": ["192.0.2.66"]}})
+    made.add(f"_25._tcp.{forged}", "TLSA", EE)
+    made.secure.update({forged, f"_25._tcp.{forged}"})
+    site = replace(SITE, hosts=((forged,),), sts=STS)
+    with pytest.raises(AttemptEnded):
+        await planner(made, met).plan(site, forged, WISH)
+    assert [(one.applied.kind, one.level) for one in met] == [("sts", None)]
+    plan = await planner(made).plan(replace(site, sts=replace(STS, mode=StsMode.TESTING)), forged, WISH)
+    assert plan.policy == "dane, MX insecure"
+    assert (await planner(made).plan(replace(site, dnssec=True), forged, WISH)).policy == "dane"
+    assert (await planner(zone(EE)).plan(replace(SITE, sts=STS), HOST, WISH)).policy == "dane, MX insecure"
+
+
 async def test_the_next_hop_domain_is_a_name_too_where_mx_is_secure() -> None:
     plan = await planner(zone("2 0 1 " + "ab" * 32)).plan(replace(SITE, dnssec=True), HOST, WISH)
     assert isinstance(plan.check, DaneCheck)
