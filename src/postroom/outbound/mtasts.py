@@ -106,7 +106,8 @@ class MtaSts:
             kept = self._valid(domain)
         if kept is None or kept.policy.mode is StsMode.NONE:  # RFC 8461 §5: as though there were none
             return None
-        self._kept.move_to_end(domain)
+        if domain in self._kept:  # it may have had to make room meanwhile
+            self._kept.move_to_end(domain)
         return kept.policy
 
     async def renew(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from tests.fakes.hand_clock import HandClock
 
+from postroom.dns.resolver import Answer
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.delivery import StsMode, StsPolicy
 from postroom.outbound import mtasts
@@ -247,3 +248,21 @@ async def test_policies_together_are_bounded(world: World, monkeypatch: pytest.M
     assert len(world.https.asked) == asked
     await world.sts.of("d0.example")
     assert len(world.https.asked) == asked + 1
+
+
+async def test_a_policy_that_had_to_make_room_while_the_record_was_asked_for_holds_for_this_mail(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = await world.sts.of(DOMAIN)
+    answer = ZoneResolver.txt
+
+    async def slow(resolver: ZoneResolver, name: str) -> Answer[bytes]:
+        found = await answer(resolver, name)
+        monkeypatch.setattr(ZoneResolver, "txt", answer)
+        monkeypatch.setattr(mtasts, "MAX_KEPT", 1)
+        world.zone.records["_mta-sts.other.example"] = {"TXT": ("v=STSv1; id=1",)}
+        await world.sts.of("other.example")
+        return found
+
+    monkeypatch.setattr(ZoneResolver, "txt", slow)
+    assert await world.sts.of(DOMAIN) == policy
