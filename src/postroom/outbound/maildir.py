@@ -24,7 +24,8 @@ from postroom.outbound.handing import at_hand, pieces, words_for
 from postroom.queue.carrier import ContentSource
 
 PLACEHOLDERS = ("local", "domain", "address", "tag")
-FOLDERS = ("tmp", "new", "cur")
+FOLDERS = ("tmp", "cur", "new")
+"""In the order in which they are made: where ``new`` is, the others are, also after a crash."""
 
 _PLACED = Delivered(Reply.of(250, "2.1.5", "placed in the Maildir"))
 _THERE = Delivered(Reply.of(250, "2.1.5", "placed in the Maildir"), detail="an earlier attempt had placed it already")

@@ -21,6 +21,7 @@ from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, RouteKi
 from postroom.mail.envelope import Body
 from postroom.mail.message import QueueId
 from postroom.mail.trouble import StoreUnavailable
+from postroom.outbound import maildir
 from postroom.outbound.job import ONE_WRITE
 from postroom.outbound.maildir import MaildirCarrier, encode_part, fill_path
 
@@ -287,3 +288,18 @@ async def test_cancelled_while_a_piece_is_written_the_file_stays_open_until_it_i
         await task
     monkeypatch.undo()
     assert closed == ["write", "close"]
+
+
+def test_what_a_crash_leaves_of_a_new_box_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``new`` is what tells that a box is whole, so that it must come last."""
+    made: list[str] = []
+    mkdir = Path.mkdir
+
+    def note(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        made.append(path.name)
+        mkdir(path, mode, parents, exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", note)
+    maildir._prepare(tmp_path / "box", "")
+    assert made[-1] == "new"
+    assert set(made) == {"box", "tmp", "cur", "new"}
