@@ -130,6 +130,9 @@ class SmtpCarrier:
         if most is not None and len(job.recipients) > most:
             together: dict[int, Outcome] = {}
             for first in range(0, len(job.recipients), most):
+                stop = trouble.that_stops_others(together.values())
+                if stop is not None:
+                    return {recipient.number: stop for recipient in job.recipients} | together
                 some = replace(job, recipients=job.recipients[first : first + most])
                 together |= await self._carry_part(site, some)
             return together

@@ -188,7 +188,7 @@ def that_stops_others(outcomes: Iterable[Outcome]) -> Deferred | None:
     for outcome in outcomes:
         reply = outcome.reply
         if isinstance(outcome, Deferred) and (reply.code == 421 or reply.status.startswith("4.4.")):
-            return Deferred(reply, outcome.peer, detail=outcome.detail, cause=outcome.cause)
+            return replace(outcome, ambiguous=False)
     return None
 
 

@@ -12,6 +12,8 @@ from postroom.config.sending import ShapingSettings, SourceSettings
 from postroom.dns.zone import Zone
 from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest
+from postroom.mail.reply import Reply
+from postroom.outbound import trouble
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.shaping.traffic import Traffic
 from postroom.report.reporter import Reporter
@@ -132,3 +134,19 @@ async def test_requiretls_goes_by_the_rule_of_the_site_itself() -> None:
     await carrier.deliver(replace(make_request(require_tls=True), source="out-a"))
     assert [key for key, _ in carrier._traffic.shaper.places] == [SITE.key]
     await carrier.close()
+
+
+async def test_a_dead_site_is_not_tried_again_for_each_part_of_the_recipients() -> None:
+    network = Network({})
+    carrier = carrier_with(network, recipients_per_message=1)
+    outcomes = await carrier.deliver(request("", *[f"r{number}@example.org" for number in range(5)]))
+    assert len(network.tried) == 1
+    assert len(outcomes) == 5
+    assert all(isinstance(outcome, Deferred) for outcome in outcomes.values())
+    await carrier.close()
+
+
+def test_recipients_that_were_not_tried_for_the_same_reason_are_not_counted_as_tried() -> None:
+    """A wait of our own must not look like the site's pushback, nor like an attempt."""
+    ours = Deferred(Reply.of(451, "4.4.5", "not tried: our rule"), cause=Cause.RATE_LIMIT, retry_at=5.0)
+    assert trouble.that_stops_others([ours]) == ours
