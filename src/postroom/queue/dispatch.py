@@ -129,6 +129,8 @@ class Dispatcher:
             elif line.items:
                 for item in line.drain():
                     self.admit(item.held, item.recipients)  # a domain or a sender of theirs may be paused
+        for item in self._drain_unrouted():
+            self.admit(item.held, item.recipients)
         self._hungry()
 
     def recall(self) -> None:
@@ -136,6 +138,8 @@ class Dispatcher:
         for line in list(self._board):
             for item in line.drain():
                 self._give_back(item)
+        for item in self._drain_unrouted():
+            self._give_back(item)
         self._hungry()
 
     def flush(self) -> None:
@@ -203,10 +207,8 @@ class Dispatcher:
         self._stopping = True
         self._rests.close()
         await self._routes.close()
-        for unrouted in {id(one): one for waiting in self._unrouted.values() for one in waiting}.values():
-            for recipients in unrouted.by_destination.values():
-                self._give_back(Item(unrouted.held, tuple(recipients)))
-        self._unrouted.clear()
+        for item in self._drain_unrouted():
+            self._give_back(item)
         for line in self._board:
             for item in line.drain():
                 self._give_back(item)
@@ -240,6 +242,14 @@ class Dispatcher:
         for destination, outcome, recipients in unrouted.without_site():
             outcomes = dict.fromkeys(_numbers(recipients), outcome)
             self._record(Item(unrouted.held, tuple(recipients)), outcomes, None, 0.0, destination)
+
+    def _drain_unrouted(self) -> list[Item]:
+        """Send all away whose ways are being looked up, each message whole."""
+        waiting = {id(one): one for some in self._unrouted.values() for one in some}.values()
+        self._unrouted.clear()
+        return [
+            Item(one.held, tuple([each for some in one.by_destination.values() for each in some])) for one in waiting
+        ]
 
     def _without_paused(self, held: Held, recipients: tuple[QueuedRecipient, ...]) -> tuple[QueuedRecipient, ...]:
         """Put off whom a pause of a domain or a sender concerns. Returns the others."""

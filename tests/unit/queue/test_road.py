@@ -501,6 +501,33 @@ class TestPauses:
             assert set(house.carrier.delivered) == {"r0@far.example"}
             assert house.scheduler._places == 0
 
+    @pytest.mark.parametrize("kind", [PauseKind.DOMAIN, PauseKind.SENDER])
+    async def test_what_is_looked_up_meanwhile_is_paused_too(self, kind: PauseKind) -> None:
+        house = House()
+        gate = house.router.gates["far.example"] = asyncio.Event()
+        async with house.running():
+            await house.send("a@far.example")
+            await house.clock.pass_time(1)
+            await self.pause(house, kind, "far.example" if kind is PauseKind.DOMAIN else "home.example")
+            gate.set()
+            await house.clock.pass_time(60)
+            assert house.carrier.requests == []
+            assert house.scheduler._places == 0
+
+    async def test_what_is_held_while_its_way_is_looked_up_does_not_go(self) -> None:
+        house = House()
+        gate = house.router.gates["far.example"] = asyncio.Event()
+        async with house.running():
+            await house.send("a@far.example")
+            await house.clock.pass_time(1)
+            await house.scheduler.heed()
+            await house.store.act(QueueAction.HOLD, QueueFilter(), house.clock.now())
+            await house.scheduler.heed()
+            gate.set()
+            await house.clock.pass_time(60)
+            assert house.carrier.requests == []
+            assert house.scheduler._places == 0
+
     async def test_all_destinations_of_a_domain_are_paused(self) -> None:
         house = House()
         house.router.rules = {"a@far.example": "smart"}
