@@ -7,7 +7,7 @@ from tests.fakes.smtp_house import SmtpHouse
 from postroom.access.pop3 import POP3_ROLES
 from postroom.access.pop3 import server_options as pop3_options
 from postroom.config.model import Pop3Settings, SmtpSettings
-from postroom.inbound.service import SMTP_ROLES
+from postroom.inbound.service import SMTP_ROLES, SUBMISSION_ROLES
 from postroom.inbound.service import server_options as smtp_options
 from postroom.mail.session import Role
 from postroom.protocol.pop3.capabilities import capabilities
@@ -15,12 +15,14 @@ from postroom.protocol.sasl.mechanisms import SERVER
 from postroom.protocol.smtp.standing import Standing
 
 _CLEAR, _TLS, _PROXY = "before TLS", "under TLS", "from `xclient_networks`"
+_TRUSTED = "from `trusted_networks`"
 
 SMTP_EXTENSIONS = {
     "PIPELINING": "RFC 2920", "SIZE": "RFC 1870", "8BITMIME": "RFC 6152", "ENHANCEDSTATUSCODES": "RFC 2034",
     "DSN": "RFC 3461", "CHUNKING": "RFC 3030", "BINARYMIME": "RFC 3030", "SMTPUTF8": "RFC 6531", "STARTTLS": "RFC 3207",
     "REQUIRETLS": "RFC 8689", "AUTH": "RFC 4954", "DELIVERBY": "RFC 2852", "MT-PRIORITY": "RFC 6710",
     "LIMITS": "RFC 9422", "FUTURERELEASE": "RFC 4865", "XCLIENT": "Postfix",
+    "ETRN": "RFC 1985",
 }  # fmt: skip
 POP3_CAPABILITIES = {
     "TOP": "RFC 1939", "UIDL": "RFC 1939", "USER": "RFC 1939", "PIPELINING": "RFC 2449", "RESP-CODES": "RFC 2449",
@@ -47,6 +49,8 @@ def announced() -> str:
     """The section in Markdown. KeyError if there is something new that no standard stands beside here."""
     smtp = {role: _by_state({_CLEAR: _ehlo(role), _TLS: _ehlo(role, tls=True)}, role) for role in SMTP_ROLES}
     for role, words in smtp.items():
+        if role is Role.MX:
+            words["ETRN"] = _TRUSTED
         words.update(dict.fromkeys(set(_ehlo(role, tls=True, xclient=True)) - set(words), _PROXY))
     pop3 = {role: _by_state({_CLEAR: _capa(role), _TLS: _capa(role, tls=True)}, role) for role in POP3_ROLES}
     rows = "".join([f"| {name} | {SASL_MECHANISMS[name]} |\n" for name in SERVER])
@@ -62,7 +66,7 @@ def announced() -> str:
 
 def _ehlo(role: Role, *, tls: bool = False, xclient: bool = False) -> list[str]:
     options = smtp_options(role, SmtpHouse(SmtpSettings()).house)
-    return _keywords(Standing(options, tls=tls, xclient=xclient).extensions())
+    return _keywords(Standing(options, tls=tls, xclient=xclient, etrn=role in SUBMISSION_ROLES).extensions())
 
 
 def _capa(role: Role, *, tls: bool = False) -> list[str]:

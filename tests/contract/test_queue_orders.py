@@ -82,6 +82,13 @@ class TestDestinations:
         await queue.take_in([by(an_intake(n), "smart" if n < 4 else "") for n in range(1, 7)])
         assert len((await queue.lease(question(per_destination=2))).messages) == 4
 
+    async def test_some_destinations_have_a_share_of_their_own(self, queue: QueueStore) -> None:
+        await queue.take_in([by(an_intake(n), "smart" if n < 4 else "") for n in range(1, 7)])
+        asked = replace(question(per_destination=2), shares={"remote.example smart": 1})
+        assert len((await queue.lease(asked)).messages) == 3
+        asked = replace(question(), shares={"remote.example smart": 0})
+        assert len((await queue.lease(asked)).messages) == 1
+
     async def test_it_and_the_return_path_last_as_long_as_the_recipient(self, queue: QueueStore) -> None:
         path = Address("bounce+1=rita=remote.example", "ours.example")
         intake = by(an_intake(1, to=["rita@remote.example", "b@b.example"], lease=LEASE), "smart", path)
@@ -254,6 +261,17 @@ class TestOrders:
         after = await queue.orders(before.generation)
         assert after is not None
         assert after.flushes == before.flushes + 1
+
+    async def test_what_is_taken_from_a_server_is_recalled(self, queue: QueueStore) -> None:
+        await queue.take_in([an_intake(1, lease=LEASE), an_intake(2)])
+        start = await queue.orders(0)
+        assert start is not None
+        await queue.act(QueueAction.HOLD, QueueFilter(queue_ids=(queue_id(2),)), NOON)
+        assert await queue.orders(start.generation) is None
+        await queue.act(QueueAction.HOLD, QueueFilter(), NOON)
+        orders = await queue.orders(start.generation)
+        assert orders is not None
+        assert orders.recalls == start.recalls + 1
 
     async def test_what_a_pause_put_off_goes_on_when_it_ends(self, queue: QueueStore) -> None:
         pause = Pause(PauseKind.DOMAIN, "remote.example", NOON)

@@ -581,6 +581,17 @@ class TestEntries:
         assert await self.ids(queue, QueueFilter(recipient="nonsense")) == []
         assert await self.ids(queue, QueueFilter(states=frozenset([RecipientState.LEASED]))) == [3]
         assert await self.ids(queue, QueueFilter(domain="other.example", sender="")) == [2]
+        assert await self.ids(queue, QueueFilter(domain=".example")) == [1, 2, 3]
+        assert await self.ids(queue, QueueFilter(domain=".Other.example")) == []
+        assert await self.ids(queue, QueueFilter(rule="night")) == []
+        for number, rule in enumerate(("night", "night/2", "night|ours", "nights", "other"), 4):
+            intake = an_intake(number)
+            one = replace(intake.queued[0], destination=f"remote.example {rule}")
+            await queue.take_in([replace(intake, queued=(one,))])
+        assert await self.ids(queue, QueueFilter(rule="night")) == [4, 5, 6]
+        every = [n for n in range(1, 9) if queue_id(n) % 2 == 0]
+        assert await self.ids(queue, QueueFilter(one_in=2)) == every
+        assert await self.ids(queue, QueueFilter(one_in=queue_id(3), domain="other.example")) == [3]
         assert await self.ids(queue, QueueFilter(states=frozenset([RecipientState.RELAYED]))) == []
 
     async def test_page_by_page(self, queue: QueueStore) -> None:

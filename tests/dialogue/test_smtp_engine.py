@@ -21,11 +21,13 @@ class EnginePeer:
         settings = dict(transcript.settings)
         tls = settings.pop("tls", "") == "up"
         xclient = settings.pop("xclient", "") == "yes"
+        etrn = settings.pop("etrn", "") == "yes"
         options = ServerOptions("mx.example", **{name: _READ[name](value) for name, value in settings.items()})
         self._shell = SmtpShell(
             options,
             tls=tls,
             xclient=xclient,
+            etrn=etrn,
             refusals={name: _reply(text) for name, text in transcript.refusals.items()},
         )
         self._size = size

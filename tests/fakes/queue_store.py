@@ -76,6 +76,7 @@ class MemoryQueueStore:
         self.pauses: dict[tuple[PauseKind, str], Pause] = {}
         self.generation = 1
         self.flushes = 0
+        self.recalls = 0
         self.failing: set[str] = set()
         self.poisoned: set[QueueId] = set()
         """Messages whose settlement raises an error that nobody expects."""
@@ -159,7 +160,9 @@ class MemoryQueueStore:
         count = 0
         for _, queue_id, number in due:
             name = self.messages[queue_id].recipients[number].waits_under
-            if count >= question.limit or by_destination.get(name, 0) >= question.per_destination:
+            if count >= question.limit or by_destination.get(name, 0) >= question.shares.get(
+                name, question.per_destination
+            ):
                 continue
             count += 1
             by_destination[name] = by_destination.get(name, 0) + 1
@@ -237,16 +240,18 @@ class MemoryQueueStore:
             for queue_id, stored in sorted(self.messages.items())
             if (after is None or queue_id > after)
             and any(_matches(which, stored.message, one) for one in stored.recipients.values())
+            and queue_id % which.one_in == 0
         ][:limit]
 
     async def act(self, action: QueueAction, which: QueueFilter, now: float, to: Address | None = None) -> int:
         await self._enter("act")
         self.actions.append((action, which))
-        count = 0
+        count, recalled = 0, False
         for stored, one in list(self._matching(which)):
             if one.state not in _TOUCHES[action]:
                 continue
             count += 1
+            recalled = recalled or one.state is RecipientState.LEASED
             name, domain = str(one.recipient.address), one.recipient.address.domain
             if _KINDS[action]:
                 self.history.append(HistoryRow(stored.message.queue_id, now, _KINDS[action], name, domain))
@@ -258,6 +263,8 @@ class MemoryQueueStore:
             if stored.leases.pop(one.number, None) is not None:
                 stored.lost.add(one.number)
             stored.recipients[one.number] = _acted(action, one, now, to)
+        self.recalls += recalled
+        self.generation += recalled
         return count
 
     async def claim(self, which: QueueFilter, lease: Lease, limit: int) -> Sequence[LeasedMessage]:
@@ -279,7 +286,7 @@ class MemoryQueueStore:
         if known == self.generation:
             return None
         pauses = tuple(self.pauses[key] for key in sorted(self.pauses, key=lambda key: (key[0].value, key[1])))
-        return Orders(self.generation, self.flushes, pauses)
+        return Orders(self.generation, self.flushes, self.recalls, pauses)
 
     async def pause(self, pause: Pause) -> None:
         await self._enter("pause")
@@ -303,10 +310,13 @@ class MemoryQueueStore:
     async def counts(self) -> QueueCounts:
         await self._enter("counts")
         by_state: dict[RecipientState, int] = {}
-        for stored in self.messages.values():
-            for one in stored.recipients.values():
-                by_state[one.state] = by_state.get(one.state, 0) + 1
-        return QueueCounts(len(self.messages), by_state)
+        by_domain: dict[str, int] = {}
+        for one in self.recipients():
+            by_state[one.state] = by_state.get(one.state, 0) + 1
+            domain = one.recipient.address.domain
+            by_domain[domain] = by_domain.get(domain, 0) + 1
+        fullest = sorted(by_domain.items(), key=lambda item: (-item[1], item[0]))
+        return QueueCounts(len(self.messages), by_state, tuple(fullest[:100]))
 
     # What tests look at
 
@@ -326,7 +336,10 @@ def _matches(which: QueueFilter, message: Message, one: QueuedRecipient) -> bool
         (
             one.state in which.states if which.states else not one.state.is_final,
             not which.queue_ids or message.queue_id in which.queue_ids,
-            not which.domain or address.domain == which.domain.lower(),
+            not which.domain
+            or address.domain == which.domain.lower()
+            or (which.domain[0] == "." and address.domain.endswith(which.domain.lower())),
+            not which.rule or f"{one.waits_under.partition(' ')[2].replace('|', '/')}/".startswith(f"{which.rule}/"),
             not which.recipient or address.key == Address.parse(which.recipient).key,
             which.sender is None or ("" if sender is None else sender.key) == which.sender.lower(),
             not which.destination or one.waits_under == which.destination,

@@ -14,6 +14,7 @@ from postroom.protocol.smtp.events import (
     ContentDropped,
     ContentEnd,
     Data,
+    Etrn,
     Hello,
     Mail,
     Quit,
@@ -50,6 +51,7 @@ class SmtpShell:
     tls: bool = False
     refusals: Mapping[str, Reply] = field(default_factory=dict)
     xclient: bool = False
+    etrn: bool = False
 
     engine: SmtpServer = field(init=False)
     events: list[ServerEvent] = field(default_factory=list, init=False)
@@ -62,7 +64,7 @@ class SmtpShell:
     handshake_due: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.engine = SmtpServer(self.options, tls=self.tls, xclient=self.xclient)
+        self.engine = SmtpServer(self.options, tls=self.tls, xclient=self.xclient, etrn=self.etrn)
         self._content = bytearray()
         self._mechanism = ""
 
@@ -137,6 +139,8 @@ class SmtpShell:
                 name, reply = f"RCPT {recipient.address}", Reply.of(250, "2.1.5", "OK")
             case ContentEnd(size=size):
                 name, reply = "END", Reply.of(250, "2.0.0", f"{size} octets queued")
+            case Etrn(kind=kind, name=asked):
+                name, reply = f"ETRN {kind.value}{asked}", Reply.of(253, "2.0.0", f"OK, 3 pending messages for {asked}")
             case Verify(command=command):
                 name, reply = command, Reply.of(252, "2.0.0", "Send some mail")
             case Auth() | AuthResponse():

@@ -15,13 +15,20 @@ ALICE = "alice@example.org"
 REMOTE = "someone@remote.example"
 
 
+@pytest.fixture(params=["", "Content-Language: de-DE\r\n"], ids=["english", "german"])
+def language(request: pytest.FixtureRequest) -> str:
+    """What the header of the message says of its language."""
+    field: str = request.param
+    return field
+
+
 @pytest.fixture
-def mbox(make_program: MakeProgram, nameserver: Nameserver, sink: Sink, tmp_path: Path) -> Path:
+def mbox(make_program: MakeProgram, nameserver: Nameserver, sink: Sink, tmp_path: Path, language: str) -> Path:
     """A mailbox file with the one DSN that the sender was sent."""
     program = make_program(by_mx(nameserver, sink)).add(ALICE).start()
     sink.behaviour.recipients[REMOTE] = "550 5.1.1 nobody of that name here"
     with program.submission(ALICE) as client:
-        client.sendmail(ALICE, [REMOTE], content("bounced"), mail_options=["BODY=8BITMIME"])
+        client.sendmail(ALICE, [REMOTE], language.encode() + content("bounced"), mail_options=["BODY=8BITMIME"])
     wait_until(lambda: bool(program.inbox(ALICE)), "the DSN is there")
     (dsn,) = program.inbox(ALICE)
     file = tmp_path / "mbox"
@@ -29,14 +36,8 @@ def mbox(make_program: MakeProgram, nameserver: Nameserver, sink: Sink, tmp_path
     return file
 
 
-def show(*command: str, typed: str, home: Path) -> str:
-    environment = {**os.environ, "HOME": str(home), "TERM": "dumb", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, input=typed.encode(), capture_output=True, timeout=60, check=False, env=environment)
-    return (done.stdout + done.stderr).decode(errors="replace")
-
-
 @pytest.mark.needs("s-nail")
-def test_s_nail_shows_it(mbox: Path, tmp_path: Path) -> None:
+def test_s_nail_shows_it(mbox: Path, tmp_path: Path, language: str) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "TERM": "dumb", "LC_ALL": "C.UTF-8"}
     command = ["s-nail", "-:/", "-R", "-f", str(mbox)]
     done = subprocess.run(
@@ -46,5 +47,10 @@ def test_s_nail_shows_it(mbox: Path, tmp_path: Path) -> None:
     assert "nobody of that name here" in shown
     assert REMOTE in shown
     assert "multipart/report" in shown
+    if language:
+        assert "Dieses Postfach gibt es nicht." in shown
+        assert "Prüfen Sie die Adresse auf Tippfehler" in shown  # decoded, whatever it was sent as
+    else:
+        assert "There is no such mailbox." in shown
     assert "Content-Type: message/delivery-status" in shown
     assert "Message-ID: <bounced@example.org>" in shown

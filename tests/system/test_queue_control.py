@@ -1,7 +1,6 @@
 """What operators do to the queue beside a running server: pause, resume, flush, bounce, redirect."""
 
 import json
-import time
 
 from tests.system.fixtures import MakeProgram
 from tests.system.loop_thread import Nameserver
@@ -21,10 +20,8 @@ def test_paused_mail_waits_and_goes_on(make_program: MakeProgram, nameserver: Na
         client.sendmail(ALICE, [REMOTE], content("paused"))
     wait_until(lambda: "is paused" in program.command("why", REMOTE), "it is put off")
     assert not sink.counts()
-    resumed = time.monotonic()
     program.command("queue", "resume", "--domain", "remote.example")
-    wait_until(lambda: bool(sink.counts()), "it goes on")
-    assert time.monotonic() - resumed < 5
+    wait_until(lambda: bool(sink.counts()), "it goes on, long before the next look at the store")
     wait_until(lambda: not program.queue(), "the queue is empty")
 
 

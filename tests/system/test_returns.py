@@ -182,3 +182,29 @@ def test_programs_use_the_api(make_program: MakeProgram, sink: Sink) -> None:
     assert [entry["recipient"] for entry in ask("GET")["entries"]] == [RITA]
     assert ask("DELETE", f"/example.org/{RITA}") is None
     wait_until(lambda: submit(program, RITA, name="lifted") == {}, "Rita is written to again")
+
+
+def test_a_complaint_is_matched_by_the_token_in_it(make_program: MakeProgram, sink: Sink) -> None:
+    returns = {"verp": True, "complaints": ["fbl@example.org"]}
+    program = make_program({**by_smarthost(sink), "returns": returns}).add(ALICE)
+    program.command("alias", "add", "fbl@example.org", ALICE)
+    program.start()
+    submit(program, RITA, KIM)
+    path = path_to(sink, RITA)
+    wait_until(lambda: not program.queue(), "both are settled")
+
+    # RFC 5965 §2: who complained is hidden, as most feedback loops do
+    report = (
+        b"From: feedback@isp.example\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/report; boundary="b"; report-type=feedback-report\r\n\r\n'
+        b"--b\r\n\r\nA complaint.\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+        b"Feedback-Type: abuse\r\nUser-Agent: isp/1\r\nVersion: 1\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+        b"Return-Path: <%s>\r\nFrom: alice@example.org\r\nSubject: hello\r\n\r\nhi\r\n--b--\r\n" % path.encode()
+    )
+    bring(program, "fbl@example.org", report, sender="feedback@isp.example")
+    assert program.wait_told("complaint_returned")["recipient"] == RITA
+    assert f"{RITA} complained (abuse)" in program.command("why", "hello@example.org")
+    (sender,) = program.listing("stats")["senders"]
+    assert (sender["relayed"], sender["complained"], sender["complaint_rate"]) == (2, 1, 0.5)
+    wait_until(lambda: RITA in submit(program, RITA, name="again"), "Rita is refused")
+    assert submit(program, RITA)[RITA][1].startswith(b"5.7.1")

@@ -15,7 +15,10 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding of ``postroom check``. ``area`` is settings, ports, certificate, dns, store, data or logins."""
+    """One finding of ``postroom check``.
+
+    ``area`` is settings, ports, certificate, dns, store, data, logins or returns.
+    """
 
     level: Level
     area: str

@@ -121,6 +121,7 @@ class Road:
             clock=clock,
             reporter=reporter,
             ways=ways,
+            language=settings.queue.dsn_language,
         )
         outage = Outage(reporter)
         settler = Settler(

@@ -8,6 +8,7 @@ from postroom.admin.acmeview import check_certificates
 from postroom.admin.dnscheck import check_dns
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports
+from postroom.admin.returncheck import check_returns
 from postroom.admin.sourcecheck import check_sources
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, act_as_owner, telling_troubles
 from postroom.cli.house import House, OpenStore
@@ -16,6 +17,7 @@ from postroom.clock import SystemClock
 from postroom.config.load import examine, find
 from postroom.config.model import Settings
 from postroom.config.problems import Problem
+from postroom.directory.directory import Directory
 from postroom.directory.store import DirectoryStore
 from postroom.mail.trouble import StoreUnavailable
 
@@ -63,6 +65,8 @@ async def _check_inside(house: House, settings: Settings) -> list[Finding]:
                 findings += await _check_store(store, settings)
                 domains = [domain.name for domain in await store.directory.domains()]
                 findings += await _check_directory(store.directory, domains)
+                directory = Directory(store.directory, settings.delivery, SystemClock())
+                findings += [finding async for finding in check_returns(settings, directory)]
         except (StoreUnavailable, OSError) as error:
             remedy = "see that the data folder is there, writable, and its disk not full"
             findings.append(Finding(Level.ERROR, "store", f"cannot be used: {error}", remedy))

@@ -19,6 +19,7 @@ from postroom.cli import (
     route,
     send,
     serve,
+    simulate,
     sites,
     stats,
     suppression,
@@ -55,6 +56,7 @@ def make_program() -> typer.Typer:
     program.add_typer(sites.commands(), name="sites")
     program.command("why")(why.why)
     program.command("send")(send.send)
+    program.command("simulate")(simulate.simulate)
     program.command("stats")(stats.stats)
     program.command("demo")(demo.demo)
     return program

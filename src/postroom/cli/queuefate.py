@@ -83,7 +83,7 @@ def _give_up(
     given_up = Desk.of(context).work(config, job)
     done(f"{count_recipients(given_up.count)} {word}")
     if given_up.left:
-        say(f"{given_up.left} left: a server has them in hand; pause their domain first, or try again")
+        say(f"{given_up.left} left: a server has them in hand; hold them first, or try again")
 
 
 def _giving_up(store: OpenStore, settings: Settings) -> GivingUp:

@@ -11,15 +11,18 @@ from postroom.cli.house import OpenStore
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
+from postroom.dns.zone import Zone, ZoneResolver
 from postroom.inbound.tagging import tagger_for
 from postroom.inbound.trace import Tracer
 from postroom.mail.envelope import Envelope
 from postroom.mail.headers import glance, show_date
 from postroom.mail.message import Message, QueueId, QueueIds, show_queue_id
+from postroom.outbound.route import MailRouter
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.model import CHUNK_SIZE, INLINE_LIMIT, ContentChunk, Draft, Lease, LeasedMessage
 from postroom.queue.store import QueueStore
+from postroom.queue.ways import Ways
 from postroom.report.reporter import Reporter
 
 FIRST_COMMAND_NODE = 512
@@ -49,6 +52,7 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
     ids = command_ids(clock)
     directory = Directory(store.directory, settings.delivery, clock)
     reporter = Reporter()
+    ways = _ways(settings, directory, clock)
     dsns = DsnMaker(
         hostname=settings.hostname,
         contents=store.queue,
@@ -56,9 +60,16 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
         ids=ids,
         clock=clock,
         reporter=reporter,
+        ways=ways,
     )
     door = IntakeDoor(
-        store=store.queue, ready=_NotHere(), resolve=directory.resolve, dsns=dsns, clock=clock, reporter=reporter
+        store=store.queue,
+        ready=_NotHere(),
+        resolve=directory.resolve,
+        dsns=dsns,
+        clock=clock,
+        reporter=reporter,
+        ways=ways,
     )
     queue_id, now = ids.next(), clock.now()
     seen = glance(content)
@@ -78,6 +89,22 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
     if not inline:
         await _write_chunks(store.queue, queue_id, content)
     return await door.accept(draft)
+
+
+def _ways(settings: Settings, directory: Directory, clock: SystemClock) -> Ways:
+    """The rules of the settings. Under what mail waits is known without the DNS; the server looks up the rest."""
+    router = MailRouter(
+        hostname=settings.hostname,
+        settings=settings.outbound,
+        routes=settings.route,
+        smarthosts=settings.smarthost,
+        resolver=ZoneResolver(Zone({})),
+        is_local=directory.is_local,
+        clock=clock,
+        maildirs=settings.maildir,
+        commands=settings.command,
+    )
+    return Ways(router, separator=settings.delivery.plus_separator)
 
 
 def complete(settings: Settings, content: bytes) -> bytes:

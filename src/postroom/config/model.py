@@ -8,9 +8,9 @@ where mail goes in ``road``, what the outside sees of us in ``sending``.
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
@@ -29,6 +29,7 @@ from postroom.config.road import (
 )
 from postroom.config.section import DomainName, Duration, Network, Section, Size
 from postroom.config.sending import PoolSettings, ShapingSettings, SourceSettings, WarmupSettings
+from postroom.mail.dsntexts.choosing import LANGUAGES, look_up
 from postroom.mail.session import Role
 
 
@@ -115,6 +116,12 @@ class DeliverySettings(Section):
     max_alias_targets: int = Field(1000, ge=1, description="How many recipients one address may expand to.")
 
 
+def _spoken(tag: str) -> str:
+    if look_up(tag) is None:
+        raise ValueError(f"no such language here; there are {', '.join(sorted(LANGUAGES))}")
+    return tag
+
+
 class QueueSettings(Section):
     """``[queue]``: retries and bounces."""
 
@@ -127,6 +134,10 @@ class QueueSettings(Section):
     )
     dsn_lifetime: Duration = Field(86400, gt=0, description="Age at which a DSN of ours is given up.")
     delay_warning: Duration = Field(4 * 3600, description="Age at which the sender is told of a delay; 0 for never.")
+    dsn_language: Annotated[str, AfterValidator(_spoken)] = Field(
+        "en",
+        description="Language of reports to senders whose messages ask for none (Accept-Language, Content-Language).",
+    )
     tell_postmaster: bool = Field(
         False,
         description="Tell the postmaster of bounces that cannot be delivered either (RFC 3461 §5.2). Forged senders "

@@ -8,6 +8,7 @@ from postroom.directory.directory import Directory
 from postroom.directory.guard import LoginGuard, Unguarded
 from postroom.directory.login import LoginDesk
 from postroom.inbound.conduct import manners
+from postroom.inbound.etrn import QueueStarter, Revive
 from postroom.inbound.originator import Originator
 from postroom.inbound.session import SmtpSession
 from postroom.inbound.setup import SessionSetup
@@ -65,6 +66,8 @@ class House:
     resolver: Resolver | None = None
     """Knows what addresses lead to in place of the directory: it knows return paths too."""
     suppressions: SuppressionList | None = None
+    revive: Revive | None = None
+    """Has the scheduler try sites that are dead, for ETRN."""
 
 
 class SmtpService(SessionService):
@@ -125,6 +128,16 @@ def _desk(house: House) -> LoginDesk:
     return LoginDesk(house.checker, house.guard or house.lockout or Unguarded(), house.reporter)
 
 
+def _starter(house: House) -> QueueStarter:
+    return QueueStarter(
+        house.store,
+        is_trusted=member_of(house.settings.trusted_networks),
+        clock=house.clock,
+        reporter=house.reporter,
+        revive=house.revive,
+    )
+
+
 def _setup(role: Role, house: House) -> SessionSetup:
     hostname, settings = house.hostname, house.settings
     submission = role in SUBMISSION_ROLES
@@ -157,4 +170,5 @@ def _setup(role: Role, house: House) -> SessionSetup:
             clock=house.clock,
         ),
         may_introduce=member_of(settings.xclient_networks),
+        starter=None if role is Role.LMTP else _starter(house),
     )

@@ -58,7 +58,10 @@ class SmtpSession:
         self._setup = setup
         self._stream = stream
         self._engine = SmtpServer(
-            setup.options, tls=client.tls is not None, xclient=setup.may_introduce(client.address)
+            setup.options,
+            tls=client.tls is not None,
+            xclient=setup.may_introduce(client.address),
+            etrn=setup.starter is not None and (setup.desk is not None or setup.starter.may_ask(client)),
         )
         self._limits = SessionLimits(settings.max_errors, settings.max_transactions)
         self._transaction: Transaction | None = None
@@ -264,6 +267,11 @@ class SmtpSession:
         self._tell_refused(event.command, event.argument, replies.NO_EXPANSION)
         return replies.NO_EXPANSION
 
+    async def _etrn(self, event: ask.Etrn) -> Reply:
+        starter = self._setup.starter
+        assert starter is not None  # noqa: S101 - else the engine does not offer it
+        return self._idles() or await starter.start(self._peer.client, event)
+
     async def _content_dropped(self, event: ask.ContentDropped) -> None:
         """Flawed, or refused by us before: then the reason is known."""
         self._in_content = False
@@ -431,6 +439,7 @@ _HANDLERS: Mapping[type[ask.ServerEvent], Callable[[SmtpSession, Any], Coroutine
     ask.ContentDropped: SmtpSession._content_dropped,
     ask.Reset: SmtpSession._rset,
     ask.Verify: SmtpSession._verify,
+    ask.Etrn: SmtpSession._etrn,
     ask.StartTls: SmtpSession._start_tls,
     ask.Auth: SmtpSession._auth,
     ask.AuthResponse: SmtpSession._auth,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from postroom.directory.login import LoginDesk
 from postroom.inbound.conduct import Manners
+from postroom.inbound.etrn import QueueStarter
 from postroom.inbound.transaction import Rooms
 from postroom.mail.reply import Reply
 from postroom.mail.value import value
@@ -14,7 +15,8 @@ from postroom.protocol.smtp.options import ServerOptions
 class SessionSetup:
     """What the sessions of one role have in common. ``greeting`` is the 220; timeouts are seconds.
 
-    ``may_introduce`` says whether a client's address is that of a proxy that may use XCLIENT.
+    ``may_introduce`` says whether a client's address is that of a proxy that may use XCLIENT; ``starter`` answers ETRN,
+    None where it is not offered.
     """
 
     options: ServerOptions
@@ -25,3 +27,4 @@ class SessionSetup:
     tls_timeout: float
     manners: Manners
     may_introduce: Callable[[str], bool]
+    starter: QueueStarter | None

@@ -1,20 +1,36 @@
 """Composes delivery status notifications: multipart/report as RFC 3464 and RFC 6522 ask, RFC 6533 where addresses are
 international. Pure; nothing that a peer said or a sender wrote can break out of its place.
+
+People are told in their language, programs never: the parts stand apart.
 """
 
 import base64
 import re
 from datetime import UTC, datetime
-from enum import Enum
 
 from postroom.mail.address import Address
-from postroom.mail.delivery import NO_PEER, Peer
+from postroom.mail.dsntext import write_text_part
+from postroom.mail.dsntexts import choosing
+from postroom.mail.dsntexts.texts import Texts
 from postroom.mail.envelope import Body, Envelope, Recipient, Ret
 from postroom.mail.headers import find_body, glance, show_date
-from postroom.mail.message import Message, QueueId, show_queue_id
-from postroom.mail.reply import Reply
-from postroom.mail.status import advise, explain, status_or
+from postroom.mail.message import Message, show_queue_id
+from postroom.mail.notice import Action, Notice, RecipientReport, clean, gravest, reply_lines
+from postroom.mail.status import status_or
 from postroom.mail.value import value
+
+__all__ = [
+    "MAX_RETURNED",
+    "MAX_RETURNED_HEADER",
+    "Action",
+    "Dsn",
+    "Notice",
+    "RecipientReport",
+    "clean",
+    "compose",
+    "gravest",
+    "wants_whole",
+]
 
 MAX_RETURNED = 50 * 1024
 """Octets of prefix and content up to which a failed message is returned whole (RFC 3461 §6.2 leaves it to us)."""
@@ -23,56 +39,10 @@ MAX_RETURNED_HEADER = 64 * 1024
 """Octets of header that are returned at most."""
 
 MAX_LINE = 998  # RFC 5322 §2.1.1
-_MAX_REPLY_LINES = 20
-_MAX_TEXT = 900  # octets of foreign text on one line; leaves room for a field's name
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_WORD = 42  # octets in an encoded word: 75 characters at most (RFC 2047 §2)
 _BEYOND_ASCII = re.compile(r"[^\x21-\x2a\x2c-\x3c\x3e-\x5b\x5d-\x7e]")  # RFC 6533 §3 QCHAR
 _LONG_LINE = re.compile(rb"[^\r\n]{999}")
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
-
-
-class Action(Enum):
-    """What became of a recipient (RFC 3464 §2.3.3), the gravest first."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    EXPANDED = "expanded"
-    RELAYED = "relayed"
-    DELIVERED = "delivered"
-
-
-@value(frozen=True, slots=True)
-class RecipientReport:
-    """What a DSN says of one recipient. Times are seconds since the Unix epoch; ``retry_until`` only where delayed.
-
-    ``by_peer`` says that ``reply`` is what ``peer`` said and not our own finding. ``expired``: given up for its age.
-    """
-
-    recipient: Recipient
-    action: Action
-    reply: Reply
-    peer: Peer = NO_PEER
-    by_peer: bool = False
-    expired: bool = False
-    last_attempt: float | None = None
-    retry_until: float | None = None
-
-
-@value(frozen=True, slots=True)
-class Notice:
-    """Everything that one DSN tells. ``returned`` is the first part of prefix and content of ``message``, as much as is
-    at hand; ``whole`` says that it is all. ``hostname`` reports, ``now`` is when (seconds since the Unix epoch).
-    ``postmaster`` is told where the message has the null sender.
-    """
-
-    queue_id: QueueId
-    hostname: str
-    now: float
-    message: Message
-    reports: tuple[RecipientReport, ...]
-    returned: bytes = b""
-    whole: bool = False
-    postmaster: Address | None = None
 
 
 @value(frozen=True, slots=True)
@@ -83,12 +53,6 @@ class Dsn:
     content: bytes
     message_id: str
     action: Action
-
-
-def gravest(reports: tuple[RecipientReport, ...]) -> Action:
-    """The action that the subject speaks of."""
-    present = {report.action for report in reports}
-    return next(action for action in Action if action in present)
 
 
 def wants_whole(message: Message, action: Action) -> bool:
@@ -113,16 +77,17 @@ def compose(notice: Notice) -> Dsn:
     action = gravest(notice.reports)
     utf8 = sender.needs_smtputf8  # RFC 6533 §4.5: else nobody says that the way back takes UTF-8
     utf8_message = notice.message.envelope.smtputf8
+    texts = choosing.choose(notice.returned, notice.language)
     whole = notice.whole and wants_whole(notice.message, action) and _is_safe(notice.returned)
     parts = (
-        _text_part(notice, whole=whole),
+        write_text_part(notice, texts, whole=whole),
         _status_part(notice, utf8=utf8),
         (_whole_part if whole else _header_part)(notice.returned, utf8_message=utf8_message, seven_bit=not utf8),
     )
     message_id = f"<{show_queue_id(notice.queue_id)}@{notice.hostname}>"
     boundary = _boundary(notice, parts)
     eight_bit = not all(part.isascii() for part in parts)
-    header = _header(notice, sender, action, message_id, boundary, eight_bit=eight_bit)
+    header = _header(notice, sender, texts, message_id, boundary, eight_bit=eight_bit)
     delimiter = b"--" + boundary + b"\r\n"
     content = b"".join(
         (
@@ -145,22 +110,14 @@ def compose(notice: Notice) -> Dsn:
 
 # The header ----------------------------------------------------------------------
 
-_SUBJECTS = {
-    Action.FAILED: "Your message could not be delivered",
-    Action.DELAYED: "Your message is delayed",
-    Action.EXPANDED: "Your message was passed on to a list of recipients",
-    Action.RELAYED: "Your message was passed on",
-    Action.DELIVERED: "Your message was delivered",
-}
-
 
 def _header(
-    notice: Notice, sender: Address, action: Action, message_id: str, boundary: bytes, *, eight_bit: bool
+    notice: Notice, sender: Address, texts: Texts, message_id: str, boundary: bytes, *, eight_bit: bool
 ) -> bytes:
     lines = [
         f"From: Mail Delivery System <MAILER-DAEMON@{notice.hostname}>",
         f"To: <{clean(str(sender))}>",
-        f"Subject: {_SUBJECTS[action]}",
+        f"Subject: {_encoded_words(texts.subjects[gravest(notice.reports)])}",
         f"Date: {show_date(notice.now)}",
         f"Message-ID: {message_id}",
     ]
@@ -177,6 +134,20 @@ def _header(
     return "\r\n".join([*lines, ""]).encode()
 
 
+def _encoded_words(text: str) -> str:
+    """The text as the value of an unstructured field: in encoded words where it is not ASCII (RFC 2047 §5)."""
+    if text.isascii():
+        return text
+    chunks: list[bytes] = [b""]
+    for character in text:
+        octets = character.encode()
+        if len(chunks[-1]) + len(octets) > _WORD:  # a character is never cut in two (RFC 2047 §5)
+            chunks.append(b"")
+        chunks[-1] += octets
+    words = [f"=?utf-8?B?{base64.b64encode(chunk).decode('ascii')}?=" for chunk in chunks]
+    return "\r\n ".join(words)
+
+
 def _boundary(notice: Notice, parts: tuple[bytes, ...]) -> bytes:
     """A delimiter that stands in none of the parts (RFC 2046 §5.1.1)."""
     stem = f"=_{show_queue_id(notice.queue_id)}_{int(notice.now)}"
@@ -186,102 +157,6 @@ def _boundary(notice: Notice, parts: tuple[bytes, ...]) -> bytes:
         if not any(boundary in part for part in parts):
             return boundary
         number += 1
-
-
-# The part for people ----------------------------------------------------------------------
-
-_HEADINGS = {
-    Action.FAILED: "Your message could NOT be delivered to the following recipients.\r\n"
-    "Nothing more will be tried for them.",
-    Action.DELAYED: "Your message could not be delivered to the following recipients YET.\r\n"
-    "This is a warning only: it is tried again, and you need not send it again.",
-    Action.EXPANDED: "Your message was passed on to everyone behind the following addresses:",
-    Action.RELAYED: "Your message was passed on to the next mail system for the following recipients.\r\n"
-    "That system may not report deliveries or delays, so you may hear no more of it:",
-    Action.DELIVERED: "Your message was delivered to the following recipients:",
-}
-
-
-def _text_part(notice: Notice, *, whole: bool) -> bytes:
-    message = notice.message
-    lines = [f"This is the mail system at {notice.hostname}.", ""]
-    if message.envelope.reverse_path is None:
-        lines += ["You are told as the postmaster: the message has the null sender, so nobody else can be.", ""]
-    for kind in Action:
-        reports = [report for report in notice.reports if report.action is kind]
-        if reports:
-            lines += [_HEADINGS[kind], ""]
-            for report in reports:
-                lines += _tell(report, message)
-    lines.append(f"Your message was received on {show_date(message.received_at)}")
-    if message.envelope.hold_until is not None:
-        lines.append(f"with the wish to be held back until {show_date(message.envelope.hold_until)}")
-    lines += [
-        f"under the queue id {show_queue_id(message.queue_id)}. "
-        f"{'It follows' if whole else 'Its header follows'} below.",
-        f"If you need help, write to postmaster@{notice.hostname} and enclose this report.",
-    ]
-    body = "\r\n".join([*lines, ""]).encode("utf-8", "replace")
-    charset, encoding = ("us-ascii", "7bit") if body.isascii() else ("utf-8", "8bit")
-    head = f"Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n"
-    return head.encode() + b"Content-Description: Notification\r\n\r\n" + body
-
-
-def _tell(report: RecipientReport, message: Message) -> list[str]:
-    """What one recipient's part of the text says: who, what, why, and what to do."""
-    lines = [f"  <{clean(str(report.recipient.address))}>"]
-    original = report.recipient.orcpt.partition(";")[2]
-    if original and original != str(report.recipient.address):
-        lines.append(f"    (you wrote to {clean(original)})")
-    status = status_or(report.reply.status, report.reply.code)
-    if report.action in (Action.FAILED, Action.DELAYED):
-        if report.expired:
-            lines.append(f"    was given up: it could not be delivered for {_age(report, message)}. The last trouble:")
-        lines.append(f"    {explain(status)} ({status}).")
-    if report.by_peer:
-        lines.append(f"    {_show_peer(report.peer)} said:")
-    lines += [f"      {line}" for line in _reply_lines(report.reply)]
-    if report.action is Action.FAILED:
-        lines.append(f"    What to do: {advise(status)}")
-    elif report.retry_until is not None:
-        lines.append(f"    It is tried again until {show_date(report.retry_until)}.")
-    return [*lines, ""]
-
-
-def _age(report: RecipientReport, message: Message) -> str:
-    seconds = max((report.last_attempt or message.starts_at) - message.starts_at, 0)
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            number = round(seconds / length)
-            return f"{number} {unit}{'s' if number > 1 else ''}"
-    return "too long"
-
-
-def _show_peer(peer: Peer) -> str:
-    address = f" [{clean(peer.address)}]" if peer.address and peer.address != peer.host else ""
-    return f"{clean(peer.host) or 'The other mail system'}{address}"
-
-
-def _reply_lines(reply: Reply) -> list[str]:
-    """The reply as it stands on the wire, each line cleaned and cut, at most a screenful."""
-    last = len(reply.lines) - 1
-    status = f"{reply.status} " if reply.status else ""
-    lines = [
-        f"{reply.code}{' ' if index == last else '-'}{status}{clean(line)}".rstrip()
-        for index, line in enumerate(reply.lines[:_MAX_REPLY_LINES])
-    ]
-    if last >= _MAX_REPLY_LINES:
-        lines.append(f"{reply.code} {status}({last + 1 - _MAX_REPLY_LINES} more lines)")
-    return lines
-
-
-def clean(text: str) -> str:
-    """Foreign text on one line: control characters and line ends are blanks, what is too long is cut."""
-    text = _CONTROL.sub(" ", text)
-    if len(text) * 4 <= _MAX_TEXT:
-        return text
-    octets = text.encode()
-    return text if len(octets) <= _MAX_TEXT else octets[:_MAX_TEXT].decode("utf-8", "ignore") + " ..."
 
 
 # The part for programs ----------------------------------------------------------------------
@@ -332,7 +207,7 @@ def _recipient_fields(report: RecipientReport, *, utf8: bool) -> list[str]:
     if report.peer.host:
         lines.append(f"Remote-MTA: dns; {clean(report.peer.host)}")
     if report.action is not Action.EXPANDED:
-        replies = _reply_lines(report.reply)
+        replies = reply_lines(report.reply)
         kind = "smtp" if report.by_peer else "x-postroom"
         folded = "\r\n ".join(replies)  # RFC 3461 §9.2
         lines.append(f"Diagnostic-Code: {kind}; {folded if utf8 else _in_ascii(folded)}")

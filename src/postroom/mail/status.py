@@ -1,6 +1,8 @@
-"""Enhanced status codes (RFC 3463): the words we use, what they mean and what a sender can do about them."""
+"""Enhanced status codes (RFC 3463): the words we use, and what they mean."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 # The subject and detail of a status; class 2, 4 or 5 stands before it: f"5.{BAD_MAILBOX}" is "5.1.1".
 OTHER = "0.0"
@@ -101,39 +103,20 @@ _TEXTS = {
     REQUIRETLS_MISSING: "the way to the recipient is not secured as the sender requires",
 }
 
-_SUBJECT_TEXTS = {
-    "0": _TEXTS[OTHER],
-    "1": _TEXTS[OTHER_ADDRESS],
-    "2": _TEXTS[OTHER_MAILBOX],
-    "3": _TEXTS[OTHER_SYSTEM],
-    "4": _TEXTS[OTHER_NETWORK],
-    "5": _TEXTS[OTHER_PROTOCOL],
-    "6": _TEXTS[OTHER_CONTENT],
-    "7": _TEXTS[OTHER_POLICY],
-}
-
-_ADVICE = {
-    BAD_SYSTEM: "Check what stands after the @ of the address, and send the message again.",
-    NULL_MX: "Check what stands after the @ of the address: that domain takes no mail.",
-    MAILBOX_FULL: "Ask the recipient by other means to make room, and send the message again.",
-    MESSAGE_TOO_BIG: "Make the message smaller, for example with fewer attachments, and send it again.",
-    MESSAGE_TOO_LONG_FOR_MAILBOX: "Make the message smaller, for example with fewer attachments, and send it again.",
-    UTF8_NOT_SUPPORTED: "Use an address without international characters, for the recipient and for yourself.",
-    LOOP: "Tell your postmaster: the mail systems pass the message to each other in circles.",
-    EXPIRED: "Reach the recipient by other means, or send the message again later.",
-    REQUIRETLS_MISSING: "Send the message again without requiring TLS, if it may travel unprotected.",
-}
-
-_SUBJECT_ADVICE = {
-    "0": "Reach the recipient by other means, or ask your postmaster what the answer above means.",
-    "1": "Check the address for mistakes, and send the message again.",
-    "2": "Reach the recipient by other means: the mailbox takes no mail at present.",
-    "3": "Send the message again later, or tell the recipient's postmaster.",
-    "4": "Send the message again later; nobody has answered so far.",
-    "5": "Tell your postmaster: the mail systems did not understand each other.",
-    "6": "Send the message again in a simpler form, for example as plain text.",
-    "7": "Ask the recipient by other means, or the recipient's postmaster, why the mail is refused.",
-}
+TEXTS_OF_STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "0": _TEXTS[OTHER],
+        "1": _TEXTS[OTHER_ADDRESS],
+        "2": _TEXTS[OTHER_MAILBOX],
+        "3": _TEXTS[OTHER_SYSTEM],
+        "4": _TEXTS[OTHER_NETWORK],
+        "5": _TEXTS[OTHER_PROTOCOL],
+        "6": _TEXTS[OTHER_CONTENT],
+        "7": _TEXTS[OTHER_POLICY],
+        **_TEXTS,
+    }
+)
+"""By subject and detail, and by subject alone for details that have no text of their own."""
 
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)  # RFC 3463 §2
 
@@ -145,14 +128,13 @@ def is_status(text: str) -> bool:
 
 def explain(status: str) -> str:
     """What the status says, as half a sentence for people; works for any status, also an unknown one."""
-    detail = status[2:]
-    return _TEXTS.get(detail) or _SUBJECT_TEXTS.get(detail.partition(".")[0]) or _TEXTS[OTHER]
+    return by_status(TEXTS_OF_STATUSES, status)
 
 
-def advise(status: str) -> str:
-    """What a sender can do about a failure of that status, as a sentence."""
+def by_status(texts: Mapping[str, str], status: str) -> str:
+    """The text for a status: for its subject and detail, else for its subject, else for ``0``."""
     detail = status[2:]
-    return _ADVICE.get(detail) or _SUBJECT_ADVICE.get(detail.partition(".")[0]) or _SUBJECT_ADVICE["0"]
+    return texts.get(detail) or texts.get(detail.partition(".")[0]) or texts["0"]
 
 
 def status_or(status: str, code: int) -> str:

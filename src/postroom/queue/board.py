@@ -97,6 +97,15 @@ class Board:
                 excluded |= line.aliases
         return excluded
 
+    def shares(self, now: float) -> dict[str, int]:
+        """How many more are wanted for lines that rest now and then; for all others whatever there is."""
+        return {
+            destination: max(line.share - line.waiting, 0)
+            for line in self._lines.values()
+            if line.is_slow and not line.is_shut(now)
+            for destination in (*line.destinations, *line.aliases)
+        }
+
     def next_opening(self, now: float) -> float:
         """When the first of the lines that are shut is to be swept or tried again; infinite for never."""
         return min((line.opens_at() for line in self._lines.values() if line.is_shut(now)), default=math.inf)

@@ -131,12 +131,24 @@ class Dispatcher:
                     self.admit(item.held, item.recipients)  # a domain or a sender of theirs may be paused
         self._hungry()
 
+    def recall(self) -> None:
+        """Some that stand in line are not ours any more, and nobody says who: all go back, and come again."""
+        for line in list(self._board):
+            for item in line.drain():
+                self._give_back(item)
+        self._hungry()
+
     def flush(self) -> None:
         """Try everything now: forget what does not work, and what is to rest."""
         self._gate.flush()
+        self.revive(lambda _: True)
+
+    def revive(self, wanted: Callable[[str], bool]) -> None:
+        """Forget what does not work at the sites to which wanted destinations lead."""
         for line in list(self._board):
-            line.forgive()
-            self._start(line)
+            if any(map(wanted, line.destinations)):
+                line.forgive()
+                self._start(line)
         self._hungry()
 
     # What the scheduler asks -------------------------------------------------------
@@ -165,6 +177,10 @@ class Dispatcher:
             else:
                 self._sweep_paused_at = monotonic + SWEEP_PAUSE
         return frozenset(excluded)
+
+    def shares(self) -> dict[str, int]:
+        """How many recipients are wanted of some destinations, where that is less than usual."""
+        return self._board.shares(self._clock.monotonic())
 
     def next_change(self) -> float:
         """Seconds until what is shut is to be swept or tried again, or someone's time is up; infinite for never."""

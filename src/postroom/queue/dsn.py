@@ -33,7 +33,7 @@ Resolve = Callable[[Address], Awaitable[Resolution]]
 class DsnMaker:
     """Composes DSNs. ``hostname`` is the reporting MTA; content that is not at hand is read from ``contents``.
 
-    ``ways`` say where DSNs go that leave the house.
+    ``ways`` say where DSNs go that leave the house, ``language`` is the one of those whose messages name none.
     """
 
     def __init__(
@@ -46,9 +46,11 @@ class DsnMaker:
         clock: Clock,
         reporter: Reporter,
         ways: Ways = BY_DOMAIN,
+        language: str = "en",
     ) -> None:
         self._hostname = hostname
         self._ways = ways
+        self._language = language
         self._contents = contents
         self._resolve = resolve
         self._ids = ids
@@ -92,6 +94,7 @@ class DsnMaker:
                 returned=returned,
                 whole=whole,
                 postmaster=Address(POSTMASTER.local, self._hostname),
+                language=self._language,
             )
         )
         return self._intake(queue_id, dsn, resolution, now)

@@ -13,9 +13,9 @@ import orjson
 from postroom.directory.model import NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient
-from postroom.mail.dsn import Action, RecipientReport
 from postroom.mail.envelope import ByMode, Envelope, Notify, Recipient
 from postroom.mail.message import Message
+from postroom.mail.notice import Action, RecipientReport
 from postroom.mail.reply import Reply
 from postroom.mail.status import BAD_MAILBOX, VALID, explain
 from postroom.mailbox.carrier import entry_prefix

@@ -205,6 +205,11 @@ class Line:
         return self._share
 
     @property
+    def is_slow(self) -> bool:
+        """Whether it has had to rest, so that fewer are wanted of the store."""
+        return self._share < self._most
+
+    @property
     def may_start(self) -> bool:
         """Whether one more request may be under way. A site that was dead is tried with one until it answers."""
         if not self.items or self.rests_until:

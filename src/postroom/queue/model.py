@@ -1,5 +1,6 @@
 """The queue's values: what goes in, what is leased, what is settled, what is asked."""
 
+from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
 
@@ -85,7 +86,7 @@ class ContentChunk:
 @value(frozen=True, slots=True)
 class LeaseQuestion:
     """What the scheduler asks for: recipients due at ``now``, at most ``limit``, at most ``per_destination`` of one
-    destination, none of the ``excluded`` destinations.
+    destination (or as many as ``shares`` says of it), none of the ``excluded`` destinations.
     """
 
     now: float
@@ -93,6 +94,7 @@ class LeaseQuestion:
     limit: int
     per_destination: int
     excluded: frozenset[str] = frozenset()
+    shares: Mapping[str, int] = field(default_factory=dict)
 
 
 @value(frozen=True, slots=True)
@@ -175,10 +177,13 @@ class Pause:
 
 @value(frozen=True, slots=True)
 class Orders:
-    """What operators want of a running server. Each change raises ``generation``, each flush ``flushes``."""
+    """What operators want of a running server. Each order raises ``generation``, each flush ``flushes``; ``recalls`` is
+    raised when recipients were held or removed that a server had in hand.
+    """
 
     generation: int
-    flushes: int
+    flushes: int = 0
+    recalls: int = 0
     pauses: tuple[Pause, ...] = ()
 
 
@@ -188,11 +193,14 @@ class QueueFilter:
 
     queue_ids: tuple[QueueId, ...] = ()
     domain: str = ""
+    """A recipient domain; with a dot before it all below."""
     sender: str | None = None
     """The reverse-path as text; ``""`` is the null sender, None any."""
     recipient: str = ""
     states: frozenset[RecipientState] = frozenset()
     destination: str = ""
+    rule: str = ""
+    """The rule of routing that it goes by."""
     before: float | None = None
     """Received before then (seconds since the Unix epoch)."""
     reply: str = ""
@@ -203,6 +211,8 @@ class QueueFilter:
     """Who submitted it."""
     tag: str = ""
     priority: int | None = None
+    one_in: int = 1
+    """Only every so-manyth message, by the remainder of its queue id."""
 
 
 @value(frozen=True, slots=True)

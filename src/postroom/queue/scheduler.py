@@ -7,7 +7,8 @@ import asyncio
 import math
 import traceback
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
@@ -84,7 +85,7 @@ class Scheduler:
             on_settled=self._settled,
             hungry=self.wake,
         )
-        self._orders = Orders(0, 0)
+        self._orders = Orders(0)
         self._pauses_until = math.inf
         self._ended_pauses: deque[Pause] = deque()  # what they put off is still to be let go
         self._held: dict[QueueId, list[Held]] = {}
@@ -124,12 +125,16 @@ class Scheduler:
         """Ask the store now: there is something new, or room for more."""
         self._alarm.set()
 
+    def revive(self, wanted: Callable[[str], bool]) -> None:
+        """The sites to which wanted destinations lead are there again: try them now, dead or not."""
+        self._dispatcher.revive(wanted)
+
     # What operators want -----------------------------------------------------------
 
     async def heed(self) -> None:
-        """Hear of pauses, their ends, and flushes. To be called at the start, and again and again within a second.
+        """Hear of pauses, their ends, recalls and flushes. Raises StoreUnavailable.
 
-        Raises StoreUnavailable.
+        To be called at the start, and again and again within a second.
         """
         before = self._orders
         orders = await self._store.orders(before.generation)
@@ -139,12 +144,14 @@ class Scheduler:
                 return
             orders = before
         pauses = tuple([pause for pause in orders.pauses if pause.until is None or now < pause.until])
-        orders = Orders(orders.generation, orders.flushes, pauses)
+        orders = replace(orders, pauses=pauses)
         self._orders = orders
         self._pauses_until = min((pause.until for pause in pauses if pause.until is not None), default=math.inf)
         if pauses != before.pauses:
             self._dispatcher.pause(Pauses(pauses))
             self._tell_pauses(before.pauses, pauses)
+        if before.generation and orders.recalls != before.recalls:
+            self._dispatcher.recall()
         if before.generation and orders.flushes != before.flushes:
             self._dispatcher.flush()
         while self._ended_pauses:
@@ -220,7 +227,7 @@ class Scheduler:
             now = self._clock.now()
             lease = Lease(self._node, now + settings.lease)
             self._starved = False
-            question = LeaseQuestion(now, lease, room, share, self._dispatcher.excluded())
+            question = LeaseQuestion(now, lease, room, share, self._dispatcher.excluded(), self._dispatcher.shares())
             self._places += room  # kept free while the store answers
             try:
                 answer = await self._store.lease(question)

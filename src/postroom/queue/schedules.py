@@ -26,10 +26,14 @@ class Schedules:
         return self._named.get(name, self.usual) if name else self.usual
 
     def at(self, destination: str) -> QueueSettings:
-        """The times of what waits under a destination, which names the rule that it goes by (docs/adr/0013)."""
-        # Beside the rule there may be the host that goes first, or the rule for the case that the domain is ours.
-        rule = destination.partition(" ")[2].partition("|")[0].partition("/")[0]
-        return self._of_rule.get(rule, self.usual) if rule else self.usual
+        """The times of what waits under a destination, which names the rule that it goes by (docs/adr/0013).
+
+        After the rule's name may stand which of its hosts comes first, and the rule for a domain of ours.
+        """
+        choice = destination.partition(" ")[2].partition("|")[0]
+        if not choice:
+            return self.usual
+        return self._of_rule.get(choice) or self._of_rule.get(choice.rpartition("/")[0], self.usual)
 
 
 def _over(usual: QueueSettings, schedule: ScheduleSettings) -> QueueSettings:

@@ -14,8 +14,8 @@ from postroom.clock import Clock
 from postroom.config.model import QueueSettings
 from postroom.config.road import SuppressionSettings
 from postroom.mail.delivery import Deferred, Failed, Outcome, QueuedRecipient, RecipientState, Site
-from postroom.mail.dsn import Action, RecipientReport, gravest
 from postroom.mail.message import Message, show_queue_id
+from postroom.mail.notice import Action, RecipientReport, gravest
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
 from postroom.queue.deadlines import in_time

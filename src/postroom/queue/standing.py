@@ -14,9 +14,9 @@ from postroom.mail.delivery import (
     RouteKind,
     Site,
 )
-from postroom.mail.dsn import Action, RecipientReport
 from postroom.mail.envelope import ByMode, Notify
 from postroom.mail.message import Message
+from postroom.mail.notice import Action, RecipientReport
 from postroom.queue.deadlines import late, next_deadline, tells_delay_at
 from postroom.queue.expansion import to_json
 from postroom.queue.putoff import is_put_off
@@ -109,6 +109,7 @@ def report_of(
         expired=expired,
         last_attempt=stands.last_attempt,
         retry_until=expires_at(settings, message.starts_at, null_sender=False) if delayed else None,
+        cause=Cause.OTHER if isinstance(outcome, Delivered) else outcome.cause,
     )
 
 

@@ -79,8 +79,9 @@ class QueueStore(Protocol):
         that the sender gave is kept as ORCPT.
 
         RETRY and RELEASE let what its sender holds back go before its time only where the message is named by its
-        queue id. Leased ones are not touched by RETRY; HOLD and REMOVE win over a running attempt's later Deferred, but
-        not over its Delivered.
+        queue id. Leased ones are not touched by RETRY, REDIRECT and RESUME; HOLD and REMOVE win over a running
+        attempt's later Deferred, but not over its Delivered. What a server has in hand without attempting it yet is
+        recalled (``orders``).
         """
         ...
 

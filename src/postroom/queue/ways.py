@@ -51,7 +51,7 @@ class Ways:
 
     def marked(self, return_paths: ReturnPaths) -> "Ways":
         """The same ways, with these return paths."""
-        return Ways(self._router, return_paths)
+        return Ways(self._router, return_paths, separator=self._separator)
 
     def out(
         self,

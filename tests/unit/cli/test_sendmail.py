@@ -10,6 +10,7 @@ from tests.fakes.memory_house import MemoryHouse
 from postroom.admin.refusal import Refused
 from postroom.cli import main, sendmail
 from postroom.cli.sendmail import Call, parse
+from postroom.mail.delivery import RecipientState
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,30 @@ def test_takes_the_message_in_silently(
     (intake,) = house.store.queue.intakes
     assert intake.message.envelope.reverse_path is None
     assert capsys.readouterr() == ("", "")
+
+
+def test_rules_of_routing_are_obeyed(house: MemoryHouse, config: Path, stdin: io.BytesIO) -> None:
+    with config.open("a") as settings:
+        settings.write(
+            """
+[[smarthost]]
+name = "relay"
+host = "relay.example"
+[[route]]
+name = "look first"
+recipients = ["held@far.example"]
+via = "hold"
+[[route]]
+domains = ["far.example"]
+via = "relay"
+"""
+        )
+    assert sendmail.run(house, ["-C", str(config), "-oi", "held@far.example", "bob@far.example"]) == 0
+    (intake,) = house.store.queue.intakes
+    assert [(one.state, one.destination) for one in intake.queued] == [
+        (RecipientState.HELD, "far.example route 2"),
+        (RecipientState.QUEUED, "far.example route 2"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,14 @@ def test_unknown_key_gets_the_nearest_advice(file: Path, text: str, remedy: str)
     assert problem.remedy.startswith(remedy)
 
 
+def test_a_language_that_nobody_here_speaks(file: Path) -> None:
+    problem = the_problem(look(file, HOST + '[queue]\ndsn_language = "tlh"\n' + TLS))
+    assert "there are de, en" in problem.what
+    settings = look(file, HOST + '[queue]\ndsn_language = "de-AT"\n' + TLS).settings
+    assert settings is not None
+    assert settings.queue.dsn_language == "de-AT"
+
+
 def test_top_level_key_below_a_section(file: Path) -> None:
     problem = the_problem(look(file, HOST + TLS + 'data = "x"\n'))
     assert (problem.line, problem.key) == (5, "tls.data")

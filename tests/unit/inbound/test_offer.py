@@ -107,7 +107,7 @@ async def call() -> AsyncIterator[Make]:
 async def test_what_is_offered(call: Make, role: Role) -> None:
     caller = await call(role)
     submission = role in (Role.SUBMISSION, Role.SUBMISSIONS)
-    expected = EVERYWHERE | ({"FUTURERELEASE"} if submission else set())  # RFC 4865 §4.2 (2)
+    expected = EVERYWHERE | ({"FUTURERELEASE", "ETRN"} if submission else set())  # RFC 4865 §4.2 (2), RFC 1985
     offer = await caller.hello()
     if role is Role.SUBMISSIONS:
         assert set(offer) == expected | {"AUTH", "REQUIRETLS"}
@@ -228,6 +228,12 @@ async def _xclient(caller: Caller, parameter: str) -> None:
     assert (client.address, client.proxy, client.account) == ("198.51.100.7", "192.0.2.1", "bob@local.example")
 
 
+async def _etrn(caller: Caller, parameter: str) -> None:
+    """RFC 1985: it has no parameters, and tells whether something waits."""
+    assert not parameter
+    assert (await caller.say("ETRN far.example"))[0].startswith("251")
+
+
 async def _starttls(caller: Caller, _: str) -> None:
     """RFC 3207 §4.2."""
     assert (await caller.say("STARTTLS"))[0].startswith("220")
@@ -259,6 +265,7 @@ AFTER_LOGIN = {
     "LIMITS": _limits,
     "FUTURERELEASE": _future_release,
     "XCLIENT": _xclient,
+    "ETRN": _etrn,
 }
 BEFORE_LOGIN = {"STARTTLS": _starttls, "AUTH": _auth}
 

@@ -99,7 +99,7 @@ def test_a_failure_as_a_mail_program_reads_it() -> None:
     assert "mx.far.example [192.0.2.25] said:" in told
     assert "550-5.1.1 no such user" in told
     assert "550 5.1.1 look elsewhere" in told
-    assert "there is no such mailbox (5.1.1)" in told
+    assert "There is no such mailbox." in told
     assert "Check the address" in told
     assert show_queue_id(77) in told
 
@@ -143,7 +143,7 @@ def test_a_delay_is_a_warning() -> None:
     whole, text, status, returned = parts_of(dsn)
     assert whole["Subject"] == "Your message is delayed"
     assert "need not send it again" in text.get_content()
-    assert "tried again until Fri, 1 Mar 2024" in text.get_content()
+    assert "tried again until 1 March 2024, 12:34 (UTC)." in text.get_content()
     _, of_bob = fields_of(status)
     assert (of_bob["Action"], of_bob["Status"]) == ("delayed", "4.2.2")
     assert of_bob["Will-Retry-Until"] == "Fri, 1 Mar 2024 12:34:56 +0000"
@@ -160,18 +160,24 @@ def test_expiry_says_for_how_long_it_was_tried() -> None:
         last_attempt=NOW - 3600 + 5 * 86400,
     )
     _, text, status, _ = parts_of(compose(a_notice(report)))
-    assert "could not be delivered for 5 days" in text.get_content()
+    assert "It was tried for 5 days and is given up now." in text.get_content()
     _, of_bob = fields_of(status)
     assert (of_bob["Action"], of_bob["Status"]) == ("failed", "4.4.1")
     assert of_bob["Diagnostic-Code"] == "x-postroom; 451 4.4.1 no answer"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(5400, "2 hours"), (3600, "1 hour"), (120, "2 minutes"), (3, "too long")]
+    ("seconds", "shown"),
+    [
+        (5400, "tried for 2 hours and"),
+        (3600, "tried for 1 hour and"),
+        (120, "tried for 2 minutes and"),
+        (3, "could not be delivered in time"),
+    ],
 )
 def test_ages(seconds: int, shown: str) -> None:
     report = replace(REFUSED, expired=True, last_attempt=NOW - 3600 + seconds)
-    assert f"delivered for {shown}." in parts_of(compose(a_notice(report)))[1].get_content()
+    assert shown in parts_of(compose(a_notice(report)))[1].get_content()
 
 
 @pytest.mark.parametrize(
@@ -388,7 +394,7 @@ def test_deadline_and_release_are_named() -> None:
     assert of_message["Arrival-Date"] == "Thu, 29 Feb 2024 11:34:56 +0000"
     assert of_message["Deliver-By-Date"] == "Thu, 29 Feb 2024 13:34:56 +0000"
     assert of_message["Future-Release-Request"] == "for;3540"
-    assert "held back until Thu, 29 Feb 2024 12:33:56 +0000" in text.get_content()
+    assert "held back until 29 February 2024, 12:33 (UTC)." in text.get_content()
 
 
 @pytest.mark.parametrize(

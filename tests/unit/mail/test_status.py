@@ -3,7 +3,7 @@
 import pytest
 
 from postroom.mail import status
-from postroom.mail.status import advise, explain, is_status, status_or
+from postroom.mail.status import explain, is_status, status_or
 
 WORDS = sorted(
     {value for name, value in vars(status).items() if name.isupper() and isinstance(value, str)},
@@ -14,7 +14,6 @@ WORDS = sorted(
 def test_every_word_is_a_status_with_a_text(word: str) -> None:
     assert is_status(f"5.{word}")
     assert explain(f"5.{word}")
-    assert advise(f"5.{word}").endswith(".")
 
 
 @pytest.mark.parametrize("text", ["", "5", "5.1", "3.1.1", "5.1.1.1", "5.1.1111", "5.1.x", "٥.1.1", " 5.1.1"])
@@ -34,5 +33,3 @@ def test_a_reply_without_status_gets_its_class(text: str, code: int, shown: str)
 def test_unknown_details_are_explained_by_their_subject() -> None:
     assert explain("5.1.99") == "there is a problem with the address"
     assert explain("5.99.1") == "no further explanation was given"
-    assert "Check the address" in advise("5.1.99")
-    assert "postmaster" in advise("5.99.1")

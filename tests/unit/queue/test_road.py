@@ -252,6 +252,17 @@ class TestGate:
             assert house.scheduler._places == 0
             assert len(house.store.recipients()) == 5
 
+    async def test_a_long_queue_behind_a_long_rest_is_put_off_in_few_sweeps(self) -> None:
+        house = House(ready=400, ready_per_site=400)
+        house.shaper.answers["far.example"] = [Wait(6 * HOUR, "500 a day")]
+        for _ in range(600):
+            await house.store.take_in([_stored_as(house, "far.example")])
+        async with house.running():
+            await house.clock.pass_time(5 * SWEEP_PAUSE)
+            assert {one.state for one in house.store.recipients()} == {RecipientState.DEFERRED}
+            assert len(house.shaper.asked) == 1
+            assert len(house.store.questions) < 20
+
     async def test_history_says_once_that_nothing_is_tried(self) -> None:
         house = House(delay_warning=0, lifetime=30 * 86400)
         house.shaper.answers["far.example"] = [Wait(6 * HOUR, "warm-up")]
@@ -330,6 +341,22 @@ class TestGate:
                 await house.send(f"r{n}@far.example")
             await house.clock.pass_time(30)
             assert house.scheduler._places <= 20
+
+    async def test_a_line_that_rests_takes_few_of_a_long_queue(self) -> None:
+        house = House(ready=1000, ready_per_site=1000, poll=1.0)
+        house.shaper.limit_ = 1
+        house.shaper.answers["far.example"] = [Wait(20.0, "3 a minute")]
+        async with house.running():
+            await house.send("first@far.example")
+            await house.clock.pass_time(1)
+            for _ in range(300):
+                await house.store.take_in([_stored_as(house, "far.example")])
+            await house.clock.pass_time(60)
+            assert house.scheduler._places <= 20
+            assert not house.store.settlements  # nothing was leased in vain
+            house.shaper.answers.clear()
+            await house.clock.pass_time(120)
+            assert delivered(house) == 301
 
     async def test_the_limit_follows_the_shaper(self) -> None:
         house = House()
@@ -528,6 +555,26 @@ class TestPauses:
         assert house.carrier.requests == []
         await house.scheduler.drain(0)
         await running
+
+
+class TestRecall:
+    @pytest.mark.parametrize("action", [QueueAction.HOLD, QueueAction.REMOVE])
+    async def test_who_is_held_or_removed_leaves_the_line(self, action: QueueAction) -> None:
+        house = House()
+        house.shaper.limit_ = 1
+        gate = house.carrier.gate = asyncio.Event()
+        async with house.running():
+            await house.scheduler.heed()
+            for n in range(4):
+                await house.send(f"r{n}@far.example")
+            await house.clock.pass_time(1)
+            assert await house.store.act(action, QueueFilter(recipient="r2@far.example"), house.clock.now()) == 1
+            await house.scheduler.heed()
+            gate.set()
+            await house.clock.pass_time(60)
+            assert set(house.carrier.delivered) == {"r0@far.example", "r1@far.example", "r3@far.example"}
+            assert len(house.store.recipients()) == (action is QueueAction.HOLD)
+        assert house.scheduler._places == 0
 
 
 class TestFlush:

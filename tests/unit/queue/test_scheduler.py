@@ -12,7 +12,7 @@ from postroom.mail.message import QueueId
 from postroom.mail.reply import Reply
 from postroom.queue.expansion import build, expand
 from postroom.queue.lines import DEAD_AFTER
-from postroom.queue.model import Lease, LeaseAnswer, LeaseQuestion
+from postroom.queue.model import Lease, LeaseAnswer, LeaseQuestion, QueueAction, QueueFilter
 from postroom.report.events import AttemptMade, InternalError, LeaseLost, StoreTrouble
 
 HOUR = 3600.0
@@ -301,6 +301,25 @@ async def test_a_dead_site_is_tried_by_one_and_used_again_when_it_answers() -> N
         await house.clock.pass_time(2 * HOUR)
         assert sum(house.carrier.delivered.values()) == 50
         assert not house.store.messages
+
+
+async def test_a_dead_site_that_says_that_it_is_there_is_tried_at_once() -> None:  # RFC 1985
+    house = House(poll=1.0, first_retry=3600.0)
+    house.carrier.by_domain = {"dead.example": DOWN, "gone.example": DOWN}
+    async with house.running():
+        for n in range(20):
+            await house.send(f"r{n}@dead.example")
+            await house.send(f"r{n}@gone.example")
+        await house.clock.pass_time(1)
+        house.carrier.by_domain.clear()
+        await house.store.act(QueueAction.RETRY, QueueFilter(), house.clock.now())
+        await house.clock.pass_time(2)
+        assert not house.carrier.delivered
+        await house.store.act(QueueAction.RETRY, QueueFilter(), house.clock.now())
+        house.scheduler.revive(lambda destination: destination == "dead.example")
+        await house.clock.pass_time(2)
+        assert {address.partition("@")[2] for address in house.carrier.delivered} == {"dead.example"}
+        assert sum(house.carrier.delivered.values()) == 20
 
 
 async def test_a_dead_sites_mail_expires_like_any_other() -> None:

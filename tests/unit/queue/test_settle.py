@@ -62,7 +62,7 @@ async def test_five_days_of_greylisting_end_in_one_dsn() -> None:
         warning, failure = house.inbox(1)
         assert b"Action: delayed" in warning
         assert b"Will-Retry-Until:" in warning
-        assert b"could not be delivered for 5 days" in failure
+        assert b"It was tried for 5 days" in failure
 
 
 async def test_the_warning_comes_when_it_is_due_and_once() -> None:

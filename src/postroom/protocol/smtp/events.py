@@ -150,6 +150,26 @@ class Verify:
     argument: str
 
 
+class EtrnKind(Enum):
+    """What ETRN names, by the character before the name (RFC 1985)."""
+
+    DOMAIN = ""
+    BELOW = "@"
+    """The domain and all below it."""
+    QUEUE = "#"
+
+
+@value(frozen=True, slots=True)
+class Etrn:
+    """ETRN: whoever takes the mail of ``name`` is there now, and asks for what waits for it.
+
+    ``name`` is a domain in canonical form, or what stood behind the ``#``.
+    """
+
+    kind: EtrnKind
+    name: str
+
+
 @value(frozen=True, slots=True)
 class Quit:
     """QUIT. After the answer the engine is over."""
@@ -207,6 +227,7 @@ ServerEvent = (
     | ContentEnd
     | Reset
     | Verify
+    | Etrn
     | Quit
     | Content
     | ContentDropped

@@ -10,12 +10,14 @@ from postroom.mail.domain import MAX_DOMAIN, normalise_domain
 from postroom.mail.reply import Reply
 from postroom.protocol.lines import visible
 from postroom.protocol.smtp import replies
+from postroom.protocol.smtp.events import EtrnKind
 from postroom.protocol.smtp.replies import Refused, bad_argument
 
 _BEYOND_ASCII_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # A path up to its closing bracket where a quoted local part may hide another one.
 _QUOTED_PATH = re.compile(r'<((?:[^">]|"(?:[^"\\]|\\.)*")*)>')
 _HELLO = re.compile(r"[!#-'*+\-./0-:=?A-Z\[\]^_`a-z{|}~]+")  # printable, without what would break a Received field
+_QUEUE_NAME = re.compile(r"[!-~]{1,64}(?: [!-~]{1,64}){0,3}")
 _KEYWORD = re.compile(r"[A-Z0-9][A-Z0-9-]*")
 _MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 §3.1
 _CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE)
@@ -51,6 +53,20 @@ def read_hello(argument: str) -> str:
     if len(argument) > MAX_DOMAIN or not _HELLO.fullmatch(argument):
         raise bad_argument("EHLO needs one domain or address literal")
     return argument
+
+
+def read_queue_name(argument: str) -> tuple[EtrnKind, str]:
+    """What ETRN names (RFC 1985)."""
+    kind = {"@": EtrnKind.BELOW, "#": EtrnKind.QUEUE}.get(argument[:1], EtrnKind.DOMAIN)
+    name = argument if kind is EtrnKind.DOMAIN else argument[1:]
+    if kind is EtrnKind.QUEUE:
+        if not _QUEUE_NAME.fullmatch(name):
+            raise bad_argument("# is followed by the name of a queue")
+        return kind, name
+    try:
+        return kind, normalise_domain(name)
+    except ValueError as error:
+        raise bad_argument("ETRN needs a domain, @ and a domain, or # and the name of a queue") from error
 
 
 def split_path(argument: str, keyword: str, status: str) -> tuple[str, str]:

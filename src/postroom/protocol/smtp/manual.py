@@ -18,6 +18,7 @@ _TOPICS: Mapping[str, str] = {
     "HELP": "HELP command: this (RFC 5321 section 4.1.1.8)",
     "VRFY": "VRFY address: answered without telling who is here (RFC 5321 section 3.5.3)",
     "EXPN": "EXPN list: not done here (RFC 5321 section 3.5.3)",
+    "ETRN": "ETRN domain: try what waits for it, where EHLO lists it (RFC 1985)",
     "STARTTLS": "STARTTLS: go on under TLS (RFC 3207 section 4)",
     "AUTH": "AUTH mechanism: log in, where EHLO lists it (RFC 4954 section 4)",
     "QUIT": "QUIT: the end (RFC 5321 section 4.1.1.10)",

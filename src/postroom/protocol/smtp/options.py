@@ -67,19 +67,19 @@ class ServerOptions:
     """Seconds since the Unix epoch, for what is asked for by date."""
     extra: tuple[str, ...] = ()
     """Further EHLO lines."""
-    _offers: dict[tuple[bool, bool, tuple[str, ...]], Offer] = field(
+    _offers: dict[tuple[bool, bool, bool, tuple[str, ...]], Offer] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def offer(self, *, tls: bool, xclient: bool, mechanisms: tuple[str, ...]) -> Offer:
+    def offer(self, *, tls: bool, xclient: bool, mechanisms: tuple[str, ...], etrn: bool = False) -> Offer:
         """What is offered to a client of that standing. Made once and kept: sessions come by the thousand."""
-        key = (tls, xclient, mechanisms)
+        key = (tls, xclient, etrn, mechanisms)
         found = self._offers.get(key)
         if found is None:
-            found = self._offers[key] = self._make_offer(tls=tls, xclient=xclient, mechanisms=mechanisms)
+            found = self._offers[key] = self._make_offer(tls=tls, xclient=xclient, etrn=etrn, mechanisms=mechanisms)
         return found
 
-    def _make_offer(self, *, tls: bool, xclient: bool, mechanisms: tuple[str, ...]) -> Offer:
+    def _make_offer(self, *, tls: bool, xclient: bool, etrn: bool, mechanisms: tuple[str, ...]) -> Offer:
         starttls = self.starttls and not tls
         lines = ["PIPELINING", f"SIZE {self.max_size}", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING"]
         lines += ["BINARYMIME"] if self.binary else []
@@ -90,6 +90,7 @@ class ServerOptions:
         if self.min_deliver_by is not None:  # RFC 2852 §2: without a fixed minimum the keyword stands alone
             lines.append(f"DELIVERBY {self.min_deliver_by}" if self.min_deliver_by else "DELIVERBY")
         lines += ["MT-PRIORITY", self._limits()]  # RFC 6710 §3: no name, the policy is this house's own
+        lines += ["ETRN"] if etrn else []  # RFC 1985
         lines += ["XCLIENT " + " ".join(XCLIENT_ATTRIBUTES)] if xclient else []
         return Offer(
             max_size=self.max_size,

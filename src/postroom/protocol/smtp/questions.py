@@ -8,6 +8,7 @@ from postroom.protocol.smtp.events import (
     Answered,
     Auth,
     Data,
+    Etrn,
     Hello,
     Quit,
     Reset,
@@ -16,7 +17,7 @@ from postroom.protocol.smtp.events import (
     Verify,
 )
 from postroom.protocol.smtp.extensions import read_mail, read_rcpt
-from postroom.protocol.smtp.grammar import read_auth, read_chunk, read_hello
+from postroom.protocol.smtp.grammar import read_auth, read_chunk, read_hello, read_queue_name
 from postroom.protocol.smtp.manual import explain
 from postroom.protocol.smtp.replies import Refused, bad_argument
 from postroom.protocol.smtp.standing import Standing
@@ -119,6 +120,14 @@ def _help(argument: str, standing: Standing) -> ServerEvent:
     return Answered(reply, reply.to_bytes(), "HELP", f"HELP {argument}".rstrip()[:200])
 
 
+def _etrn(argument: str, standing: Standing) -> ServerEvent:
+    if not standing.etrn:
+        raise Refused(replies.NO_ETRN)
+    if standing.options.require_auth and not standing.authenticated:
+        raise Refused(replies.AUTH_FIRST)
+    return Etrn(*read_queue_name(argument))
+
+
 def _xclient(argument: str, standing: Standing) -> ServerEvent:
     if not standing.xclient:
         raise Refused(replies.NO_XCLIENT)
@@ -180,6 +189,7 @@ HANDLERS: Mapping[str, Handler] = {
     "HELP": _help,
     "VRFY": _vrfy,
     "EXPN": _expn,
+    "ETRN": _etrn,
     "QUIT": _quit,
     "STARTTLS": _starttls,
     "AUTH": _auth,

@@ -54,6 +54,7 @@ NO_BINARY = Reply.of(504, "5.5.4", "BODY=BINARYMIME is not offered")
 BINARY_NEEDS_CHUNKS = Reply.of(503, "5.5.1", "BODY=BINARYMIME needs BDAT instead of DATA")  # RFC 3030 §3
 REQUIRETLS_NEEDS_TLS = Reply.of(530, "5.7.10", "REQUIRETLS needs TLS: send STARTTLS first")  # RFC 8689 §2
 TOO_SOON = Reply.of(555, "5.5.4", "BY asks for less time than EHLO announced")  # RFC 2852 §2
+NO_ETRN = Reply.of(502, "5.5.1", "ETRN is not offered")
 NO_XCLIENT = Reply.of(550, "5.7.0", "XCLIENT is not for you")
 NO_TOPIC = Reply.of(504, "5.5.4", "There is no help on that: HELP lists the commands")
 TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Too many recipients: send the rest in another transaction")

@@ -54,7 +54,8 @@ class _Skip:
 class SmtpServer:
     """One session, server side.
 
-    ``tls`` is true from the start for implicit TLS (RFC 8314 §3.3); ``xclient`` says that this client may use XCLIENT.
+    ``tls`` is true from the start for implicit TLS (RFC 8314 §3.3); ``xclient`` and ``etrn`` say
+    that this client may use these commands.
     """
 
     __slots__ = (
@@ -71,9 +72,9 @@ class SmtpServer:
         "_tell_closed",
     )
 
-    def __init__(self, options: ServerOptions, *, tls: bool = False, xclient: bool = False) -> None:
+    def __init__(self, options: ServerOptions, *, tls: bool = False, xclient: bool = False, etrn: bool = False) -> None:
         self._options = options
-        self._standing = Standing(options, tls=tls, xclient=xclient)
+        self._standing = Standing(options, tls=tls, xclient=xclient, etrn=etrn)
         self._lines = LineReader()
         self._eof = False
         self._question: ServerEvent | None = None

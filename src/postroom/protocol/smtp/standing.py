@@ -18,6 +18,7 @@ class Standing:
         "auth_refused",
         "authenticated",
         "binary",
+        "etrn",
         "excused",
         "greeted",
         "latest_release",
@@ -31,11 +32,13 @@ class Standing:
         "xclient",
     )
 
-    def __init__(self, options: ServerOptions, *, tls: bool, xclient: bool = False) -> None:
+    def __init__(self, options: ServerOptions, *, tls: bool, xclient: bool = False, etrn: bool = False) -> None:
         self.options = options
         self.tls = tls
         self.xclient = xclient
         """The client may use XCLIENT."""
+        self.etrn = etrn
+        """The client may ask for its mail, once it has logged in where that is required."""
         self.state = ServerState.GREETING
         self.greeted = False
         """EHLO, HELO or LHLO was accepted."""
@@ -122,4 +125,5 @@ class Standing:
 
     def _offer_now(self) -> Offer:
         may_auth = (self.tls or self.options.auth_without_tls) and not self.authenticated
-        return self.options.offer(tls=self.tls, xclient=self.xclient, mechanisms=self.mechanisms if may_auth else ())
+        mechanisms = self.mechanisms if may_auth else ()
+        return self.options.offer(tls=self.tls, xclient=self.xclient, mechanisms=mechanisms, etrn=self.etrn)

@@ -63,6 +63,7 @@ SERVER_ORDER: Mapping[str, Mapping[ServerState, Reply]] = {
     "VRFY": _ANY_TIME,
     "EXPN": _ANY_TIME,
     "QUIT": {},
+    "ETRN": _NO_TRANSACTION | {_S.FRESH: replies.HELLO_FIRST},  # RFC 1985
     "STARTTLS": _NO_TRANSACTION,
     "XCLIENT": _NO_TRANSACTION,
     "AUTH": _NO_TRANSACTION | {_S.FRESH: replies.HELLO_FIRST},  # RFC 4954 §4

@@ -14,6 +14,7 @@ from postroom.mail.delivery import RecipientState
 from postroom.queue.expansion import original_recipient, to_json
 from postroom.queue.model import QueueAction, QueueFilter
 from postroom.storage.batch import Kind
+from postroom.storage.sqlite.orders import recall
 from postroom.storage.sqlite.statements import Value, as_json, rows_of
 from postroom.storage.sqlite.waiting import drop_recipients, finished, mark_destinations
 
@@ -93,6 +94,10 @@ class Slice:
     to: Address | None = None
 
 
+_RULE = "substr(r.destination, instr(r.destination || ' ', ' ') + 1)"
+"""What stands behind the domain: the rule, with the place of a host (``/2``) or another rule (``|other``)."""
+
+
 def conditions(which: QueueFilter) -> tuple[str, list[Value]]:
     """The filter as SQL over ``recipient AS r`` joined to ``message AS m``, and its bindings."""
     states = which.states or _UNSETTLED
@@ -101,7 +106,10 @@ def conditions(which: QueueFilter) -> tuple[str, list[Value]]:
     if which.queue_ids:
         clauses.append("r.queue_id IN (SELECT value FROM json_each(?))")
         bindings.append(as_json(which.queue_ids))
-    if which.domain:
+    if which.domain.startswith("."):
+        clauses.append("substr(r.domain, ?) = ?")
+        bindings += [-len(which.domain), which.domain.lower()]
+    elif which.domain:
         clauses.append("r.domain = ?")
         bindings.append(which.domain.lower())
     if which.recipient:
@@ -124,6 +132,8 @@ def _further(which: QueueFilter) -> Iterator[tuple[str, Value]]:
     """The conditions that are asked for now and then."""
     if which.destination:
         yield "r.destination = ?", which.destination
+    if which.rule:
+        yield f"instr(replace({_RULE}, '|', '/') || '/', ?) = 1", f"{which.rule}/"
     if which.before is not None:
         yield "m.received_at < ?", which.before
     if which.reply:
@@ -136,6 +146,8 @@ def _further(which: QueueFilter) -> Iterator[tuple[str, Value]]:
         yield "EXISTS (SELECT 1 FROM json_each(m.options, '$.tags') WHERE value = ?)", which.tag
     if which.priority is not None:
         yield "r.priority = ?", which.priority
+    if which.one_in > 1:
+        yield "r.queue_id % ? = 0", which.one_in
 
 
 def join_for(which: QueueFilter) -> str:
@@ -188,6 +200,8 @@ def act(connection: apsw.Connection, piece: Slice) -> int:
     else:
         connection.execute(_UPDATE, (None if effect.becomes is None else effect.becomes.value, keys))
     mark_destinations(connection, lines)
+    if any(row[4] == RecipientState.LEASED.value for row in rows):
+        recall(connection)
     if effect.becomes is RecipientState.REMOVED:
         drop_recipients(connection, finished(connection, {row[0] for row in rows}))
     return len(rows)

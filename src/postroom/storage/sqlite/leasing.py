@@ -124,12 +124,13 @@ def _choose(question: LeaseQuestion, candidates: list[_Candidate]) -> list[_Cand
     """The first, within the limits."""
     heapq.heapify(candidates)
     taken: dict[str, int] = {}
+    shares = question.shares
     chosen: list[_Candidate] = []
     while candidates and len(chosen) < question.limit:
         candidate = heapq.heappop(candidates)
         destination = candidate[3][0]
         count = taken.get(destination, 0)
-        if count < question.per_destination:
+        if count < shares.get(destination, question.per_destination):
             taken[destination] = count + 1
             chosen.append(candidate)
     return chosen

@@ -8,7 +8,9 @@ from postroom.queue.model import Orders, Pause, PauseKind
 from postroom.storage.batch import Kind
 from postroom.storage.sqlite.statements import rows_of
 
-_COUNTERS = "SELECT json_group_object(name, value) FROM counter WHERE name IN ('pauses', 'flushes')"
+_COUNTERS = (
+    "SELECT json_group_array(json_array(name, value)) FROM counter WHERE name IN ('orders', 'flushes', 'recalls')"
+)
 _PAUSES = """
 SELECT json_group_array(json_array(kind, subject, since, until, reason, author) ORDER BY kind, subject) FROM pause
 """
@@ -19,17 +21,22 @@ ON CONFLICT (kind, subject) DO UPDATE SET
 """
 _DROP = "DELETE FROM pause WHERE kind = ? AND subject = ?"
 _DROP_ENDED = "DELETE FROM pause WHERE until <= ?"
-_RAISE = "UPDATE counter SET value = value + 1 WHERE name IN ('pauses', ?)"
+_RAISE = "UPDATE counter SET value = value + 1 WHERE name IN ('orders', ?)"
 
 
 def find_orders(connection: apsw.Connection, known: int) -> Orders | None:
     """All of them; None where nothing has changed since generation ``known``."""
-    counters = rows_of(connection, _COUNTERS)
-    generation = 1 + int(counters["pauses"])  # type: ignore[call-overload]  # it is an object here
+    counters: dict[str, int] = dict(rows_of(connection, _COUNTERS))
+    generation = 1 + counters["orders"]
     if generation == known:
         return None
     pauses = [Pause(PauseKind(kind), *rest) for kind, *rest in rows_of(connection, _PAUSES)]
-    return Orders(generation, int(counters["flushes"]), tuple(pauses))  # type: ignore[call-overload]  # as above
+    return Orders(generation, counters["flushes"], counters["recalls"], tuple(pauses))
+
+
+def recall(connection: apsw.Connection) -> None:
+    """Recipients were taken from servers that had them in hand."""
+    connection.execute(_RAISE, ("recalls",))
 
 
 def _pause(connection: apsw.Connection, calls: Sequence[Pause]) -> Sequence[None]:
@@ -38,7 +45,7 @@ def _pause(connection: apsw.Connection, calls: Sequence[Pause]) -> Sequence[None
         connection.execute(
             _PUT, (pause.kind.value, pause.subject, pause.since, pause.until, pause.reason, pause.author)
         )
-        connection.execute(_RAISE, ("pauses",))
+        connection.execute(_RAISE, ("orders",))
     return [None] * len(calls)
 
 
@@ -48,7 +55,7 @@ def _resume(connection: apsw.Connection, calls: Sequence[tuple[PauseKind, str]])
         connection.execute(_DROP, (kind.value, subject))
         ended.append(connection.changes() > 0)
         if ended[-1]:
-            connection.execute(_RAISE, ("pauses",))
+            connection.execute(_RAISE, ("orders",))
     return ended
 
 

@@ -34,8 +34,9 @@ CREATE TABLE pause (
     PRIMARY KEY (kind, subject)
 ) STRICT, WITHOUT ROWID;
 
--- What a running server looks at to hear of commands: raised by each pause and its end, and by each flush.
-INSERT INTO counter (name, value) VALUES ('pauses', 0), ('flushes', 0);
+-- What a running server looks at to hear of commands: orders is raised by each of them, flushes by each flush of the
+-- queue, recalls when recipients were taken from a server that had them in hand.
+INSERT INTO counter (name, value) VALUES ('orders', 0), ('flushes', 0), ('recalls', 0);
 
 -- Mail that waits is found in the queue, and leaves a row of its end here: what is written before that, with each retry
 -- of each recipient, need not be sorted in among millions.

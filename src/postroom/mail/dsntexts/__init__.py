@@ -1,0 +1,1 @@
+"""What delivery status notifications say to people, in each language that we speak."""
