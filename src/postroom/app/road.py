@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from postroom.clock import Clock
 from postroom.config.model import Settings
 from postroom.dns.resolver import Resolver
+from postroom.inbound.tagging import tagger_for
 from postroom.mail.classify import Classifier
 from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
@@ -112,7 +113,7 @@ class Road:
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
         node, resolve = self._node, self._returns.resolve
-        ways = Ways(self.router, separator=settings.delivery.plus_separator)
+        ways = Ways(self.router, separator=settings.delivery.plus_separator, tagger=tagger_for(settings.route))
         dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,

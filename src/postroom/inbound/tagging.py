@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from postroom.config.road import RouteSettings
-from postroom.mail.tags import Tagger
+from postroom.mail.tags import UNTAGGED, Tagger
 
 
 def tagger_for(routes: Iterable[RouteSettings]) -> Tagger:
     """The tagger for the rules of the settings."""
     routes = tuple(routes)
     conditions = [pair for route in routes for pair in route.headers.items()]
-    return Tagger(conditions, own=any(route.tags for route in routes))
+    own = any(route.tags for route in routes)
+    return Tagger(conditions, own=own) if conditions or own else UNTAGGED

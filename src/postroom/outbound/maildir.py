@@ -8,7 +8,7 @@ import asyncio
 import errno
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -71,24 +71,46 @@ class MaildirCarrier:
         message = request.message
         stem = f"{int(message.received_at)}.Q{show_queue_id(message.queue_id)}R{queued.number}.{self._host}"
         try:
+            if request.content is not None:  # small: one way into a thread and back
+                whole = b"".join([piece async for piece in pieces(request, queued, self._content)])
+                return await asyncio.to_thread(_write_whole, path, stem, whole, look=look)
             if await asyncio.to_thread(_prepare, path, stem if look else ""):
                 return _THERE
-            writing = _Writing(path, stem)
-            try:
-                await asyncio.to_thread(writing.open)
-                async with aclosing(pieces(request, queued, self._content)) as parts:
-                    async for piece in parts:
-                        await asyncio.to_thread(writing.write, piece)
-                await asyncio.to_thread(writing.finish)
-            except BaseException:
-                writing.drop()
-                raise
+            await self._stream(request, queued, _Writing(path, stem))
         except StoreUnavailable as error:
             return trouble.content_unreadable(error)
         except OSError as error:
             reply = _FULL if error.errno in _NO_SPACE else _TROUBLE
             return Deferred(reply, detail=f"{path}: {error.strerror or error}", cause=Cause.LOCAL)
         return _PLACED
+
+    async def _stream(self, request: DeliveryRequest, queued: QueuedRecipient, writing: "_Writing") -> None:
+        """Large content, piece by piece."""
+        try:
+            await _to_its_end(writing.open)
+            async with aclosing(pieces(request, queued, self._content)) as parts:
+                async for piece in parts:
+                    await _to_its_end(writing.write, piece)
+            await _to_its_end(writing.finish)
+        except BaseException:
+            writing.drop()
+            raise
+
+
+async def _to_its_end(work: Callable[..., None], *arguments: bytes) -> None:
+    """Run it in a thread, and when cancelled wait for it all the same: a file must not be closed while it is written,
+    as the number that it has might be another file's by then.
+    """
+    task = asyncio.create_task(asyncio.to_thread(work, *arguments))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # it was cancelled: what else went wrong is nobody's any more
+        raise
 
 
 class _Writing:
@@ -129,6 +151,21 @@ class _Writing:
             self._handle = -1
         with suppress(OSError):  # it may have never been there, or be in new already
             os.unlink(self._tmp)
+
+
+def _write_whole(maildir: Path, stem: str, whole: bytes, *, look: bool) -> Outcome:
+    """A message that is at hand, from the beginning to the end."""
+    if _prepare(maildir, stem if look else ""):
+        return _THERE
+    writing = _Writing(maildir, stem)
+    try:
+        writing.open()
+        writing.write(whole)
+        writing.finish()
+    except BaseException:
+        writing.drop()
+        raise
+    return _PLACED
 
 
 def fill_path(template: str, words: Mapping[str, str]) -> Path:

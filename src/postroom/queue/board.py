@@ -24,7 +24,7 @@ class Board:
         self._shaper = shaper
         self._share = share
         self._lines: dict[str, Line] = {}
-        self._berths: dict[str, Berths] = {}
+        self._berths: dict[tuple[str, str], Berths] = {}  # by site and pool of source addresses
         self._line_of: dict[str, tuple[Line, float]] = {}
         self._pauses = Pauses()
 
@@ -47,9 +47,9 @@ class Board:
         name = site.line
         line = self._lines.get(name)
         if line is None:
-            berths = self._berths.get(site.key)
+            berths = self._berths.get((site.key, site.pool))
             if berths is None:
-                berths = self._berths[site.key] = Berths(max(self._shaper.limit(site), 1))
+                berths = self._berths[site.key, site.pool] = Berths(max(self._shaper.limit(site), 1))
             line = self._lines[name] = Line(site, berths, now, self._share)
             line.pause = self._pauses.of_site(site)
             berths.lines.append(line)
@@ -124,6 +124,6 @@ class Board:
         del self._lines[line.site.line]
         line.berths.lines.remove(line)
         if not line.berths.lines:
-            del self._berths[line.site.key]
+            del self._berths[line.site.key, line.site.pool]
         for destination in line.destinations:
             self._line_of.pop(destination, None)

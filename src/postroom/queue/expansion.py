@@ -68,7 +68,7 @@ class Expansion:
 
 def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float, ways: Ways = BY_DOMAIN) -> Expansion:
     """Turn the recipients as RCPT gave them into those who receive. ``resolutions`` stand in their order."""
-    expansion = Expansion(_message(draft), ways)
+    expansion = Expansion(_message(draft, ways), ways)
     envelope = draft.envelope
     if envelope.has_options:
         if _is_late(draft, now):
@@ -137,7 +137,7 @@ def _is_late(draft: Draft, now: float) -> bool:
     return by is not None and by.mode is ByMode.RETURN and by.ends_at(draft.received_at) <= now
 
 
-def _message(draft: Draft) -> Message:
+def _message(draft: Draft, ways: Ways) -> Message:
     client = draft.client
     return Message(
         draft.queue_id,
@@ -148,7 +148,7 @@ def _message(draft: Draft) -> Message:
         draft.account,
         client.address if client is not None else "",
         draft.message_id,
-        draft.tags,
+        ways.tags_of(draft),
     )
 
 

@@ -101,7 +101,7 @@ class Unrouted:
 
 
 class Berths:
-    """What the lines to one site share: ``active`` requests are under way there, ``limit`` may be."""
+    """What lines to one site from one pool of addresses share: ``active`` requests are under way, ``limit`` may be."""
 
     __slots__ = ("active", "limit", "lines")
 

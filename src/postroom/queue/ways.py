@@ -6,25 +6,43 @@ from postroom.directory.model import Account
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import Recipient
+from postroom.mail.headers import glance
 from postroom.mail.message import Message
+from postroom.mail.tags import UNTAGGED, Tagger
 from postroom.queue.carrier import ReturnPaths, Router
+from postroom.queue.model import Draft
 
 
 class Ways:
     """Under what recipients wait, whether they are held, and with which return path they are sent.
 
     Without a router each waits under its domain; without ``return_paths`` all are sent with the envelope's.
-    ``separator`` divides a local part from its tag.
+    ``separator`` divides a local part from its tag. ``tagger`` finds what rules ask of the header of our own mail; that
+    of others is tagged where it comes in.
     """
 
-    __slots__ = ("_return_paths", "_router", "_separator")
+    __slots__ = ("_return_paths", "_router", "_separator", "_tagger")
 
     def __init__(
-        self, router: Router | None = None, return_paths: ReturnPaths | None = None, *, separator: str = "+"
+        self,
+        router: Router | None = None,
+        return_paths: ReturnPaths | None = None,
+        *,
+        separator: str = "+",
+        tagger: Tagger = UNTAGGED,
     ) -> None:
         self._router = router
         self._return_paths = return_paths
         self._separator = separator
+        self._tagger = tagger
+
+    def tags_of(self, draft: Draft) -> tuple[str, ...]:
+        """The tags that the message gets."""
+        if draft.client is not None or self._tagger is UNTAGGED:
+            return draft.tags
+        start = draft.content_start if draft.content is None else draft.content
+        found = self._tagger.tags_of(start, glance(start), trusted=True)
+        return tuple(dict.fromkeys((*draft.tags, *found)))
 
     def taken(self, message: Message, asked: Address, accounts: Sequence[Account]) -> dict[int, Address]:
         """The accounts, by id, whose mail a rule takes elsewhere than to their mailboxes, and the addresses to use.
@@ -51,7 +69,7 @@ class Ways:
 
     def marked(self, return_paths: ReturnPaths) -> "Ways":
         """The same ways, with these return paths."""
-        return Ways(self._router, return_paths, separator=self._separator)
+        return Ways(self._router, return_paths, separator=self._separator, tagger=self._tagger)
 
     def out(
         self,

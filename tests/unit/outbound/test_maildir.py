@@ -1,8 +1,10 @@
 """Delivery into Maildirs: whole, on disk, readable for the owner alone, never twice, and never out of its place."""
 
+import asyncio
 import errno
 import os
 import stat
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -241,13 +243,47 @@ class EndlessContent:
 
 
 async def test_cancelled_in_the_midst_leaves_nothing(tmp_path: Path) -> None:
-    import asyncio
-
     carrier = make(tmp_path, EndlessContent())
     task = asyncio.create_task(carrier.deliver(make_request(site=SITE, content=None, size=1 << 40)))
-    while not list(tmp_path.rglob("tmp/*")):
+    for _ in range(10_000):
+        if list(tmp_path.rglob("tmp/*")):
+            break
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+async def test_cancelled_while_a_piece_is_written_the_file_stays_open_until_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    closed: list[str] = []
+    real_write, real_close = os.write, os.close
+
+    def write(handle: int, data: bytes) -> int:
+        began.set()
+        go_on.wait(10)
+        closed.append("write")
+        return real_write(handle, data)
+
+    def close(handle: int) -> None:
+        closed.append("close")
+        real_close(handle)
+
+    carrier = make(tmp_path, EndlessContent())
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "close", close)
+    task = asyncio.create_task(carrier.deliver(make_request(site=SITE, content=None, size=1 << 40)))
+    assert await asyncio.to_thread(began.wait, 10)
+    closed.clear()
+    task.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    monkeypatch.undo()
+    assert closed == ["write", "close"]

@@ -100,6 +100,25 @@ class TestWays:
             assert delivered(house) == 12
         assert house.carrier.peak["mx.example"] == 2  # limits belong to the site, not to the line
 
+    async def test_pools_have_limits_of_their_own(self) -> None:
+        """Mail that may leave from a warm address does not wait behind mail that may not (docs/adr/0013)."""
+        house = House()
+        house.router.sites = {
+            "a.example": Site("mx.example", RouteKind.MX),
+            "b.example": Site("mx.example", RouteKind.MX, pool="warm"),
+        }
+        house.shaper.limit_ = 1
+        gate = house.carrier.gate = asyncio.Event()
+        async with house.running():
+            for n in range(3):
+                await house.send(f"r{n}@a.example")
+                await house.send(f"r{n}@b.example")
+            await house.clock.pass_time(1)
+            assert sorted(one.site.pool for one in house.carrier.requests) == ["", "warm"]
+            gate.set()
+            await house.clock.pass_time(1)
+            assert delivered(house) == 6
+
     async def test_lines_to_one_site_take_turns(self) -> None:
         house = House()
         house.router.sites = {f"{name}.example": Site("mx.example", RouteKind.MX, schedule=name) for name in "abc"}

@@ -6,10 +6,13 @@ from tests.fakes.house import House, account
 from postroom.config.road import RouteSettings, ScheduleSettings
 from postroom.directory.model import Resolved
 from postroom.mail.address import Address
-from postroom.mail.delivery import RouteKind, Site
+from postroom.mail.delivery import Failed, RouteKind, Site
 from postroom.mail.envelope import Envelope, Notify, Recipient
 from postroom.mail.message import Message
+from postroom.mail.reply import Reply
+from postroom.mail.tags import Tagger
 from postroom.queue.schedules import Schedules
+from postroom.queue.ways import Ways
 from postroom.report.events import DsnMade, MessageAccepted
 
 ANN, BEN = Address.parse("ann@home.example"), Address.parse("ben@home.example")
@@ -124,3 +127,23 @@ def test_the_schedule_of_a_rule_in_all_its_forms(destination: str) -> None:
     )
     assert schedules.at(destination).first_retry == 7
     assert schedules.at("a.example other").first_retry != 7
+
+
+async def test_our_own_reports_have_the_tags_that_rules_ask_for() -> None:
+    house = House()
+    house.ways = Ways(house.router, tagger=Tagger([("Subject", "*"), ("X-None", "*")]))
+    house.dsns._ways = house.ways
+    seen: list[tuple[str, ...]] = []
+    destination = house.router.destination
+
+    def noting(message: Message, recipient: Recipient) -> str:
+        seen.append(message.tags)
+        return destination(message, recipient)
+
+    house.router.destination = noting  # type: ignore[method-assign]
+    house.carrier.by_address["bob@far.example"] = Failed(Reply.of(550, "5.1.1", "nobody"))
+    async with house.running():
+        await house.send("bob@far.example", sender="eve@far.example")
+        await house.clock.pass_time(0)
+    assert ("header:Subject=*",) in seen
+    assert set(seen) <= {("header:Subject=*",)}
