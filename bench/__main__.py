@@ -14,14 +14,36 @@ from pathlib import Path
 
 from bench import measure
 from bench.crowd import backlog, crowd, million
+from bench.far import SITES, FarSink, spread
 from bench.generators import Sink, send_many
 from bench.measure import ACCOUNTS, DOMAIN, LOCAL, PASSWORD, Server
 from bench.postfix import Postfix, tool, why_not
-from bench.postroom import GUARD_OFF, GUARD_ON, SUBMITTING, Postroom, by_sink, make_certificate, past_a_dead_site
+from bench.postroom import (
+    GUARD_OFF,
+    GUARD_ON,
+    SUBMITTING,
+    Postroom,
+    by_mx,
+    by_sink,
+    make_certificate,
+    past_a_dead_site,
+)
 from bench.processes import BenchError
 from bench.result import Findings, machine_facts, show_table, table_lines
 
-MEASUREMENTS = ("stored", "relayed", "submitted", "guarded", "latency", "memory", "big", "million", "backlog")
+MEASUREMENTS = (
+    "stored",
+    "relayed",
+    "secured",
+    "sites",
+    "submitted",
+    "guarded",
+    "latency",
+    "memory",
+    "big",
+    "million",
+    "backlog",
+)
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -99,6 +121,10 @@ def _measure(plan: Plan, work: Path) -> tuple[dict[str, Findings], float]:
                     with _running(name, work, sink) as server:
                         _round(plan, server, sink, found[name])
                     _say(f"round {number + 1} of {plan.rounds}: {_last(found[name])}")
+        if "secured" in plan.what:
+            _secure(plan, work, found)
+        if "sites" in plan.what and "postroom" in found:
+            _spread(plan, work, found["postroom"])
         if "submitted" in plan.what:
             _submit(plan, work, sink, found)
         if {"million", "backlog"} & set(plan.what) and "postroom" in found:
@@ -192,6 +218,53 @@ def _submit(plan: Plan, work: Path, sink: Sink, found: dict[str, Findings]) -> N
                 f"round {number + 1} of {plan.rounds}: {name} submitted {last.accepted:,.0f}/s, "
                 f"{last.complete:,.0f}/s complete"
             )
+
+
+def _secure(plan: Plan, work: Path, found: dict[str, Findings]) -> None:
+    """Relaying over TLS: as each does it by itself, and with connections reused, which Postfix has to be told."""
+    sink = FarSink(work, tls=make_certificate(work))
+    sink.start()
+    try:
+        for number in range(plan.rounds):
+            for name in plan.servers:
+                for reuse in (False, True) if name == "postfix" else (False,):
+                    rates = _secured(plan, work, sink, name, reuse=reuse)
+                    (found[name].secured_reuse if reuse else found[name].secured).append(rates)
+                    if name == "postroom":
+                        found[name].secured_reuse.append(rates)
+                    _say(f"round {number + 1} of {plan.rounds}: {name} over TLS {rates.complete:,.0f}/s complete")
+    finally:
+        sink.stop()
+
+
+def _secured(plan: Plan, work: Path, sink: FarSink, name: str, *, reuse: bool) -> measure.Rates:
+    folder = work / name
+    server: Server
+    if name == "postfix":
+        settings = {"relayhost": f"[127.0.0.1]:{sink.port}", "smtp_tls_security_level": "may"}
+        settings |= {"smtp_tls_connection_reuse": "yes"} if reuse else {}
+        server = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings=settings)
+    else:
+        server = Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, road=by_sink(sink.port, "opportunistic"))
+    with _up(server, folder):
+        measure.relayed(server, sink, 200)
+        os.sync()
+        return measure.relayed(server, sink, plan.messages // 2)
+
+
+def _spread(plan: Plan, work: Path, found: Findings) -> None:
+    """To many sites at a distance: what the machine gives, or what the sites allow."""
+    sink = FarSink(work, hosts=SITES, latency=0.02)
+    sink.start()
+    try:
+        for number in range(plan.rounds):
+            server = Postroom(work / "spread", domain=DOMAIN, accounts=ACCOUNTS, road=by_mx(sink.port, sink.dns_port))
+            with _up(server, work / "spread"):
+                spread(server, sink, sites=SITES, messages=SITES * 2)
+                found.spread.append(spread(server, sink, sites=SITES, messages=plan.messages))
+            _say(f"round {number + 1} of {plan.rounds}: {SITES} sites, {found.spread[-1].rate:,.0f}/s")
+    finally:
+        sink.stop()
 
 
 def _guard(plan: Plan, work: Path, sink: Sink, found: Findings) -> None:

@@ -16,6 +16,7 @@ from bench.processes import BenchError, cpu_of, stop_pids, wait_until
 _COUNT = re.compile(rb"mesg=(\d+) open=(\d+)")
 _PATIENCE = 300.0
 SESSIONS = 20
+SITES = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 ``python -m bench.farsink --hosts 200 --latency 0.02 [--certificate FILE --key FILE]`` listens on one port of
 127.9.0.1, 127.9.0.2, … (of 127.0.0.1 where one host is asked for), prints ``ready PORT DNSPORT`` and then ``mesg=N``
 lines while messages come. Its name server says that site7.example has the MX mx.site7.example, which is the seventh.
-It obeys PIPELINING: what comes together is answered together, after the latency, as a round trip would have it.
+It announces PIPELINING and CHUNKING, as large receivers do: what comes together is answered together, after the
+latency, as a round trip would have it.
 """
 
 import argparse
@@ -79,6 +80,15 @@ class Session(asyncio.Protocol):
             line, found, rest = self._buffer.partition(b"\r\n")
             if not found:
                 break
+            if line[:5].upper() == b"BDAT ":
+                size = int(line.split()[1])
+                if len(rest) < size:
+                    break
+                self._buffer = rest[size:]
+                if line.upper().endswith(b"LAST"):
+                    self._far.messages += 1
+                replies += b"250 2.0.0 taken\r\n"
+                continue
             self._buffer = rest
             replies += self._answer(line[:4].upper())
         if replies:
@@ -88,7 +98,7 @@ class Session(asyncio.Protocol):
         match verb:
             case b"EHLO":
                 tls = b"250-STARTTLS\r\n" if self._far.context is not None and not self._secured else b""
-                return b"250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n" + tls + b"250 SIZE\r\n"
+                return b"250-far.example\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-8BITMIME\r\n" + tls + b"250 SIZE\r\n"
             case b"DATA":
                 self._in_data = True
                 return b"354 go on\r\n"

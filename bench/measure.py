@@ -22,6 +22,12 @@ REMOTE = "someone@remote.example"
 _PATIENCE = 300  # seconds until a server counts as stuck
 
 
+class FarEnd(Protocol):
+    """Where mail is relayed to."""
+
+    def count(self) -> int: ...
+
+
 class Server(Protocol):
     """What the bench wants of either server."""
 
@@ -97,7 +103,7 @@ def stored(server: Server, messages: int) -> Rates:
     return Rates(messages / seconds, messages / (end - begun), cpu / messages * 1000)
 
 
-def relayed(server: Server, sink: Sink, messages: int) -> Rates:
+def relayed(server: Server, sink: FarEnd, messages: int) -> Rates:
     """Until the sink has counted every message and nothing is left in the queue."""
     before = sink.count()
     cpu = cpu_of(_pid(server))

@@ -39,6 +39,7 @@ virtual   unix  -  n  n  -     -  virtual
 lmtp      unix  -  -  n  -     -  lmtp
 anvil     unix  -  -  n  -     1  anvil
 scache    unix  -  -  n  -     1  scache
+tlsproxy  unix  -  -  n  -     0  tlsproxy
 postlog   unix-dgram n  -  n  -  1  postlogd
 """
 _QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")

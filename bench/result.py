@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.crowd import Backlog, Crowd
+from bench.far import Spread
 from bench.load import LoadResult
 from bench.measure import Big, Rates, Submitted
 from bench.postfix import tool
@@ -25,6 +26,11 @@ class Findings:
 
     stored: list[Rates] = field(default_factory=list)
     relayed: list[Rates] = field(default_factory=list)
+    secured: list[Rates] = field(default_factory=list)
+    """Relayed over TLS."""
+    secured_reuse: list[Rates] = field(default_factory=list)
+    """The same, with connections reused by either."""
+    spread: list[Spread] = field(default_factory=list)
     submitted: list[Submitted] = field(default_factory=list)
     submitted_alike: list[Submitted] = field(default_factory=list)
     """With passwords hashed alike."""
@@ -96,6 +102,30 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
             at_least="ratio 3",
             more_is_better=True,
         ),
+        line(
+            "relayed over TLS: settled",
+            "/s",
+            lambda f: [r.complete for r in f.secured],
+            at_least="ratio 2",
+            more_is_better=True,
+        ),
+        line(
+            "relayed over TLS, connections reused",
+            "/s",
+            lambda f: [r.complete for r in f.secured_reuse],
+            at_least="ratio 2",
+            more_is_better=True,
+        ),
+        line("relayed over TLS: CPU per message", "ms", lambda f: [r.cpu for r in f.secured], more_is_better=False),
+        line("to 200 sites, 20 ms away", "/s", lambda f: [x.rate for x in f.spread], more_is_better=True),
+        line("to 200 sites: machine busy", "%", lambda f: [100 * x.busy for x in f.spread], more_is_better=True),
+        line(
+            "to 200 sites: the server's CPU, of one core",
+            "%",
+            lambda f: [100 * x.server_cpu for x in f.spread],
+            more_is_better=True,
+        ),
+        line("to 200 sites: connections", "", lambda f: [float(x.connections) for x in f.spread], more_is_better=True),
         line(
             "submitted: settled, hashed alike",
             "/s",

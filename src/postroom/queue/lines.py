@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+from postroom.mail.address import Address
 from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Outcome, QueuedRecipient, Site
 from postroom.queue.deadlines import must_arrive_by
@@ -84,11 +85,16 @@ class Unrouted:
         return len(self._answers) == len(self.by_destination)
 
     def by_line(self) -> list[tuple[Site, list[QueuedRecipient]]]:
-        """The recipients who stand in one line, whatever their destinations."""
-        found: dict[str, tuple[Site, list[QueuedRecipient]]] = {}
+        """The recipients who can go together: in one line, whatever their destinations, and with one return path.
+
+        A transaction has one MAIL, and limits of sites count transactions.
+        """
+        found: dict[tuple[str, Address | None], tuple[Site, list[QueuedRecipient]]] = {}
         for destination, answer in self._answers.items():
             if isinstance(answer, Site):
-                found.setdefault(answer.line, (answer, []))[1].extend(self.by_destination[destination])
+                line = answer.line
+                for one in self.by_destination[destination]:
+                    found.setdefault((line, one.return_path), (answer, []))[1].append(one)
         return list(found.values())
 
     def without_site(self) -> list[tuple[str, Outcome, list[QueuedRecipient]]]:

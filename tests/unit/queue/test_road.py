@@ -178,6 +178,24 @@ class TestWays:
         paths = {str(one.return_path) for request in house.carrier.requests for one in request.recipients}
         assert paths == {"bounce+0@home.example", "bounce+1@home.example"}
 
+    async def test_each_return_path_is_a_request_of_its_own(self) -> None:
+        """A transaction has one MAIL, and rates count transactions: whoever is to be sent apart is asked for apart."""
+
+        class Paths:
+            def of(self, message: Message, recipient: Recipient, number: int, forwarder: Address | None) -> Address:
+                return Address(f"bounce+{number % 2}", "home.example")
+
+        house = House()
+        house.ways = Ways(house.router, Paths())
+        async with house.running():
+            await house.send(*(f"r{n}@far.example" for n in range(6)))
+            await house.clock.pass_time(1)
+        assert [{one.return_path for one in request.recipients} for request in house.carrier.requests] == [
+            {Address("bounce+0", "home.example")},
+            {Address("bounce+1", "home.example")},
+        ]
+        assert delivered(house) == 6
+
     async def test_dsns_of_ours_go_by_rules_too(self) -> None:
         house = House()
         house.router.rules = {"ann@out.example": "smart"}

@@ -204,7 +204,8 @@ class Pace:
     def _narrow(self, now: float, count: int, rate: float) -> None:
         self.ceiling = rate
         gap = now - self._cut_at
-        if self._cut_at and gap < 1.5 * MINUTE:
+        soon = now - self._resume < QUIET  # where it comes later the pace is just a little too fast
+        if self._cut_at and gap < 1.5 * MINUTE and soon:
             # Whatever the site had saved up was gone at the last pushback: this is what it takes, and no more.
             measured = self._since_cut * MINUTE / gap
             self.rate = min(max(0.95 * measured, rate / 2), BACK * rate)
