@@ -113,6 +113,7 @@ class FakeShaper:
 
     def __init__(self) -> None:
         self.limit_ = 20
+        self.together_ = 0
         self.limits: dict[str, int] = {}
         self.answers: dict[str, list[Grant | Wait]] = {}
         self.raises: Exception | None = None
@@ -122,6 +123,9 @@ class FakeShaper:
 
     def limit(self, site: Site) -> int:
         return self.limits.get(site.key, self.limit_)
+
+    def together(self, site: Site) -> int:
+        return self.together_
 
     def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
         if self.raises is not None:

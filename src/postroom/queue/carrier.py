@@ -71,6 +71,10 @@ class Shaper(Protocol):
         """How many requests may be under way at the site at once, now."""
         ...
 
+    def together(self, site: Site) -> int:
+        """Recipients that one transaction there takes at most; 0: as many as there are. Requests are cut by it."""
+        ...
+
     def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
         """Leave for one request with so many recipients. What is granted is counted."""
         ...

@@ -19,7 +19,7 @@ from postroom.queue.board import Board
 from postroom.queue.carrier import Carrier, Router, Shaper, Wait
 from postroom.queue.deadlines import time_is_up
 from postroom.queue.gate import Gate
-from postroom.queue.lines import RECIPIENTS_AT_ONCE, SWEEP_PAUSE, Held, Item, Line, Unrouted
+from postroom.queue.lines import SWEEP_PAUSE, Held, Item, Line, Unrouted
 from postroom.queue.model import PauseKind
 from postroom.queue.pauses import Pauses
 from postroom.queue.putoff import paused
@@ -236,8 +236,9 @@ class Dispatcher:
         for site, recipients in unrouted.by_line():
             line = self._board.line(site, self._clock.monotonic())
             self._board.note_aliases(line, recipients)
-            for first in range(0, len(recipients), RECIPIENTS_AT_ONCE):
-                together = tuple(recipients[first : first + RECIPIENTS_AT_ONCE])
+            most = self._gate.together(site)
+            for first in range(0, len(recipients), most):
+                together = tuple(recipients[first : first + most])
                 self._enqueue(line, Item(unrouted.held, together))
         for destination, outcome, recipients in unrouted.without_site():
             outcomes = dict.fromkeys(_numbers(recipients), outcome)

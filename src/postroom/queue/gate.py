@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from postroom.mail.delivery import Outcome, Site
 from postroom.queue.carrier import Grant, Shaper, Wait
-from postroom.queue.lines import Line
+from postroom.queue.lines import RECIPIENTS_AT_ONCE, Line
 from postroom.report.events import InternalError
 from postroom.report.reporter import Reporter
 
@@ -26,6 +26,14 @@ class Gate:
         except Exception as error:  # noqa: BLE001 - told, and the mail goes as it would without a shaper
             self._complain(error)
             return _FREE
+
+    def together(self, site: Site) -> int:
+        """Recipients of one request there."""
+        try:
+            return min(self._shaper.together(site) or RECIPIENTS_AT_ONCE, RECIPIENTS_AT_ONCE)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._complain(error)
+            return RECIPIENTS_AT_ONCE
 
     def learn(self, line: Line, grant: Grant, outcomes: Mapping[int, Outcome], now: float) -> None:
         """What became of the request; the line's limit may follow."""

@@ -21,6 +21,10 @@ class Unshaped:
         """How many requests may be under way at the site at once."""
         return self._concurrency if site.kind in _HERE else self._per_site
 
+    def together(self, site: Site) -> int:
+        """As many as there are."""
+        return 0
+
     def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
         """Leave, always."""
         return _GRANT

@@ -361,6 +361,9 @@ class Metered:
     def limit(self, site: Site) -> int:
         return 50
 
+    def together(self, site: Site) -> int:
+        return 0
+
     def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
         exceeded = self._table.take(site.key, now)
         return Grant() if exceeded is None else Wait(exceeded.wait, "the rate")

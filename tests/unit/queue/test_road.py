@@ -196,6 +196,17 @@ class TestWays:
         ]
         assert delivered(house) == 6
 
+    @pytest.mark.parametrize(("together", "requests"), [(0, [100, 30]), (50, [50, 50, 30]), (1000, [100, 30])])
+    async def test_a_request_has_no_more_recipients_than_the_site_takes_together(
+        self, together: int, requests: list[int]
+    ) -> None:
+        house = House()
+        house.shaper.together_ = together
+        async with house.running():
+            await house.send(*(f"r{n}@far.example" for n in range(130)))
+            await house.clock.pass_time(1)
+        assert [len(request.recipients) for request in house.carrier.requests] == requests
+
     async def test_dsns_of_ours_go_by_rules_too(self) -> None:
         house = House()
         house.router.rules = {"ann@out.example": "smart"}

@@ -38,6 +38,10 @@ class Weighed:
         """As the shaper has it."""
         return self._inner.limit(site)
 
+    def together(self, site: Site) -> int:
+        """As the shaper has it."""
+        return self._inner.together(site)
+
     def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
         """Leave for the next, once the shaper has given leave to all for whom the last ones stood."""
         while self._left and self._owed.get(site.key, 0.0) >= 1.0:

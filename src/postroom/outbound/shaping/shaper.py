@@ -67,6 +67,10 @@ class SiteShaper:
             return only.limit
         return place.limit if place.is_house else min(sum([lane.limit for lane in place.lanes]), self._concurrency)
 
+    def together(self, site: Site) -> int:
+        """Recipients of one transaction by the site's rule, so that what is granted is one; 0: no limit."""
+        return self.rule_of(site).recipients_per_message or 0
+
     def ask(self, site: Site, recipients: int, now: float) -> Grant | Wait:
         """Leave for one request. What is granted is counted; who gets a grant gives it back to ``note``."""
         place = self.places.get((site.key, site.pool)) or self._make_place(site)
