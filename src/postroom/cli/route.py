@@ -1,5 +1,6 @@
 """``postroom route``: where mail for an address would go, by which rule, and why."""
 
+from ipaddress import ip_address
 from typing import Annotated
 
 import typer
@@ -57,9 +58,9 @@ def route(
         )
         question = Question(
             address=read_address(address),
-            sender=sender,
+            sender=sender if sender in (None, "", "<>") else str(read_address(str(sender))),
             account=str(read_address(account)) if account else "",
-            client=client,
+            client=_client(client),
             headers=tuple(_field(text) for text in header or ()),
             tags=tuple(tag or ()),
         )
@@ -72,6 +73,13 @@ def route(
         _tell(view)
     if not view.is_passable:
         raise typer.Exit(1)
+
+
+def _client(text: str) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError as error:
+        raise Refused(f"{text!r} is no IP address", "write it as in --client 192.0.2.7") from error
 
 
 def _field(text: str) -> tuple[str, str]:
