@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import threading
@@ -10,18 +11,29 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_LOWEST, _HIGHEST = 20_000, 32_000
+_TRIES = 100
+
 
 class BenchError(Exception):
     """The bench cannot go on; the text says why and what would help."""
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago, for programs that cannot choose one themselves."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A loopback port that was free a moment ago, for programs that cannot choose one themselves.
+
+    From below the range out of which the system gives ports to connections: one of these would take it meanwhile.
+    """
+    for _ in range(_TRIES):
+        port = random.randrange(_LOWEST, _HIGHEST)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
+    raise BenchError(f"no free port between {_LOWEST} and {_HIGHEST}")
 
 
 def wait_until(done: Callable[[], bool], *, seconds: float, what: str, pause: float = 0.02) -> None:

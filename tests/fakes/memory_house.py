@@ -113,6 +113,9 @@ class MemoryHouse:
     def resolver(self, settings: DnsSettings) -> Resolver:
         return ZoneResolver(self.zone)
 
+    def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
+        return settings.servers
+
     def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
         if "\t" in password:
             raise ValueError("the password has a control character")

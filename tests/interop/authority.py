@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import urllib.error
@@ -13,16 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from bench.processes import free_port
 from tests.system.loop_thread import Nameserver
 from tests.system.program import HOSTNAME, wait_until
 
 EAB_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment: pebble and the server have to know each other's before they start."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Pebble:

@@ -25,7 +25,7 @@ LAME = "lame.test"
 GREYLISTED_FOR = 3.0  # seconds
 MESSAGES_PER_CONNECTION = 20
 CONNECTIONS = 3
-UNTOLD_CONNECTIONS = 8
+UNTOLD_CONNECTIONS = 4
 RATE_SECONDS = 10.0
 
 NO_TLS = Fate(End.EXPIRED, "tls")
@@ -51,7 +51,7 @@ def tls_cases(world: World) -> list[Domain]:
 
 def _sites(messages: int) -> dict[str, Site]:
     slow = Manner(slowest_reply=2.0)
-    rate = Rate(max(5, messages // 200), RATE_SECONDS)
+    rate = Rate(max(10, messages // 500), RATE_SECONDS)
     return {
         site.name: site
         for site in (

@@ -17,7 +17,7 @@ class Level(Enum):
 class Finding:
     """One finding of ``postroom check``.
 
-    ``area`` is settings, ports, certificate, dns, store, data, logins or returns.
+    ``area`` is settings, ports, certificate, dns, store, data, logins, returns or road.
     """
 
     level: Level

@@ -9,6 +9,7 @@ from postroom.admin.dnscheck import check_dns
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports
 from postroom.admin.returncheck import check_returns
+from postroom.admin.roadcheck import check_reports, check_road
 from postroom.admin.sourcecheck import check_sources
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, act_as_owner, telling_troubles
 from postroom.cli.house import House, OpenStore
@@ -81,12 +82,15 @@ async def _check_inside(house: House, settings: Settings) -> list[Finding]:
                 findings += await _check_directory(store.directory, domains)
                 directory = Directory(store.directory, settings.delivery, SystemClock())
                 findings += [finding async for finding in check_returns(settings, directory)]
+                findings += [finding async for finding in check_reports(settings, directory)]
         except (StoreUnavailable, OSError) as error:
             remedy = "see that the data folder is there, writable, and its disk not full"
             findings.append(Finding(Level.ERROR, "store", f"cannot be used: {error}", remedy))
     findings += [finding async for finding in check_sources(settings, SystemClock())]
     resolver = house.resolver(settings.dns)
     findings += [finding async for finding in check_dns(resolver, settings.hostname, domains)]
+    servers = house.resolver_addresses(settings.dns)
+    findings += [finding async for finding in check_road(settings, resolver, servers)]
     return findings
 
 

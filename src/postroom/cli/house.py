@@ -1,6 +1,7 @@
 """What the commands need of the house: the port to the composition root; tests bring a house of their own."""
 
 import time
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +61,10 @@ class House(Protocol):
         """Who asks the DNS."""
         ...
 
+    def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
+        """The addresses of the servers that it asks."""
+        ...
+
     def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
         """What the directory keeps of a password. ValueError if it cannot be one."""
         ...
@@ -89,6 +94,12 @@ class RealHouse:
         from postroom.dns.dnspython import DnspythonResolver
 
         return DnspythonResolver(settings)
+
+    def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
+        """Those of the settings, or of the system."""
+        from postroom.dns.dnspython import server_addresses
+
+        return server_addresses(settings)
 
     def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
         """An argon2 hash, and keys for SCRAM."""

@@ -16,7 +16,7 @@ from postroom.admin.refusal import Refused
 from postroom.cli import compose
 from postroom.cli.desk import ConfigOption, Desk, PasswordStdinOption, done, telling_troubles
 from postroom.cli.house import OpenStore
-from postroom.cli.output import say
+from postroom.cli.output import complain, say
 from postroom.cli.talk import Target, Tls, hand_over
 from postroom.config.model import Settings
 from postroom.config.sense import listeners_of
@@ -119,8 +119,12 @@ def into_store(desk: Desk, config: Path | None, order: Order, stdin: BinaryIO, *
             raise Refused(f"the message has {len(content)} octets, more than smtp.max_size", "make it smaller")
 
         async def job(store: OpenStore, settings: Settings) -> str:
-            message = await submit(store, settings, envelope, content, login)
-            return f"accepted as {show_queue_id(message.queue_id)}"
+            submitted = await submit(store, settings, envelope, content, login)
+            for refusal in submitted.refusals:
+                complain(f"refused: {refusal.reply.text}")
+            if submitted.message is None:
+                raise Refused("nobody is left to send it to", "postroom suppression list shows who must not be")
+            return f"accepted as {show_queue_id(submitted.message.queue_id)}"
 
         if _may_write(settings.store.file):
             answer = desk.work_in(settings, job)

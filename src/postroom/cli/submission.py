@@ -6,24 +6,31 @@ time. Over the mx port it would need a server that runs and a hole in its relay 
 
 import secrets
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from postroom.cli.house import OpenStore
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
+from postroom.directory.model import NotLocal
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.inbound.tagging import tagger_for
 from postroom.inbound.trace import Tracer
 from postroom.mail.envelope import Envelope
 from postroom.mail.headers import glance, show_date
 from postroom.mail.message import Message, QueueId, QueueIds, show_queue_id
+from postroom.mail.returnpath import ReturnPaths
 from postroom.outbound.route import MailRouter
+from postroom.policy.suppressed import refusal_of
+from postroom.policy.verdict import Refuse
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.model import CHUNK_SIZE, INLINE_LIMIT, ContentChunk, Draft, Lease, LeasedMessage
+from postroom.queue.returning import Returns
 from postroom.queue.store import QueueStore
 from postroom.queue.ways import Ways
 from postroom.report.reporter import Reporter
+from postroom.reputation.listing import SuppressionList
 
 FIRST_COMMAND_NODE = 512
 """Queue ids made by commands use node numbers from here to 1023, so that no server's id is met."""
@@ -46,31 +53,27 @@ class _NotHere:
         """The server polls."""
 
 
-async def submit(store: OpenStore, settings: Settings, envelope: Envelope, content: bytes, login: str) -> Message:
-    """On return the message is safe. ``login`` is the user of this machine who sends it. Raises StoreUnavailable."""
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of it: the message as it was taken in, and what is said of recipients that were left out.
+
+    ``message`` is None where nobody was left to send it to.
+    """
+
+    message: Message | None
+    refusals: tuple[Refuse, ...] = ()
+
+
+async def submit(store: OpenStore, settings: Settings, envelope: Envelope, content: bytes, login: str) -> Submitted:
+    """On return the message is safe. ``login`` is the user of this machine who sends it. Raises StoreUnavailable.
+
+    A sender at a domain of this server counts as the account that submits it: its recipients elsewhere are looked up on
+    the domain's suppression list and get return paths, and rules for accounts match. Other mail only passes through.
+    """
     clock = SystemClock()
     ids = command_ids(clock)
     directory = Directory(store.directory, settings.delivery, clock)
-    reporter = Reporter()
-    ways = _ways(settings, directory, clock)
-    dsns = DsnMaker(
-        hostname=settings.hostname,
-        contents=store.queue,
-        resolve=directory.resolve,
-        ids=ids,
-        clock=clock,
-        reporter=reporter,
-        ways=ways,
-    )
-    door = IntakeDoor(
-        store=store.queue,
-        ready=_NotHere(),
-        resolve=directory.resolve,
-        dsns=dsns,
-        clock=clock,
-        reporter=reporter,
-        ways=ways,
-    )
+    returns = await _returns(store, settings, directory, clock)
     queue_id, now = ids.next(), clock.now()
     seen = glance(content)
     added, message_id = Tracer(settings.hostname).completed(seen, content, queue_id, now)
@@ -84,11 +87,79 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
         content_start=content[:INLINE_LIMIT],
         prefix=_received(settings.hostname, queue_id, login, now) + added,
         message_id=message_id,
+        account=await _account(directory, envelope),
         tags=tagger_for(settings.route).tags_of(content, seen, trusted=True),
     )
+    draft, refusals = await _without_suppressed(store, settings, draft, returns, now)
+    if not draft.envelope.recipients:
+        return Submitted(None, refusals)
     if not inline:
         await _write_chunks(store.queue, queue_id, content)
-    return await door.accept(draft)
+    return Submitted(await _door(store, settings, directory, returns, ids).accept(draft), refusals)
+
+
+def _door(store: OpenStore, settings: Settings, directory: Directory, returns: Returns, ids: QueueIds) -> IntakeDoor:
+    clock, reporter = SystemClock(), Reporter()
+    ways = _ways(settings, directory, clock)
+    dsns = DsnMaker(
+        hostname=settings.hostname,
+        contents=store.queue,
+        resolve=returns.resolve,
+        ids=ids,
+        clock=clock,
+        reporter=reporter,
+        ways=ways,
+        language=settings.queue.dsn_language,
+    )
+    return IntakeDoor(
+        store=store.queue,
+        ready=_NotHere(),
+        resolve=returns.resolve,
+        dsns=dsns,
+        clock=clock,
+        reporter=reporter,
+        ways=ways,
+        returns=returns,
+    )
+
+
+async def _returns(store: OpenStore, settings: Settings, directory: Directory, clock: SystemClock) -> Returns:
+    """Return paths made with the store's secret, so that the server knows them when mail comes back."""
+    return Returns(
+        settings=settings.returns,
+        paths=ReturnPaths(await store.directory.secret(), settings.returns.lifetime),
+        resolve=directory.resolve,
+        is_local=directory.is_local,
+        history=store.history,
+        clock=clock,
+    )
+
+
+async def _account(directory: Directory, envelope: Envelope) -> str:
+    """Nobody logged in: whose mail it is, the domain of the sender decides. ``""`` for another's, and for DSNs."""
+    sender = envelope.reverse_path
+    return str(sender) if sender is not None and await directory.is_local(sender.domain) else ""
+
+
+async def _without_suppressed(
+    store: OpenStore, settings: Settings, draft: Draft, returns: Returns, now: float
+) -> tuple[Draft, tuple[Refuse, ...]]:
+    """The draft for those whom its domain may write to, and what is said of the others (see policy/suppressed.py)."""
+    envelope, sender = draft.envelope, draft.envelope.reverse_path
+    listing = SuppressionList(store.suppression, settings.suppression)
+    await listing.refresh()
+    kept, resolutions, refusals = [], [], []
+    for recipient in envelope.recipients:
+        resolution = await returns.resolve(recipient.address)
+        if draft.account and sender is not None and isinstance(resolution, NotLocal):
+            found = await listing.find(sender.domain, recipient.address, now)
+            if found is not None:
+                refusals.append(refusal_of(found))
+                continue
+        kept.append(recipient)
+        resolutions.append(resolution)
+    draft = replace(draft, envelope=replace(envelope, recipients=tuple(kept)), resolutions=tuple(resolutions))
+    return draft, tuple(refusals)
 
 
 def _ways(settings: Settings, directory: Directory, clock: SystemClock) -> Ways:

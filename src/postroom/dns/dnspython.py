@@ -87,6 +87,12 @@ class DnspythonResolver:
         )
 
 
+def server_addresses(settings: DnsSettings) -> tuple[str, ...]:
+    """The addresses, without ports, of the servers that are asked under these settings."""
+    servers = _configured(settings).nameservers
+    return tuple([each if isinstance(each, str) else each.answer_nameserver() for each in servers])
+
+
 def _configured(settings: DnsSettings) -> dns.asyncresolver.Resolver:
     if settings.servers:
         resolver = dns.asyncresolver.Resolver(configure=False)

@@ -190,7 +190,8 @@ class SmtpCarrier:
         login = self._logins.get(target.relay)
         source = job.way.source
         await self._traffic.wait_to_connect(job.way)
-        await self.pool.reserve()
+        key = _pool_key(site, job)
+        await self.pool.reserve(key, job.way.rule.concurrency)
         try:
             try:
                 session = await self._opener.open(site, target, plan, login, source)
@@ -201,9 +202,9 @@ class SmtpCarrier:
                 plain = replace(PLAIN, policy=ended.trouble.outcome.peer.policy, domains=())
                 session = await self._opener.open(site, target, plain, login, source)
         except BaseException:
-            self.pool.release()
+            self.pool.release(key)
             raise
-        session.key = _pool_key(site, job)
+        session.key = key
         if secured and not session.announced.require_tls:
             self.pool.retire(session)
             raise AttemptEnded(trouble.requiretls_not_offered(session.peer))

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections import deque
+from collections import Counter, deque
 
 from postroom.clock import Clock
 from postroom.config.road import OutboundSettings
@@ -12,7 +12,8 @@ from postroom.outbound.session import Session
 class Pool:
     """Idle sessions, the one used last is taken first. Whoever opens a session reserves a place for it before.
 
-    How long a session may be idle is said when it is given back.
+    How long a session may be idle is said when it is given back. A session that says QUIT counts at its site until it
+    is gone: a host that takes three connections does not take a fourth before one of them is closed.
     A place is given back by ``release`` or ``retire``. Where all places are taken the session idle longest makes room.
     """
 
@@ -23,7 +24,8 @@ class Pool:
         self._until: dict[Session, float] = {}  # the idle ones in the order in which they became idle
         self._places = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], str] = {}
+        self._open: Counter[str] = Counter()  # by the session's key, those included that are on their way out
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
         self._closed = False
@@ -51,8 +53,17 @@ class Pool:
             self.retire(session)
         return None
 
-    async def reserve(self) -> None:
-        """A place for a new session; waits while there is none. First come, first served."""
+    async def reserve(self, key: str = "", most: int = 0) -> None:
+        """A place for a new session; waits while there is none. First come, first served.
+
+        Where there are ``most`` sessions of that key already, it waits for those that are on their way out.
+        """
+        while most and self._open[key] >= most:
+            leaving = [task for task, of in self._leaving.items() if of == key]
+            if not leaving:
+                break
+            await asyncio.wait(leaving, return_when=asyncio.FIRST_COMPLETED)
+        self._open[key] += 1
         if self._places < self._settings.concurrency:
             self._places += 1
             return
@@ -66,16 +77,26 @@ class Pool:
         except asyncio.CancelledError:
             if place.cancelled():
                 self._waiting.remove(place)
+                self._forget(key)
             else:
-                self.release()  # it had just been handed over
+                self.release(key)  # it had just been handed over
             raise
 
-    def release(self) -> None:
-        """A place is free: its session was never opened, or is gone. Who waits gets it."""
+    def release(self, key: str = "") -> None:
+        """A place is free: its session was never opened. Who waits gets it."""
+        self._forget(key)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
         if self._waiting:
             self._waiting.popleft().set_result(None)
         else:
             self._places -= 1
+
+    def _forget(self, key: str) -> None:
+        self._open[key] -= 1
+        if self._open[key] <= 0:
+            del self._open[key]
 
     def give_back(self, session: Session, idle_timeout: float | None = None) -> None:
         """The session has done its message and may take another, if it can, within the seconds of ``idle_timeout``."""
@@ -93,7 +114,7 @@ class Pool:
     def retire(self, session: Session) -> None:
         """The session is over: QUIT, without anybody waiting for it. Its place is free."""
         self._dismiss(session)
-        self.release()
+        self._hand_on()
 
     def sweep(self) -> None:
         """Retire the sessions that have been idle for too long."""
@@ -115,10 +136,14 @@ class Pool:
     def _dismiss(self, session: Session) -> None:
         if not session.usable:
             session.abort()
+            self._forget(session.key)
             return
         task = asyncio.get_running_loop().create_task(session.quit())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._leaving[task] = session.key
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        self._forget(self._leaving.pop(task))
 
     def _remove_oldest(self) -> Session:
         return self._remove(next(iter(self._until)))

@@ -31,12 +31,13 @@ def suppressed_stage(suppressions: SuppressionList, clock: Clock) -> Stage:
         if not isinstance(moment.resolution, NotLocal):
             return ACCEPT
         found = await suppressions.find(moment.reverse_path.domain, moment.recipient.address, clock.now())
-        return ACCEPT if found is None else _refuse(found)
+        return ACCEPT if found is None else refusal_of(found)
 
     return Stage(name="suppressed", on_rcpt=on_rcpt)
 
 
-def _refuse(found: Suppression) -> Refuse:
+def refusal_of(found: Suppression) -> Refuse:
+    """What a submitter is told, on whatever way mail comes in."""
     # RFC 6531 §3.7.4.2: a reply may hold UTF-8 only where the client asked for it, so it names ASCII addresses
     address = str(found.recipient)
     named = address.isascii()

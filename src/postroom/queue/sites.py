@@ -23,8 +23,8 @@ class SiteStanding:
     ``rule`` is the rule of traffic it goes by and ``limits`` what that says. ``concurrency`` is how many requests may
     be under way now, ``rate`` the messages a minute that were learned (None: no limit is known) and ``rate_ceiling``
     what was pushed back, ``too_many`` the number of connections that was. ``why`` is the reply that caused the last
-    change. ``backoff`` is the last pause of a blocked site in seconds, ``used`` when each rate of the rule has
-    room for all of it again.
+    change. ``backoff`` is the last pause of a blocked site in seconds, ``used`` two numbers for each rate of the
+    rule: when the last message leaves its window, and how many are in it.
 
     ``minute``, ``hour`` and ``day`` are the messages taken within these before ``seen_at``; ``delivered``, ``deferred``
     and ``failed`` count recipients since ``since``, ``causes`` those of the latter two by cause.

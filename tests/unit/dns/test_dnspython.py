@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.dns_server import DnsServer
 
 from postroom.config.model import DnsSettings
-from postroom.dns.dnspython import DnspythonResolver
+from postroom.dns.dnspython import DnspythonResolver, server_addresses
 from postroom.dns.resolver import Existence, Family, MxRecord, TlsaRecord
 from postroom.dns.zone import Zone
 from postroom.mail.trouble import ResolverUnavailable
@@ -150,3 +150,8 @@ async def test_without_a_resolv_conf_the_server_on_this_machine_is_asked(monkeyp
 
     monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
     assert DnspythonResolver(DnsSettings())._resolver.nameservers == ["127.0.0.1"]
+
+
+def test_addresses_of_the_servers() -> None:
+    settings = DnsSettings(servers=("127.0.0.1:5353", "[::1]:53", "192.0.2.7"))
+    assert server_addresses(settings) == ("127.0.0.1", "::1", "192.0.2.7")

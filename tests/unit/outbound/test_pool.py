@@ -144,3 +144,45 @@ async def test_what_is_broken_or_used_up_is_not_kept(pool: Pool, sessions: Sessi
     assert pool.idle == 0
     await pool.close()
     assert sessions.peer.open == 0
+
+
+class Lingering(Session):
+    """Its host takes its time over QUIT."""
+
+    def __init__(self, key: str, stream: PeerStream, clock: HandClock) -> None:
+        super().__init__(key, stream, Peer(), SETTINGS, clock)
+        self.answered = asyncio.Event()
+
+    async def quit(self) -> None:
+        await self.answered.wait()
+        await super().quit()
+
+
+async def test_a_session_counts_at_its_site_until_it_is_gone(sessions: Sessions, clock: HandClock) -> None:
+    pool = Pool(OutboundSettings(concurrency=10), clock)
+    stream = PeerStream(sessions.peer, ("192.0.2.1", 25))
+    stream.skip()
+    leaving = Lingering("a", stream, clock)
+    for _ in range(2):
+        await pool.reserve("a", 2)
+    pool.retire(leaving)
+    third = asyncio.create_task(pool.reserve("a", 2))
+    other = asyncio.create_task(pool.reserve("b", 2))
+    await other  # another site is not concerned
+    assert not third.done()
+    assert pool.places == 2
+    leaving.answered.set()
+    await third
+    assert pool.places == 3
+    pool.release("a")
+    pool.release("a")
+    pool.release("b")
+    await pool.close()
+    assert pool.places == 0
+
+
+async def test_nobody_waits_for_sessions_that_stay(pool: Pool) -> None:
+    """That is the shaper's to decide: the pool keeps apart what comes and what goes."""
+    await pool.reserve("a", 1)
+    await pool.reserve("a", 1)
+    assert pool.places == 2

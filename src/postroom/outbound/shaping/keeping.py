@@ -112,7 +112,7 @@ def standing_of(lane: Lane, now: float, offset: float) -> SiteStanding:
         blocked_until=block.until + offset if block.is_closed else None,
         blocked_for=block.reason,
         backoff=block.pause,
-        used=tuple([tat + offset if tat else 0.0 for tat in lane.used]),
+        used=lane.used(now, offset),
         minute=minute,
         hour=hour,
         day=day,
@@ -135,7 +135,7 @@ def restore(lane: Lane, standing: SiteStanding, now: float, wall: float) -> None
     tally.since = standing.since
     ago = max(wall - standing.seen_at, 0.0)
     tally.restore_day(standing.hour, standing.day, ago, now)
-    lane.restore_used([max(tat - offset, 0.0) if tat else 0.0 for tat in standing.used])
+    lane.restore_used(standing.used, now, offset)
     if lane.rule.adapt and ago < STALE:
         lane.why = standing.why
         lane.why_at = None if standing.changed_at is None else standing.changed_at - offset

@@ -1,14 +1,14 @@
 """How one site stands with one source address: what may go now, and what is learned from what became of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from postroom.mail.delivery import Outcome
 from postroom.mail.value import value
-from postroom.net.gcra import gcra
 from postroom.outbound.shaping.block import Block
 from postroom.outbound.shaping.pace import MINUTE, Pace
 from postroom.outbound.shaping.pushback import Sign, read_sign
+from postroom.outbound.shaping.quota import Quota
 from postroom.outbound.shaping.rules import Rule
 from postroom.outbound.shaping.tally import Tally, quoted
 from postroom.outbound.shaping.width import Width
@@ -55,7 +55,7 @@ class Lane:
     """
 
     __slots__ = (
-        "_tats",
+        "_quotas",
         "active",
         "block",
         "calm",
@@ -91,7 +91,7 @@ class Lane:
         self.why_at: float | None = None
         self.told_at = -MINUTE
         self.dirty = False
-        self._tats = [0.0] * len(rule.message_rates)
+        self._quotas = tuple([Quota(rate) for rate in rule.message_rates])
         self.ticket = Ticket(source, self, 0)
         self.calm = False
         self.settle()
@@ -106,20 +106,20 @@ class Lane:
         """Whether it is not to be forgotten now."""
         return bool(self.active) or self.dirty or self.block.is_closed
 
-    @property
-    def used(self) -> tuple[float, ...]:
-        """When each rate of the rule has room for all of it again."""
-        return tuple(self._tats)
+    def used(self, now: float, offset: float) -> tuple[float, ...]:
+        """What is used up of the rates of the rule: two numbers for each, times moved by ``offset``."""
+        kept = [quota.kept(now) for quota in self._quotas]
+        return tuple([number for until, count in kept for number in (until + offset, count)])
 
-    def restore_used(self, tats: Iterable[float]) -> None:
+    def restore_used(self, used: Sequence[float], now: float, offset: float) -> None:
         """What ``used`` gave. Ignored where the rule has another number of rates by now."""
-        found = list(tats)
-        if len(found) == len(self._tats):
-            self._tats = found
+        if len(used) == 2 * len(self._quotas):
+            for quota, until, count in zip(self._quotas, used[::2], used[1::2], strict=True):
+                quota.restore(until - offset, count, now)
 
     def settle(self) -> None:
         """After anything that may have changed what is to be asked."""
-        calm = self.pace.is_free and not self._tats and not self.warming
+        calm = self.pace.is_free and not self._quotas and not self.warming
         self.calm = calm and not self.block.is_closed
         if self.ticket.epoch != self.pace.epoch:
             self.ticket = Ticket(self.source, self, self.pace.epoch)
@@ -133,10 +133,10 @@ class Lane:
             return blocked
         if self.active >= self.width.value:
             return Wait(SOON, self._too_many())
-        for rate, tat in zip(self.rule.message_rates, self._tats, strict=True):
-            wait = gcra(tat, now, rate.window / rate.count, rate.window)[1]
+        for quota in self._quotas:
+            wait = quota.wait(now)
             if wait:
-                return Wait(wait, f"{self.rule.name} takes {rate} messages, by the rule of that name")
+                return Wait(wait, f"{self.rule.name} takes {quota.rate} messages, by the rule of that name")
         if not self.pace.is_free:
             wait = self.pace.wait(now, self.active)
             if wait > 0:
@@ -146,8 +146,8 @@ class Lane:
     def take(self, now: float) -> Ticket:
         """Count one request that goes out."""
         self.active += 1
-        for place, rate in enumerate(self.rule.message_rates):
-            self._tats[place] = gcra(self._tats[place], now, rate.window / rate.count, rate.window)[0]
+        for quota in self._quotas:
+            quota.take(now)
         self.pace.granted(now)
         return self.ticket
 
