@@ -120,10 +120,7 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
         case "accepted":
             return _say_accepted(row, detail)
         case "placed":
-            if "attempt" in detail:  # not only mailboxes are delivered to: LMTP, Maildirs, commands; the reply tells
-                return f"delivered{to}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
-            asked = f" (asked for as {detail['for']})" if detail.get("for") else ""
-            return f"placed in the mailbox of {row.recipient}{asked}{_say_reply(detail)}"
+            return _say_placed(row, detail)
         case "relayed":
             return f"relayed{to}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
         case "deferred":
@@ -145,6 +142,14 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
             return _say_dsn(row, detail)
         case _:
             return f"{row.kind}{to}"
+
+
+def _say_placed(row: HistoryRow, detail: Mapping[str, Any]) -> str:
+    """At the intake that is a mailbox; LMTP, Maildirs and commands are attempted, and their reply tells."""
+    if "attempt" in detail:
+        return f"delivered for {row.recipient}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
+    asked = f" (asked for as {detail['for']})" if detail.get("for") else ""
+    return f"placed in the mailbox of {row.recipient}{asked}{_say_reply(detail)}"
 
 
 def _say_order(kind: str, to: str, detail: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from postroom.cli.output import print_json, say
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
+from postroom.mail.tags import is_tag
 from postroom.outbound.wayfinding import HostView, Question, RouteView, Wayfinder, WayView
 
 _WHERE = {
@@ -90,7 +91,8 @@ def _field(text: str) -> tuple[str, str]:
 
 
 def _tell(view: RouteView) -> None:
-    say(f"{view.address} from {view.sender or '<>'}" + (f", tagged {', '.join(view.tags)}" if view.tags else ""))
+    tags = [tag for tag in view.tags if is_tag(tag)]  # not those that conditions on the header are kept as
+    say(f"{view.address} from {view.sender or '<>'}" + (f", tagged {', '.join(tags)}" if tags else ""))
     if view.reply:
         say(f"  refused: {view.reply}")
     for way in view.ways:
