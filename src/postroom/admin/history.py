@@ -120,8 +120,7 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
         case "accepted":
             return _say_accepted(row, detail)
         case "placed":
-            asked = f" (asked for as {detail['for']})" if detail.get("for") else ""
-            return f"placed in the mailbox of {row.recipient}{asked}{_say_reply(detail)}"
+            return _say_placed(row, detail)
         case "relayed":
             return f"relayed{to}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
         case "deferred":
@@ -132,7 +131,7 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
             old = "" if str(detail.get("why", "")).startswith("expired by") else ": too old"
             return f"given up{to}{old}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
         case "put_off":
-            return f"not tried{to}{_say_reply(detail)}{_say_next(detail)}"
+            return f"put off{to}{_say_reply(detail)}{_say_next(detail)}"
         case "removed" | "held" | "released" | "retried" | "redirected":
             return _say_order(row.kind, to, detail)
         case "recovered":
@@ -143,6 +142,14 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
             return _say_dsn(row, detail)
         case _:
             return f"{row.kind}{to}"
+
+
+def _say_placed(row: HistoryRow, detail: Mapping[str, Any]) -> str:
+    """At the intake that is a mailbox; LMTP, Maildirs and commands are attempted, and their reply tells."""
+    if "attempt" in detail:
+        return f"delivered for {row.recipient}{_say_host(detail)}{_say_reply(detail)}{_say_attempt(detail)}"
+    asked = f" (asked for as {detail['for']})" if detail.get("for") else ""
+    return f"placed in the mailbox of {row.recipient}{asked}{_say_reply(detail)}"
 
 
 def _say_order(kind: str, to: str, detail: Mapping[str, Any]) -> str:
@@ -228,7 +235,7 @@ def _say_host(detail: Mapping[str, Any]) -> str:
 
 def _say_reply(detail: Mapping[str, Any]) -> str:
     text = f": {detail['reply']}" if detail.get("reply") else ""
-    if detail.get("why"):
+    if detail.get("why") and str(detail["why"]) not in text:
         text += f" ({detail['why']})"
     if detail.get("ambiguous"):
         text += " - the connection was lost after the content was sent, so the peer may have the message already"
@@ -252,7 +259,8 @@ def _standing(entry: QueueEntry, now: float, schedules: Schedules, pauses: Pause
         text = _say_standing(queued, entry, now, _gives_up_at(entry, queued, schedules))
         pause = pauses.of_recipient(sender, queued.recipient.address.domain)
         if pause is not None:
-            text += f"; {name_of(pause)} is paused" + (f" ({pause.reason})" if pause.reason else "")
+            until = "" if pause.until is None else f" until {local(pause.until)}"
+            text += f"; but {name_of(pause)} is paused{until}" + (f" ({pause.reason})" if pause.reason else "")
         standing.append(Standing(str(queued.recipient.address), queued.state.value, text))
     return tuple(standing)
 
@@ -287,7 +295,7 @@ def _say_standing(queued: QueuedRecipient, entry: QueueEntry, now: float, gives_
             if is_put_off(queued.last_reply):
                 because = f", {queued.last_reply}"
             return (
-                f"{name} waits{_when(queued, now)} after {queued.attempts} attempts{because};"
+                f"{name} waits{_when(queued, now)} after {_attempts(queued.attempts)}{because};"
                 f" it is given up at {local(gives_up)}"
             )
         case _:
@@ -300,3 +308,7 @@ def _when(queued: QueuedRecipient, now: float) -> str:
     if queued.next_attempt <= now:
         return ", due now"
     return f", next at {local(queued.next_attempt)} (in {span(queued.next_attempt - now)})"
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"

@@ -21,6 +21,7 @@ from postroom.config.problems import Problem
 from postroom.directory.directory import Directory
 from postroom.directory.store import DirectoryStore
 from postroom.mail.trouble import StoreUnavailable
+from postroom.outbound.shaping.rules import built_in
 
 _STYLES = {Level.OK: "green", Level.SKIPPED: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
 
@@ -48,8 +49,21 @@ def check(context: typer.Context, config: ConfigOption = None, json: JsonOption 
 def _check_all(house: House, settings: Settings) -> list[Finding]:
     findings = list(check_ports(settings))
     findings += check_certificates(settings, house.now())
+    findings += _check_traffic(settings)
     findings += asyncio.run(_check_inside(house, settings))
     return findings
+
+
+def _check_traffic(settings: Settings) -> list[Finding]:
+    """Rules of traffic that match no site."""
+    names = [rule.name for rule in built_in()]
+    remedy = f"add mx or domains, or change a rule that comes with the program: {', '.join(names)}"
+    what = "is for no site: it has neither mx nor domains"
+    return [
+        Finding(Level.WARNING, "shaping", f"[[shaping]] {rule.name!r} {what}", remedy)
+        for rule in settings.shaping
+        if rule.name not in names and not rule.mx and not rule.domains
+    ]
 
 
 async def _check_inside(house: House, settings: Settings) -> list[Finding]:
@@ -119,4 +133,8 @@ def _print(findings: list[Finding]) -> None:
             say(f"{'':<21} remedy: {finding.remedy}")
     errors = sum(finding.level is Level.ERROR for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
-    say(f"{errors} errors, {warnings} warnings")
+    say(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,5 +1,6 @@
 """``postroom route``: where mail for an address would go, by which rule, and why."""
 
+from ipaddress import ip_address
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from postroom.cli.output import print_json, say
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
+from postroom.mail.tags import is_tag
 from postroom.outbound.wayfinding import HostView, Question, RouteView, Wayfinder, WayView
 
 _WHERE = {
@@ -57,9 +59,9 @@ def route(
         )
         question = Question(
             address=read_address(address),
-            sender=sender,
+            sender=sender if sender in (None, "", "<>") else str(read_address(str(sender))),
             account=str(read_address(account)) if account else "",
-            client=client,
+            client=_client(client),
             headers=tuple(_field(text) for text in header or ()),
             tags=tuple(tag or ()),
         )
@@ -74,6 +76,13 @@ def route(
         raise typer.Exit(1)
 
 
+def _client(text: str) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError as error:
+        raise Refused(f"{text!r} is no IP address", "write it as in --client 192.0.2.7") from error
+
+
 def _field(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name or any(c in text for c in "\r\n"):
@@ -82,7 +91,8 @@ def _field(text: str) -> tuple[str, str]:
 
 
 def _tell(view: RouteView) -> None:
-    say(f"{view.address} from {view.sender or '<>'}" + (f", tagged {', '.join(view.tags)}" if view.tags else ""))
+    tags = [tag for tag in view.tags if is_tag(tag)]  # not those that conditions on the header are kept as
+    say(f"{view.address} from {view.sender or '<>'}" + (f", tagged {', '.join(tags)}" if tags else ""))
     if view.reply:
         say(f"  refused: {view.reply}")
     for way in view.ways:

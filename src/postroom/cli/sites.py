@@ -102,7 +102,7 @@ def _facts(view: SiteView) -> dict[str, object]:
         "source": view.source or "the system's choice",
         "rule": f"{view.rule}: {', '.join(view.limits)}",
         "requests at once": view.concurrency,
-        "messages a minute": "no limit known" if view.rate is None else f"{view.rate}, as learned",
+        "messages a minute": "no limit learned" if view.rate is None else f"{view.rate}, as learned",
     }
     if view.too_many is not None:
         facts["too many at once"] = view.too_many

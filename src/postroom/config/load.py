@@ -201,7 +201,7 @@ def _describe(details: ErrorDetails, path: KeyPath) -> tuple[str, str]:
             f"{details['input']!r} is not a network",
             "write address/length without host bits: 192.0.2.0/24, 2001:db8::/32",
         )
-    what = details["msg"].removeprefix("Value error, ")
+    what = details["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     given = details["input"]
     if isinstance(given, str | int | float) and not _is_secret(name):
         what += f" (given: {str(given)[:80]!r})" if isinstance(given, str) else f" (given: {given})"
@@ -282,7 +282,12 @@ def _look_at_modes(settings: Settings, path: Path) -> list[Problem]:
     for file, key, why in secret:
         try:
             mode = file.stat().st_mode
-        except OSError:  # its absence is found by whoever needs it
+        except OSError as error:  # the absence of the others is found by whoever needs them, at the start
+            if key.startswith("smarthost."):
+                what = f"{file} cannot be read: {error.strerror or error}"
+                found.append(
+                    Problem(path, 0, key, what, "put it there, or correct the path: no mail goes there without")
+                )
             continue
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             found.append(Problem(file, 0, key, f"the file {why} and every user may read it", f"chmod 600 {file}"))

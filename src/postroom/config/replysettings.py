@@ -22,7 +22,7 @@ class ReplyRuleSettings(Section):
     statuses: tuple[str, ...] = Field(
         (), description='Enhanced statuses: `"5.1.1"`, `"1.1"` in any class, `"7.*"` for a subject; empty for all.'
     )
-    text: tuple[str, ...] = Field(
+    text: Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = Field(
         (),
         description="Phrases, one of which stands in the reply, in any case; `*` stands for up to 60 characters; "
         "empty for any text.",

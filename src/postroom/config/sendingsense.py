@@ -19,7 +19,10 @@ def check_sending(settings: Settings) -> Iterator[Finding]:
     yield from _check_pools(settings)
     yield from _check_warmups(settings)
     yield from _check_shaping(settings)
-    yield from _check_routes(settings)
+    if settings.source and settings.outbound.source_addresses:
+        what = "source_addresses are for mail whose route names no pool; [[source]] addresses for that which does"
+        remedy = "name a pool in a route for everything, and remove source_addresses, unless you mean both"
+        yield Finding(("outbound", "source_addresses"), what, remedy, is_error=False)
 
 
 def _check_sources(settings: Settings) -> Iterator[Finding]:
@@ -118,18 +121,6 @@ def _check_shaping(settings: Settings) -> Iterator[Finding]:
         if first is not None and longest is not None and longest < first:
             what = "longest_backoff is shorter than backoff"
             yield Finding((*path, "longest_backoff"), what, "make it at least as long as backoff")
-
-
-def _check_routes(settings: Settings) -> Iterator[Finding]:
-    names = {source.name for source in settings.source} | {pool.name for pool in settings.pool}
-    for number, route in enumerate(settings.route):
-        if route.pool and route.pool not in names:
-            what = f"there is no pool or source {route.pool!r}"
-            yield Finding(("route", number, "pool"), what, "add a [[pool]] or a [[source]] of that name, or correct it")
-    if settings.source and settings.outbound.source_addresses:
-        what = "source_addresses are for mail whose route names no pool; [[source]] addresses for that which does"
-        remedy = "name a pool in a route for everything, and remove source_addresses, unless you mean both"
-        yield Finding(("outbound", "source_addresses"), what, remedy, is_error=False)
 
 
 def _check_names(table: str, names: Iterable[str]) -> Iterator[Finding]:

@@ -123,6 +123,16 @@ async def test_accepted_without_tls_and_of_our_own() -> None:
     ("kind", "detail", "expected"),
     [
         ("placed", {}, "placed in the mailbox of b@b.example"),
+        (
+            "placed",
+            {"attempt": 1, "seconds": 0.0, "reply": "250 2.0.0 discarded"},
+            "delivered for b@b.example: 250 2.0.0 discarded; attempt 1, 0.0 s",
+        ),
+        (
+            "put_off",
+            {"reply": "451 4.4.5 not tried: day 1 of warm-up", "why": "day 1 of warm-up"},
+            "put off for b@b.example: 451 4.4.5 not tried: day 1 of warm-up",
+        ),
         ("placed", {"for": "team@b.example"}, "placed in the mailbox of b@b.example (asked for as team@b.example)"),
         (
             "relayed",
@@ -179,7 +189,7 @@ async def test_standing() -> None:
     assert await standing(RecipientState.LEASED) == "b@b.example is being attempted now (attempt 1)"
     assert "nothing more will be tried" in await standing(RecipientState.FAILED)
     waiting = await standing(RecipientState.DEFERRED, attempts=1, next_attempt=NOW + 3700)
-    assert "(in 1 h 1 min) after 1 attempts; it is given up at 2027-01-" in waiting
+    assert "(in 1 h 1 min) after 1 attempt; it is given up at 2027-01-" in waiting
 
 
 async def test_mail_of_the_null_sender_is_given_up_sooner() -> None:

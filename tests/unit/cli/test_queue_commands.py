@@ -266,7 +266,7 @@ class TestPauses:
         shown = run("queue", "show", A, "--json").json["recipients"]
         assert [one["paused"] for one in shown] == ["domain slow.example", ""]
         assert "domain slow.example is paused" in run("queue", "list").out
-        assert "domain slow.example is paused (they asked)" in run("why", A).out
+        assert "domain slow.example is paused until 2027-01-15 10:00:00 +0000 (they asked)" in run("why", A).out
         assert run("queue", "resume", "--domain", "slow.example").out == "resumed domain slow.example\n"
         assert full_queue.store.queue.actions[-1][0] is QueueAction.RESUME
         again = run("queue", "resume", "--domain", "slow.example")

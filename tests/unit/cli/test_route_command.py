@@ -97,6 +97,8 @@ def test_by_a_rule(run: Run) -> None:
     ]
     assert "secret" not in ended.out
     assert ended.json["tags"] == ["header:List-Id=*news*"]
+    told = run("route", "bob@far.example", "--header", "List-Id=The News", "--tag", "red").out.splitlines()[0]
+    assert told.endswith(", tagged red")
 
 
 def test_what_is_held(run: Run) -> None:
@@ -165,6 +167,7 @@ def test_a_dns_that_does_not_answer(run: Run, house: MemoryHouse) -> None:
     [
         ["nonsense"],
         ["bob@far.example", "--sender", "nonsense"],
+        ["bob@far.example", "--client", "nonsense"],
         ["bob@far.example", "--header", "nonsense"],
         ["bob@far.example", "--account", "nonsense"],
     ],

@@ -150,6 +150,26 @@ class TestServe:
         house.exit_code = 1
         assert run("serve").code == 1
 
+    def test_a_rule_of_traffic_for_nobody(self, run: Run, ready: Path) -> None:
+        ready.write_text(
+            ready.read_text()
+            + '\n[[shaping]]\nname = "partnr"\nconcurrency = 3\n[[shaping]]\nname = "google"\nconcurrency = 3\n'
+        )
+        ended = run("check", "-c", str(ready), bare=True)
+        assert "[[shaping]] 'partnr' is for no site" in ended.out
+        assert ended.out.endswith("0 errors, 1 warning\n")
+
+    def test_a_password_file_that_is_not_there(self, run: Run, ready: Path) -> None:
+        table = '\n[[smarthost]]\nname = "far"\nhost = "far.example"\nuser = "u"\npassword_file = "gone"\n'
+        ready.write_text(ready.read_text() + table)
+        out = run("check", "-c", str(ready), bare=True).out
+        assert "smarthost.password_file" in out
+        assert "gone cannot be read: No such file or directory" in out
+
+    def test_a_pool_that_is_not_there_is_told_once(self, run: Run, ready: Path) -> None:
+        ready.write_text(ready.read_text() + '\n[[route]]\npool = "p"\n')
+        assert run("check", "-c", str(ready), bare=True).out.count("there is no pool") == 1
+
     def test_bad_settings(self, run: Run, house: MemoryHouse, config: Path) -> None:
         config.write_text('hostname = "mx.example.org"\n[[listener]]\nrole = "submission"\nport = 2587\n')
         ended = run("serve")

@@ -102,6 +102,7 @@ def test_a_sample(run: Run, house: MemoryHouse) -> None:
     ("options", "told"),
     [
         (["--site", "far.example"], "is no site"),
+        (["--site", "far.example=away"], "'away' is nothing that a site does"),
         (["--every", "soon"], "is not a duration"),
         (["--every", "5s"], "is too short"),
         (["--settings", "nowhere.toml"], "nowhere.toml"),

@@ -11,6 +11,7 @@ HEAD = 'hostname = "mx.example.org"\n[tls]\ncertificate = "c.pem"\nkey = "k.pem"
 
 def test_the_examples_load(tmp_path: Path) -> None:
     blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    *blocks, whole = blocks
     assert len(blocks) >= 3
     file = tmp_path / "postroom.toml"
     file.write_text(HEAD + "\n".join(blocks).replace("/etc/postroom/", f"{tmp_path}/"))
@@ -18,3 +19,5 @@ def test_the_examples_load(tmp_path: Path) -> None:
     settings = load(file)
     assert [route.name for route in settings.route] == ["shop", "lists", "tests", "bulk"]
     assert settings.warmup[0].daily[0] == 50
+    file.write_text(whole)
+    assert [route.name for route in load(file).route] == ["suspicious", "newsletters", "everything"]

@@ -94,10 +94,5 @@ def test_rules_of_traffic(rule: dict[str, Any], path: str) -> None:
     assert found(shaping=[*SOUND["shaping"], rule]) == [("shaping", 1, path)]
 
 
-def test_routes_name_pools_that_are_there() -> None:
-    assert found(route=[{"domains": ["*"], "pool": "out-b"}]) == []
-    assert found(route=[{"domains": ["*"], "pool": "other"}]) == [("route", 0, "pool")]
-
-
 def test_addresses_in_two_places_are_remarked_on() -> None:
     assert found(outbound={"source_addresses": ["192.0.2.9"]}) == [("outbound", "source_addresses")]

@@ -65,6 +65,8 @@ def read_script(text: str) -> SiteScript:
     try:
         if not equals or not pattern:
             raise ValueError("it is not of the form PATTERN=BEHAVIOUR")
+        if word not in {behaviour.value for behaviour in Behaviour}:
+            raise ValueError(f"{word!r} is nothing that a site does")
         behaviour = Behaviour(word)
         script = SiteScript(pattern, behaviour, text=rest)
         match behaviour:
