@@ -8,14 +8,11 @@ from postroom.mail.value import value
 from postroom.outbound.shaping.block import Block
 from postroom.outbound.shaping.pace import MINUTE, Pace
 from postroom.outbound.shaping.pushback import Sign, read_sign
-from postroom.outbound.shaping.quota import Quota
+from postroom.outbound.shaping.quota import SOON, Quota
 from postroom.outbound.shaping.rules import Rule
 from postroom.outbound.shaping.tally import Tally, quoted
 from postroom.outbound.shaping.width import Width
 from postroom.queue.carrier import Grant, Wait
-
-SOON = 0.2
-"""Seconds after which it is worth asking again where nothing but an answer is waited for."""
 
 
 @value(frozen=True, slots=True, eq=False)
@@ -134,7 +131,7 @@ class Lane:
         if self.active >= self.width.value:
             return Wait(SOON, self._too_many())
         for quota in self._quotas:
-            wait = quota.wait(now)
+            wait = quota.wait(now, self.active)
             if wait:
                 return Wait(wait, f"{self.rule.name} takes {quota.rate} messages, by the rule of that name")
         if not self.pace.is_free:
@@ -146,8 +143,6 @@ class Lane:
     def take(self, now: float) -> Ticket:
         """Count one request that goes out."""
         self.active += 1
-        for quota in self._quotas:
-            quota.take(now)
         self.pace.granted(now)
         return self.ticket
 
@@ -162,6 +157,12 @@ class Lane:
         return f"learned limit of {round(self.pace.known or 0)} messages a minute ({self.why})"
 
     # Learning ------------------------------------------------------------------------
+
+    def ended(self, now: float) -> None:
+        """A request is not under way any more, whatever came of it."""
+        self.active -= 1
+        for quota in self._quotas:
+            quota.take(now)
 
     def taken(self, now: float) -> None:
         """The site dealt with a request. The hot path: nothing more than must be."""

@@ -2,10 +2,16 @@
 
 A bucket that fills evenly would let twice the rate through around a pause: what had been saved up, and what comes in
 meanwhile. The site that has published its rate counts by the clock or by its last seconds, and both must be kept.
+
+The site counts a message at some moment between its grant and its end, which may lie seconds apart. So all that are
+under way count, and each counts from its end on: then no window of the site's own has more.
 """
 
 from postroom.config.section import Rate
 from postroom.outbound.shaping.window import Window
+
+SOON = 0.2
+"""Seconds after which it is worth asking again where nothing but the end of a request is waited for."""
 
 PIECES = 60
 """A window is counted in so many pieces, and one more to be sure: bounded, and at most so much too careful."""
@@ -21,12 +27,13 @@ class Quota:
         self._window = Window(rate.window / PIECES, PIECES + 1)
         self._last = 0.0
 
-    def wait(self, now: float) -> float:
-        """Seconds until there is room for one more, 0 where there is."""
-        return self._window.falls_to(self.rate.count - 1, now)
+    def wait(self, now: float, under_way: int = 0) -> float:
+        """Seconds until there may be room for one more beside those ``under_way``, 0 where there is."""
+        room = self.rate.count - 1 - under_way
+        return SOON if room < 0 else self._window.falls_to(room, now)
 
     def take(self, now: float) -> None:
-        """Use up one."""
+        """One that was under way has come to its end."""
         self._window.add(now)
         self._last = now
 

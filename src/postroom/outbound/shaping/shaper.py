@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 
 from postroom.clock import Clock
 from postroom.mail.delivery import Delivered, Outcome, RouteKind, Site
-from postroom.outbound.shaping.lane import SOON, Lane, Lesson, Ticket
+from postroom.outbound.shaping.lane import Lane, Lesson, Ticket
 from postroom.outbound.shaping.place import Place
+from postroom.outbound.shaping.quota import SOON
 from postroom.outbound.shaping.rules import Rule, Rules
 from postroom.outbound.shaping.sources import Sources
 from postroom.outbound.shaping.tally import Tally
@@ -91,7 +92,7 @@ class SiteShaper:
         if not isinstance(grant, Ticket) or grant.lane is None:
             return
         lane = grant.lane
-        lane.active -= 1
+        lane.ended(now)
         lane.tally.seen_at = now
         if not lane.dirty:
             lane.dirty = True

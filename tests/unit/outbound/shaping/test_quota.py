@@ -70,3 +70,22 @@ def test_what_is_kept_counts_as_late_as_it_can() -> None:
     forgotten = Quota(rate)
     forgotten.restore(*quota.kept(50_000.0), now=3000.0 + 86400.0)
     assert forgotten.kept(3000.0 + 86400.0)[1] == 0
+
+
+@pytest.mark.parametrize("slowest", [0.05, 1.0, 9.0])
+def test_no_window_of_the_site_has_more_however_late_it_counts(slowest: float) -> None:
+    """A message is counted there at some moment while it is under way."""
+    quota, chance = Quota(Rate(10, 10.0)), random.Random(7)
+    seen: list[float] = []
+    ends: list[float] = []
+    now = 100.0
+    while now < 400.0:
+        while ends and ends[0] <= now:
+            quota.take(ends.pop(0))
+        if not quota.wait(now, len(ends)):
+            seconds = chance.uniform(0.01, slowest)
+            seen.append(now + chance.uniform(0.0, seconds))
+            ends = sorted([*ends, now + seconds])
+        now += 0.03
+    assert busiest(seen, 10.0) <= 10
+    assert len(seen) > 100
