@@ -7,6 +7,7 @@ from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
 from postroom.mailbox.store import MailboxStore
+from postroom.outbound.dmarcrpt.store import DmarcStore
 from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
 from postroom.queue.returnmodel import ReturnedStore
@@ -32,6 +33,8 @@ class Store(Protocol):
     def guard(self) -> GuardStore: ...
     @property
     def tls(self) -> TlsStore: ...
+    @property
+    def dmarc_tally(self) -> DmarcStore: ...
     @property
     def suppression(self) -> SuppressionStore: ...
     @property

@@ -36,6 +36,8 @@ from postroom.net.listener import Listener, Service
 from postroom.net.privileges import become, choose_user, hand_over
 from postroom.net.sockets import BindError, Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
+from postroom.outbound.daily.door import ReportPost
+from postroom.outbound.dmarcrpt.room import DmarcRoom
 from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
 from postroom.report.metrics import Metrics
@@ -55,7 +57,7 @@ GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
 TLS_SECONDS = 5.0
-"""How often what was learnt of TLS on the road is written behind."""
+"""How often what was learnt of TLS on the road, and what is counted for reports, is written behind."""
 
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
@@ -134,11 +136,19 @@ class Node:
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
+        self._dmarc = DmarcRoom(
+            self._settings.dmarc_reports,
+            hostname=self._settings.hostname,
+            resolver=resolver,
+            store=store.dmarc_tally,
+            clock=self._clock,
+            reporter=self._reporter,
+        )
         self._back = ReturnsRoom(
             self._settings,
             store,
             secret=secret,
-            resolve=self._directory.resolve,
+            resolve=self._dmarc.resolving(self._directory.resolve),
             is_local=self._directory.is_local,
             classifier=classifier,
             clock=self._clock,
@@ -228,6 +238,7 @@ class Node:
         await self._directory.refresh()
         await self._guard.start()
         await self._road.tls.start()
+        await self._dmarc.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
@@ -258,9 +269,8 @@ class Node:
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
         self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
-        if self._settings.tlsrpt.enabled:
-            reports = self._road.tls.reports(self._road.door, self._ids.next)
-            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
+        self._chores.repeat(TLS_SECONDS, self._dmarc.tick, "DMARC counts")
+        self._send_reports()
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -284,6 +294,20 @@ class Node:
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
 
+    def _send_reports(self) -> None:
+        """The daily ones, to other domains."""
+        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
+        if self._settings.tlsrpt.enabled:
+            tls = self._road.tls.reports(post)
+            self._chores.repeat(REPORT_SECONDS, tls.send_due, "TLS reports")
+        if self._settings.dmarc_reports.enabled:
+            dmarc = self._dmarc.reports(post, self._signs)
+            self._chores.repeat(REPORT_SECONDS, dmarc.send_due, "DMARC reports")
+
+    async def _signs(self, domain: str) -> bool:
+        """Whether our mail from a domain is signed."""
+        return False  # nothing signs yet
+
     async def _end(self, web: WebServer | None) -> None:
         """Drain: sessions first, because they still bring mail in; then the queue; then the rest."""
         timeout = self._settings.connections.drain_timeout
@@ -294,6 +318,7 @@ class Node:
         await self._chores.stop()
         await self._guard.close()
         await self._road.tls.close()
+        await self._dmarc.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         if web is not None:

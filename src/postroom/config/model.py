@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from postroom.config.certificates import AcmeSettings, TlsSettings
+from postroom.config.dmarcreports import DmarcReportSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
 from postroom.config.replysettings import ReplyRuleSettings
@@ -233,6 +234,7 @@ class Settings(Section):
     returns: ReturnsSettings = Field(default_factory=ReturnsSettings)
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
     tlsrpt: TlsrptSettings = Field(default_factory=TlsrptSettings)
+    dmarc_reports: DmarcReportSettings = Field(default_factory=DmarcReportSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     log: LogSettings = Field(default_factory=LogSettings)

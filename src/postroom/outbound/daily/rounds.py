@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from postroom.mail.value import value
-from postroom.outbound.daily.counts import DailyCounts
+from postroom.outbound.daily.counts import DAY, DailyCounts
 
 FIRST_RETRY = 900.0
 GIVEN_UP_AFTER = 86400.0
@@ -35,6 +35,8 @@ class DailyRounds:
         self._retries = {key: retry for key, retry in self._retries.items() if key[0] in days}
         left = AT_ONCE
         for day in days:
+            if now < (day + 1) * DAY:
+                break
             for domain in self._counts.of_day(day):
                 retry = self._retries.get((day, domain))
                 if now < (self._begins(day, domain) if retry is None else retry.at):

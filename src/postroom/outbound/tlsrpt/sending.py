@@ -10,10 +10,10 @@ from postroom.config.road import TlsrptSettings
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope, Recipient
-from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.trouble import ResolverUnavailable
 from postroom.mail.value import value
 from postroom.outbound.daily.counts import DAY
+from postroom.outbound.daily.door import ReportPost
 from postroom.outbound.daily.rounds import DailyRounds
 from postroom.outbound.https import HttpsFailed
 from postroom.outbound.mxtls import TLS_REQUIRED_NO
@@ -21,7 +21,6 @@ from postroom.outbound.tlsrpt.record import ReportTarget, read_targets
 from postroom.outbound.tlsrpt.report import Reporting, TlsReport, compose_mail, make_report
 from postroom.outbound.tlsrpt.tally import TlsTally
 from postroom.outbound.tlsstore import TlsStore
-from postroom.queue.model import Draft
 from postroom.report.events import Report
 from postroom.report.road import TlsReportSent
 
@@ -30,14 +29,6 @@ JITTER = 4 * 3600.0
 
 _POST_TIMEOUT = 60.0
 _MAX_POSTED = 10 * 1024 * 1024  # octets; RFC 8460 §5.2: more is commonly not taken
-
-
-class Door(Protocol):
-    """Where messages come in: the intake."""
-
-    async def accept(self, draft: Draft) -> Message:
-        """On return the message is safe. Raises StoreUnavailable."""
-        ...
 
 
 class Poster(Protocol):
@@ -56,8 +47,7 @@ class ReportRooms:
     store: TlsStore
     resolver: Resolver
     https: Poster
-    door: Door
-    next_id: Callable[[], QueueId]
+    post: ReportPost
     clock: Clock
     tell: Callable[[Report], None]
     chance: Callable[[], float] = random.random
@@ -128,14 +118,13 @@ class TlsReporter:
 
     async def _mail(self, report: TlsReport, recipient: Address) -> None:
         """Through the one door; the queue does the rest. The null sender: nothing answers it (RFC 3834 §3.3)."""
-        rooms, reporting = self._rooms, self._reporting
-        queue_id, now = rooms.next_id(), rooms.clock.now()
-        message_id = f"<{show_queue_id(queue_id)}@{reporting.hostname}>"
-        content = compose_mail(reporting, report, recipient, message_id=message_id, now=now)
-        envelope = Envelope(None, (Recipient(recipient),))
-        # RFC 8460 §5.3: neither MTA-STS nor DANE may hold it up; and what comes of TLS with it is not counted.
-        tags = (TLS_REQUIRED_NO,)
-        await rooms.door.accept(Draft(queue_id, now, envelope, content, len(content), message_id=message_id, tags=tags))
+        reporting = self._reporting
+        await self._rooms.post.send(
+            Envelope(None, (Recipient(recipient),)),
+            lambda message_id, now: compose_mail(reporting, report, recipient, message_id=message_id, now=now),
+            # RFC 8460 §5.3: neither MTA-STS nor DANE may hold it up; and what comes of TLS with it is not counted.
+            tags=(TLS_REQUIRED_NO,),
+        )
 
     async def _put_off(self, day: int, domain: str, target: str, report: TlsReport | None, trouble: str) -> None:
         if self._rounds.put_off(day, domain, self._rooms.clock.now()):

@@ -17,6 +17,7 @@ from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.delivery import Peer
 from postroom.mail.message import Message, QueueIds
 from postroom.outbound.daily.counts import DAY
+from postroom.outbound.daily.door import ReportPost
 from postroom.outbound.daily.rounds import AT_ONCE, GIVEN_UP_AFTER
 from postroom.outbound.https import HttpsFailed
 from postroom.outbound.mxtls import TLS_REQUIRED_NO
@@ -69,8 +70,7 @@ class World:
             store=self.store,
             resolver=ZoneResolver(self.zone),
             https=self.doors,
-            door=self.doors,
-            next_id=QueueIds(self.clock.now).next,
+            post=ReportPost(self.doors, QueueIds(self.clock.now).next, self.clock, "mail.us.example"),
             clock=self.clock,
             tell=self.told.append,
             chance=lambda: 0.5,
