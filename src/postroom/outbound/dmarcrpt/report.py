@@ -13,7 +13,7 @@ from postroom.mail.value import value
 from postroom.outbound.daily.counts import DAY
 from postroom.outbound.daily.letter import Letter, compose, file_name, show_day
 from postroom.outbound.dmarcrpt.store import DmarcCount
-from postroom.outbound.dmarcrpt.tally import LEFT_OUT, read_row
+from postroom.outbound.dmarcrpt.tally import LEFT_OUT, legal, read_row
 
 NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
 
@@ -165,4 +165,4 @@ def _show_record(root: Element, row: bytes, count: int) -> None:
 
 
 def _put(parent: Element, name: str, text: str) -> None:
-    SubElement(parent, name).text = text
+    SubElement(parent, name).text = legal(text)

@@ -204,8 +204,12 @@ def _show_ip(client: str) -> str:
 
 
 def _plain(text: str, longest: int = _LONGEST_TEXT) -> str:
+    return legal(text[:longest])
+
+
+def legal(text: str) -> str:
     """What a stranger sent, as it may be stored and stand in XML."""
-    return _ILLEGAL.sub("", text[:longest])
+    return _ILLEGAL.sub("", text)
 
 
 _Row = dict[str, Any]
