@@ -73,7 +73,8 @@ def write_results(authserv_id: str, authentication: Authentication, client: str 
         parts.append(_arc(authentication.arc, client))
     if authentication.dmarc is not None:
         parts.append(_dmarc(authentication.dmarc))
-    return _folded([f"Authentication-Results: {_quoted(_UNSAFE.sub('', authserv_id)) or '""'}"], parts or [["none"]])
+    name = _quoted(_UNSAFE.sub("", authserv_id))
+    return _folded([f"Authentication-Results: {name}"], parts or [["none"]])
 
 
 def without_forged(header: bytes, authserv_id: str, *others: str) -> bytes:
