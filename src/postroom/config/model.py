@@ -16,6 +16,7 @@ from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.dmarcreports import DmarcReportSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
+from postroom.config.pages import AutoconfigSettings, HttpsSettings
 from postroom.config.replysettings import ReplyRuleSettings
 from postroom.config.road import (
     CommandSettings,
@@ -237,6 +238,8 @@ class Settings(Section):
     dmarc_reports: DmarcReportSettings = Field(default_factory=DmarcReportSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     web: WebSettings = Field(default_factory=WebSettings)
+    https: HttpsSettings = Field(default_factory=HttpsSettings)
+    autoconfig: AutoconfigSettings = Field(default_factory=AutoconfigSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
 

@@ -52,7 +52,7 @@ class DmarcRoom:
         """Take up what an earlier process counted. Raises StoreUnavailable."""
         self.tally.load(await self._store.load(self._clock.now()))
 
-    def reports(self, post: ReportPost, signs: Callable[[str], Awaitable[bool]]) -> DmarcReporter:
+    def reports(self, post: ReportPost, signs: Callable[[str], bool]) -> DmarcReporter:
         """Who sends the daily reports; its ``send_due`` is to be called every minute where they are enabled."""
         return DmarcReporter(
             self._settings,

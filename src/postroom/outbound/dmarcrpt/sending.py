@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 from postroom.clock import Clock
@@ -37,7 +37,7 @@ class ReportRooms:
     store: DmarcStore
     resolver: Resolver
     post: ReportPost
-    signs: Callable[[str], Awaitable[bool]]
+    signs: Callable[[str], bool]
     clock: Clock
     tell: Callable[[Report], None]
 
@@ -67,7 +67,7 @@ class DmarcReporter:
         if not due:
             return
         sender = self._reporting.sender
-        if not await rooms.signs(sender.domain):
+        if not rooms.signs(sender.domain):
             # RFC 9990 §3.5.2: reports must pass DMARC themselves. Told once a day.
             if self._complained_on != int(now // DAY):
                 self._complained_on = int(now // DAY)

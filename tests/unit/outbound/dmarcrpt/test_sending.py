@@ -81,7 +81,7 @@ class World:
         self.start()
         await self.room.start()
 
-    async def signs(self, domain: str) -> bool:
+    def signs(self, domain: str) -> bool:
         return domain in self.signed
 
     async def run(self, seconds: float, step: float = 300.0) -> None:
