@@ -299,7 +299,7 @@ class Node:
             tls = self._road.tls.reports(post)
             self._chores.repeat(REPORT_SECONDS, tls.send_due, "TLS reports")
         if self._settings.dmarc_reports.enabled:
-            dmarc = self._dmarc.reports(post, self._signs)
+            dmarc = self._dmarc.reports(post, signs=self._signs, is_local=self._directory.is_local)
             self._chores.repeat(REPORT_SECONDS, dmarc.send_due, "DMARC reports")
 
     def _signs(self, domain: str) -> bool:

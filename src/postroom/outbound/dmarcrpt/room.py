@@ -52,7 +52,9 @@ class DmarcRoom:
         """Take up what an earlier process counted. Raises StoreUnavailable."""
         self.tally.load(await self._store.load(self._clock.now()))
 
-    def reports(self, post: ReportPost, signs: Callable[[str], bool]) -> DmarcReporter:
+    def reports(
+        self, post: ReportPost, *, signs: Callable[[str], bool], is_local: Callable[[str], Awaitable[bool]]
+    ) -> DmarcReporter:
         """Who sends the daily reports; its ``send_due`` is to be called every minute where they are enabled."""
         return DmarcReporter(
             self._settings,
@@ -63,6 +65,7 @@ class DmarcRoom:
                 resolver=self._resolver,
                 post=post,
                 signs=signs,
+                is_local=is_local,
                 clock=self._clock,
                 tell=self._tell,
             ),

@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from postroom.clock import Clock
 from postroom.config.dmarcreports import DmarcReportSettings
+from postroom.directory.operator import postmaster_of
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope, Notify, Recipient
@@ -38,6 +40,7 @@ class ReportRooms:
     resolver: Resolver
     post: ReportPost
     signs: Callable[[str], bool]
+    is_local: Callable[[str], Awaitable[bool]]
     clock: Clock
     tell: Callable[[Report], None]
 
@@ -46,12 +49,14 @@ class DmarcReporter:
     """``send_due`` is to be called again and again, every minute or so."""
 
     def __init__(self, settings: DmarcReportSettings, hostname: str, rooms: ReportRooms) -> None:
+        self._settings = settings
+        self._hostname = hostname
         self._rooms = rooms
         self._suppressed = frozenset(settings.suppress)
         self._reporting = Reporting(
             organization=settings.organization or hostname,
             sender=report_sender(settings, hostname),
-            contact=settings.contact or f"postmaster@{hostname}",
+            contact=settings.contact,
             extra_contact=settings.extra_contact,
             hostname=hostname,
         )
@@ -74,6 +79,10 @@ class DmarcReporter:
                 trouble = f"nothing signs mail from {sender.domain}: see postroom dkim"
                 rooms.tell(DmarcReportSent("", "", 0, trouble))
             return
+        if not self._settings.contact:
+            operator = await postmaster_of(self._hostname, rooms.is_local)
+            contact = f"postmaster@{self._hostname}" if operator is None else str(operator)
+            self._reporting = replace(self._reporting, contact=contact)
         for day, domain in due:
             await self._deal_with(day, domain)
 

@@ -73,7 +73,7 @@ class World:
             reporter=Reporter([self.told.append]),
         )
         self.reporter: DmarcReporter = self.room.reports(
-            ReportPost(self.door, self.ids.next, self.clock, US), self.signs
+            ReportPost(self.door, self.ids.next, self.clock, US), signs=self.signs, is_local=self.is_local
         )
 
     async def restart(self) -> None:
@@ -83,6 +83,9 @@ class World:
 
     def signs(self, domain: str) -> bool:
         return domain in self.signed
+
+    async def is_local(self, domain: str) -> bool:
+        return domain == "us.example"
 
     async def run(self, seconds: float, step: float = 300.0) -> None:
         """Time passes, with what the node does every so often."""
@@ -137,7 +140,7 @@ async def test_a_report_of_yesterday_through_the_one_door(world: World) -> None:
     assert message["From"] == f"noreply-dmarc@{US}"  # aligned: RFC 9990 §3.5.2
     assert draft.envelope.recipients[0].notify is Notify.NEVER
     assert draft.message_id == message["Message-ID"]
-    assert f"<email>postmaster@{US}</email>" in xml
+    assert "<email>postmaster@us.example</email>" in xml
     assert f"<org_name>{US}</org_name>" in xml
     assert world.told == [DmarcReportSent("example.org", "dmarc@example.org", 4)]
     assert world.store.counts == {}
