@@ -33,7 +33,8 @@ class DmarcReportSettings(Section):
     )
     contact: Annotated[str, AfterValidator(_address)] = Field(
         "",
-        description="Mail address for questions, which stands in the reports; empty: postmaster of the domain of ours that the host belongs to.",
+        description="Mail address for questions, which stands in the reports; empty: postmaster of the domain of ours "
+        "that the host belongs to.",
     )
     extra_contact: str = Field(
         "", max_length=500, description="Other ways to reach you, such as a page, which stand in the reports."
