@@ -36,6 +36,7 @@ Domain {domain}
 Selector {selector}
 KeyFile {key}
 InternalHosts 127.0.0.0/8
+RequireSafeKeys no
 """
 _POLICY = """\
 debugLevel = 1
