@@ -155,8 +155,8 @@ async def test_only_a_part_of_the_body() -> None:
     ("tags", "result", "reason"),
     [
         ({"t": NOW}, Result.PASS, ""),
-        ({"t": NOW + 300}, Result.PASS, ""),
-        ({"t": NOW + 301}, Result.POLICY, "the signature was made in the future"),
+        ({"t": NOW + 86_400}, Result.PASS, ""),
+        ({"t": NOW + 86_401}, Result.POLICY, "the signature was made in the future"),
         ({"t": 10**20}, Result.POLICY, "the signature was made in the future"),
         ({"x": NOW + 1}, Result.PASS, ""),
         ({"x": NOW - 300}, Result.PASS, ""),
