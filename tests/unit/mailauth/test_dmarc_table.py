@@ -15,7 +15,8 @@ RESULTS = {"": Result.PASS, "!": Result.FAIL, "?": Result.TEMPERROR, "~t": Resul
 
 def load() -> list[object]:
     cases: list[object] = []
-    zone, failing = [], []
+    zone: list[str] = []
+    failing: list[str] = []
     title = ""
     for number, line in enumerate(TABLE.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("== "):
@@ -59,7 +60,7 @@ def read_found(found: str) -> tuple[SpfCheck | None, list[DkimCheck]]:
     return spf, dkim
 
 
-def expected(check: DmarcCheck, finds: str) -> str:
+def in_words(check: DmarcCheck, finds: str) -> str:
     """What was found, as far as the table wants to know it, in the table's words."""
     words = [check.result.value]
     if check.result is Result.FAIL:
@@ -89,7 +90,7 @@ async def test_table(zone: tuple[str, ...], failing: tuple[str, ...], author: st
     block = ("Subject: x\r\n" + field.replace("⏎", "\r\n").replace("␀", "\0") + "\r\nbody\r\n").encode()
     evaluator = DmarcEvaluator(ZoneResolver(make_zone(zone, failing)))
     check = await evaluator.evaluate(split_header(block), spf, dkim, block)
-    assert expected(check, finds) == in_order(finds), check
+    assert in_words(check, finds) == in_order(finds), check
     assert (check.policy is not None) == (check.result is Result.FAIL)
 
 
