@@ -55,13 +55,13 @@ class SigningKey(Protocol):
 
 
 Key = TypeVar("Key", bound=SigningKey)
-KeyC = TypeVar("KeyC", bound=SigningKey, covariant=True)
+Held_co = TypeVar("Held_co", bound=SigningKey, covariant=True)
 
 
-class Ring(Protocol[KeyC]):
+class Ring(Protocol[Held_co]):
     """The keys that may sign now: ``mailauth.keys.ring``."""
 
-    def keys_for(self, domain: str) -> tuple[KeyC, ...]:
+    def keys_for(self, domain: str) -> tuple[Held_co, ...]:
         """Those for an author at ``domain``."""
         ...
 
@@ -154,7 +154,7 @@ class KeySigner(Generic[Key]):
         return any(isinstance(resolution, NotLocal) for resolution in resolutions)
 
     async def _domain_of(self, draft: Draft, header: Header) -> str | Signed:
-        """The domain that signs: that of the author. Who submits what another domain's author wrote signs as themselves.
+        """The domain that signs: that of the author, or of the account where it may not write as that author.
 
         So nobody gets a signature of a domain of ours for an address that is not theirs.
         """
