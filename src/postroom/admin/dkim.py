@@ -10,7 +10,19 @@ from postroom.directory.store import DirectoryStore
 from postroom.mailauth.keys.keeping import begin_key
 from postroom.mailauth.keys.lifecycle import activated, is_ready, looked, retired, rotates_at, signers
 from postroom.mailauth.keys.making import read_pem
-from postroom.mailauth.keys.model import GONE, LIVING, WAITING, By, KeyPair, KeyState, LifeRules, Order, Sight, name_of
+from postroom.mailauth.keys.model import (
+    GONE,
+    LIVING,
+    WAITING,
+    By,
+    KeyName,
+    KeyPair,
+    KeyState,
+    LifeRules,
+    Order,
+    Sight,
+    name_of,
+)
 from postroom.mailauth.keys.record import zone_text
 from postroom.mailauth.keys.sealing import Sealer
 from postroom.mailauth.keys.store import DkimKeyStore, NewKey
@@ -219,11 +231,9 @@ async def retire_domain(store: DkimKeyStore, domain: str, now: float) -> None:
     await store.save([replace(retired(key, now), order=Order.NEVER) for key in keys])
 
 
-async def bring(
-    store: DkimKeyStore, sealer: Sealer, domain: str, selector: str, pem: bytes, now: float
-) -> KeyPair:
+async def bring(store: DkimKeyStore, sealer: Sealer, name: KeyName, pem: bytes, now: float) -> KeyPair:
     """Take over a private key that another program made. Its record stands in the DNS already, or is to."""
-    selector = read_selector(selector)
+    domain, selector = name[0], read_selector(name[1])
     try:
         made = read_pem(pem)
     except ValueError as error:
@@ -273,7 +283,9 @@ def waiting(keys: Iterable[KeyPair]) -> list[KeyPair]:
 
 def _must_have_secret(key: KeyPair) -> None:
     if key.state in GONE:
-        raise Refused(f"{key.selector} of {key.domain} has no private key any more", "make a new one: postroom dkim make")
+        raise Refused(
+            f"{key.selector} of {key.domain} has no private key any more", "make a new one: postroom dkim make"
+        )
 
 
 async def _save(store: DkimKeyStore, keys: Sequence[KeyPair]) -> None:
