@@ -55,8 +55,13 @@ class MemoryDkimStore:
             standing = self.pairs.get(name)
             saved.append(standing is not None and standing.version == pair.version)
             if saved[-1] and standing is not None:
-                fixed = {"record": standing.record, "algorithm": standing.algorithm, "made_at": standing.made_at}
-                self.pairs[name] = replace(pair, version=pair.version + 1, **fixed)
+                self.pairs[name] = replace(
+                    pair,
+                    version=pair.version + 1,
+                    record=standing.record,
+                    algorithm=standing.algorithm,
+                    made_at=standing.made_at,
+                )
                 self.saves += 1
                 if pair.state in GONE:
                     self.kept.pop(name, None)

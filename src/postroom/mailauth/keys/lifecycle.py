@@ -174,7 +174,7 @@ def _has_ended(key: KeyPair, now: float, rules: LifeRules) -> bool:
 def published(key: KeyPair, now: float) -> KeyPair:
     """Its record was put into the zone, or the operator asked to."""
     state = KeyState.PUBLISHED if key.state is KeyState.MADE else key.state
-    return replace(key, state=state, published_at=now, trouble="")
+    return replace(key, state=state, published_at=now)
 
 
 def activated(key: KeyPair, now: float) -> KeyPair:
@@ -240,7 +240,9 @@ def wants_attention(key: KeyPair, now: float) -> bool:
     match key.state:
         case KeyState.MADE | KeyState.WITHDRAWN | KeyState.RETIRED | KeyState.SEEN:
             return False
+        case KeyState.PUBLISHED if key.by is By.UPDATE and now - (key.published_at or now) < REMIND:
+            return False  # it is on its way to the secondaries
         case KeyState.PUBLISHED | KeyState.ACTIVE:
             return not key.sights
         case KeyState.REMOVABLE:
-            return key.told_at is None
+            return key.told_at is None and key.by is not By.UPDATE
