@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
+from postroom.mailauth.keys.store import DkimKeyStore
 from postroom.mailbox.store import MailboxStore
 from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
@@ -38,6 +39,8 @@ class Store(Protocol):
     def returned(self) -> ReturnedStore: ...
     @property
     def sites(self) -> SiteStore: ...
+    @property
+    def dkim(self) -> DkimKeyStore: ...
     async def close(self) -> None: ...
 
 

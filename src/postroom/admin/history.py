@@ -177,6 +177,10 @@ def _say_accepted(row: HistoryRow, detail: Mapping[str, Any]) -> str:
         text += f", logged in as {detail['account']}"
     if row.message_id:
         text += f", Message-ID {row.message_id}"
+    if detail.get("signed"):
+        text += f", signed by {' and '.join(str(name) for name in detail['signed'])}"
+    elif detail.get("unsigned"):
+        text += f", not signed: {detail['unsigned']}"
     return text + _say_options(detail)
 
 

@@ -15,6 +15,7 @@ from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
 from postroom.app.road import Road
+from postroom.app.signing import SigningRoom
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -30,6 +31,7 @@ from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mailauth.keys.sealing import open_sealer
 from postroom.net.certificates import Certificate
 from postroom.net.certificatewatch import CertificateWatch
 from postroom.net.gate import Gate
@@ -63,6 +65,9 @@ RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
 """How often mail that came back is looked at."""
+
+KEY_SECONDS = 60.0
+"""How often the lives of signing keys go on."""
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -99,6 +104,7 @@ class Node:
         web = self._make_web()
         web.open()
         self._tls = self._upkeep.open(self._clock.now())
+        self._sealer = open_sealer(settings.dkim.key_file)
         self._become_user()
         async with open_store(settings) as store:
             self._build(store, await store.directory.secret())
@@ -147,6 +153,18 @@ class Node:
             clock=self._clock,
             reporter=self._reporter,
         )
+        self._signing: SigningRoom | None = None
+        if self._settings.dkim.enabled:
+            self._signing = SigningRoom(
+                self._settings,
+                store,
+                sealer=self._sealer,
+                directory=self._directory,
+                publisher=None,
+                clock=self._clock,
+                reporter=self._reporter,
+                metrics=self._metrics,
+            )
         self._road = Road(
             self._settings,
             store,
@@ -158,6 +176,7 @@ class Node:
             ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
+            signer=None if self._signing is None else self._signing.signer,
         )
         self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
         self._build_services()
@@ -230,6 +249,8 @@ class Node:
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
+        if self._signing is not None:
+            await self._signing.refresh()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -259,6 +280,9 @@ class Node:
         if self._settings.tlsrpt.enabled:
             reports = self._road.tls.reports(self._road.door, self._ids.next)
             self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
+        if self._signing is not None:
+            self._chores.repeat(REFRESH_SECONDS, self._signing.refresh, "signing keys")
+            self._chores.repeat(KEY_SECONDS, self._signing.tick, "lives of signing keys")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(

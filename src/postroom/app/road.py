@@ -26,6 +26,7 @@ from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
+from postroom.queue.signing import Signer
 from postroom.queue.ways import Ways
 from postroom.report.events import StoreTrouble
 from postroom.report.reporter import Reporter
@@ -51,7 +52,9 @@ class Road:
         ids: QueueIds,
         clock: Clock,
         reporter: Reporter,
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._settings = settings
         self._store = store
         self._node = node
@@ -123,6 +126,7 @@ class Road:
             reporter=reporter,
             ways=ways,
             language=settings.queue.dsn_language,
+            signer=self._signer,
         )
         outage = Outage(reporter)
         settler = Settler(
@@ -167,6 +171,7 @@ class Road:
             outage=outage,
             ways=ways,
             returns=self._returns,
+            signer=self._signer,
         )
 
     async def drain(self, seconds: float) -> None:

@@ -12,6 +12,7 @@ from postroom.cli import (
     certificate,
     check,
     demo,
+    dkim,
     domain,
     init,
     limits,
@@ -44,6 +45,7 @@ def make_program() -> typer.Typer:
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
     program.add_typer(domain.commands(), name="domain")
+    program.add_typer(dkim.commands(), name="dkim")
     program.add_typer(user.commands(), name="user")
     program.add_typer(alias.commands(), name="alias")
     program.add_typer(limits.commands(), name="limits")

@@ -3,7 +3,7 @@
 The descriptions are the settings reference: ``docs/settings.md`` is generated from them.
 Durations are seconds (written as a number, or as text such as ``"4h"``), sizes octets (a number, or ``"50MiB"``).
 What guards the door stands in ``guard``, who may log in and how in ``identity``, certificates in ``certificates``,
-where mail goes in ``road``, what the outside sees of us in ``sending``.
+where mail goes in ``road``, what the outside sees of us in ``sending``, what our mail is signed with in ``trust``.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -30,6 +30,7 @@ from postroom.config.road import (
 )
 from postroom.config.section import DomainName, Duration, Network, Section, Size
 from postroom.config.sending import PoolSettings, ShapingSettings, SourceSettings, WarmupSettings
+from postroom.config.trust import DkimSettings
 from postroom.mail.dsntexts.choosing import LANGUAGES, look_up
 from postroom.mail.session import Role
 
@@ -234,6 +235,7 @@ class Settings(Section):
     returns: ReturnsSettings = Field(default_factory=ReturnsSettings)
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
     tlsrpt: TlsrptSettings = Field(default_factory=TlsrptSettings)
+    dkim: DkimSettings = Field(default_factory=DkimSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     https: HttpsSettings = Field(default_factory=HttpsSettings)

@@ -12,6 +12,7 @@ from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
 from postroom.config.sendingsense import check_sending
+from postroom.config.trustsense import check_trust
 from postroom.config.upkeepsense import check_acme, check_alerts, check_pages
 from postroom.mail.session import Role
 
@@ -36,6 +37,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_pages(settings)
     yield from check_returns(settings)
     yield from check_sending(settings)
+    yield from check_trust(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:

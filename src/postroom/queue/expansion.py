@@ -268,6 +268,10 @@ def _accepted(draft: Draft, message: Message, now: float) -> HistoryRow:
             detail["tls"] = f"{client.tls.version} {client.tls.cipher}"
     if draft.account:
         detail["account"] = draft.account
+    if draft.signed_by:
+        detail["signed"] = draft.signed_by
+    elif draft.unsigned:
+        detail["unsigned"] = draft.unsigned
     if envelope.has_options:
         detail |= _options(envelope, draft.received_at)
     return HistoryRow(

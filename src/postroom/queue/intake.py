@@ -13,6 +13,7 @@ from postroom.queue.expansion import Expansion, build, expand
 from postroom.queue.model import Draft, Intake, Lease, LeasedMessage
 from postroom.queue.outage import Outage
 from postroom.queue.returning import Returns
+from postroom.queue.signing import Signer, signed
 from postroom.queue.store import QueueStore
 from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import MessageAccepted
@@ -44,6 +45,7 @@ class IntakeDoor:
 
     ``ways`` say where those go who leave the house. ``outage`` is shared with the scheduler and the settler where there
     are such, so that trouble is told once. ``returns`` gives recipients return paths, and knows what may be a bounce.
+    ``signer`` signs what is ours.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class IntakeDoor:
         outage: Outage | None = None,
         ways: Ways = BY_DOMAIN,
         returns: Returns | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._store = store
         self._ready = ready
@@ -68,6 +71,7 @@ class IntakeDoor:
         self._outage = outage or Outage(reporter)
         self._ways = ways
         self._returns = returns
+        self._signer = signer
 
     async def accept(self, draft: Draft) -> Message:
         """On return the message is on disk, placed or queued, and its DSN-on-success with it: ``250`` may be said.
@@ -76,6 +80,8 @@ class IntakeDoor:
         """
         started = self._clock.monotonic()
         resolutions = draft.resolutions or await self._resolve_all(draft)
+        if self._signer is not None:
+            draft = await signed(draft, self._signer, resolutions)
         now = self._clock.now()
         returned: tuple[str, ...] = ()
         ways, returns = self._ways, self._returns

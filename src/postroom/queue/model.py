@@ -37,7 +37,8 @@ class Draft:
     RCPT found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id: then
     ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from
     which the header of a "delivered" DSN is taken. ``account`` is the login that submits it or ``""``, ``client`` None
-    for mail of our own, ``tags`` those of ``Message.tags``.
+    for mail of our own, ``tags`` those of ``Message.tags``. ``signed_by`` are the names of the keys that it was signed
+    with, ``unsigned`` why mail of ours was not.
     """
 
     queue_id: QueueId
@@ -52,6 +53,8 @@ class Draft:
     client: Client | None = None
     message_id: str = ""
     tags: tuple[str, ...] = ()
+    signed_by: tuple[str, ...] = ()
+    unsigned: str = ""
 
 
 @value(frozen=True, slots=True)

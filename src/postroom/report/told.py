@@ -47,7 +47,10 @@ from postroom.report.events import (
     StoreTrouble,
     TlsFailed,
 )
+from postroom.report.keys import DkimKeyChanged, DkimKeyWaits, DkimTrouble, KeyReport
+from postroom.report.keystold import tell_keys
 from postroom.report.line import DEBUG, ERROR, INFO, LONGEST_TRACE, MOST_NAMES, WARNING, Fields, Told, cut
+from postroom.report.road import RoadReport
 from postroom.report.roadtold import tell_road
 
 
@@ -86,7 +89,14 @@ def tell(report: Report) -> Told:
         case CommandRefused() | SenderRefused() | RecipientRefused() | MessageRefused():
             return _of_refusal(report)
         case _:
-            return tell_road(report)
+            return _of_elsewhere(report)
+
+
+def _of_elsewhere(report: RoadReport | KeyReport) -> Told:
+    """What has a module of its own."""
+    if isinstance(report, DkimKeyChanged | DkimKeyWaits | DkimTrouble):
+        return tell_keys(report)
+    return tell_road(report)
 
 
 _ServerReport = ServerReady | ServerDraining | SettingsReloaded | ListenerPaused | StoreTrouble | InternalError

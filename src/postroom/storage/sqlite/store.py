@@ -13,6 +13,7 @@ from postroom.storage.batch import BatchWriter, Outcome, Refused, Write
 from postroom.storage.sqlite.committer import SqliteCommitter
 from postroom.storage.sqlite.connection import connect, free_space, unavailable
 from postroom.storage.sqlite.directory import SqliteDirectory
+from postroom.storage.sqlite.dkim import SqliteDkim
 from postroom.storage.sqlite.guard import SqliteGuard
 from postroom.storage.sqlite.history import SqliteHistory
 from postroom.storage.sqlite.mailbox import SqliteMailbox
@@ -73,6 +74,7 @@ class SqliteStore:
         self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
         self.returned = SqliteReturned(self._writer, self._listings)
         self.sites = SqliteSites(self._writer, self._listings)
+        self.dkim = SqliteDkim(self._writer, self._lookups)
 
     @classmethod
     async def open(

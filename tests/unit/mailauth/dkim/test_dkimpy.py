@@ -28,7 +28,8 @@ KEYS = [
 ]
 RECORDS = {key.name: key_record(key) for key in KEYS}
 CHECKER = SignatureChecker(
-    ZoneResolver(Zone.of({name: {"TXT": [f'"{text}"']} for name, text in RECORDS.items()})), ManualClock(2_000_000_000.0)
+    ZoneResolver(Zone.of({name: {"TXT": [f'"{text}"']} for name, text in RECORDS.items()})),
+    ManualClock(2_000_000_000.0),
 )
 PEM = write_key(RSA)
 FORMS = [(header, body) for header in (b"simple", b"relaxed") for body in (b"simple", b"relaxed")]
