@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
+from postroom.report.checkingmetrics import CheckingMetrics
 from postroom.report.events import (
     AbuseSeen,
     AlertRaised,
@@ -105,8 +106,9 @@ class Metrics:
             CertificateTrouble: self._certificate_trouble,
         }
         road = RoadMetrics()
-        self._handlers |= road.handlers
-        self._families += road.families
+        checking = CheckingMetrics()
+        self._handlers |= road.handlers | checking.handlers
+        self._families += [*road.families, *checking.families]
         self.registry.register(self)
 
     def tell(self, report: Report) -> None:
