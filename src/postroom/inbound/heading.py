@@ -1,4 +1,4 @@
-"""The header of a message on its way in, kept until it is complete: what must not come in is taken out before the store.
+"""The header of a message on its way in, kept until it is complete: what must not come in is taken out.
 
 That is Bcc of submitted mail, and Authentication-Results fields in our name (docs/adr/0012, docs/adr/0019).
 """

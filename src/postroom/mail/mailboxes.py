@@ -25,7 +25,7 @@ def read_mailboxes(value: str) -> tuple[Address | None, ...]:
     found: list[Address | None] = []
     words: list[str] = []  # of the mailbox at hand, outside angle brackets
     angle: str | None = None
-    for match in _TOKEN.finditer(without_comments(value)):
+    for match in _TOKEN.finditer(_without_comments(value)):
         piece = match[0]
         if piece in {",", ";"}:
             _add(found, words, angle)
@@ -57,7 +57,7 @@ def _add(found: list[Address | None], words: list[str], angle: str | None) -> No
     found.append(address if address.domain else None)
 
 
-def without_comments(value: str) -> str:
+def _without_comments(value: str) -> str:
     """The value with each comment replaced by a space (RFC 5322 §3.2.2). One that is not closed takes all the rest."""
     if "(" not in value:
         return value

@@ -117,12 +117,14 @@ class DmarcTally(Protocol):
 
 @value(frozen=True, slots=True, kw_only=True)
 class Methods:
-    """How mail is checked. ``write`` makes the Authentication-Results field of ours."""
+    """How mail is checked. ``write`` makes our Authentication-Results field from our name, what was found, and the
+    client's address; ``without_forged`` takes those in our name out of a header.
+    """
 
     spf: SpfMethod
     signatures: SignatureMethod
     dmarc: DmarcMethod
-    write: Callable[[str, Authentication], bytes]
+    write: Callable[[str, Authentication, str], bytes]
     without_forged: Callable[[bytes, str], bytes]
 
 
@@ -263,7 +265,7 @@ class MailChecks:
         facts: dict[str, Any] = {"results": shown, "action": decision.action.name.lower()}
         if decision.reason:
             facts["why"] = decision.reason
-        fields = self._methods.write(self._name, found)
+        fields = self._methods.write(self._name, found, moment.client.address)
         if decision.action is not Action.QUARANTINE:
             return Accept(fields, facts={"checked": facts})
         fields += b"X-Postroom-Quarantine: " + decision.objection.ground.name.lower().encode() + b"\r\n"

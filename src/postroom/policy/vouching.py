@@ -1,7 +1,7 @@
 """What speaks for a message that fails SPF or DMARC: who sealed or forwarded it, a list, its author, its recipients."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from postroom.config.mailauth import MailauthSettings, read_forwarder
@@ -11,24 +11,18 @@ from postroom.mail.address import Address
 from postroom.mail.domain import normalise_domain
 from postroom.mail.envelope import Envelope
 from postroom.mail.headers import Header
-from postroom.mail.mailboxes import without_comments
 from postroom.mail.session import Client
 from postroom.mail.trouble import ResolverUnavailable
 from postroom.mailauth.model import ArcCheck, Authentication, Result
 from postroom.mailauth.overrides import Override, OverrideKind
+from postroom.mailauth.results import read_results
 from postroom.policy.disposition import Action, Ground, Leniency, Objection, action_of
 from postroom.policy.networks import member_of
 
 _MAX_NAMES = 10
 """PTR names of a client that are looked at (as RFC 7208 §4.6.4 bounds them)."""
 
-_MAX_SEALED = 16 * 1024  # characters of an ARC-Authentication-Results field that are read
-
-# A quoted string, a separator, a blank, or a piece of anything else; comments are gone by then.
-_PIECE = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^\s;"])+|;|\s+|"', re.DOTALL)
 _LIST_ID = re.compile(r"<([^<>\s]+)>\s*\Z")
-
-_FROM = "header.from="
 
 
 class Vouchers:
@@ -168,27 +162,13 @@ def sealed_by(arc: ArcCheck, author: str, is_trusted: Callable[[str], bool]) -> 
 def passed_dmarc(results: str, author: str) -> bool:
     """Whether the value of an Authentication-Results field says dmarc=pass for that author (RFC 8601 §2.2).
 
-    Read strictly: what strangers got into a quoted string or a comment says nothing, and two results are none.
+    Two results are none: which one a reader goes by is anybody's guess.
     """
-    if len(results) > _MAX_SEALED:
+    said = [finding for finding in read_results(results) if finding.method == "dmarc"]
+    if len(said) != 1 or said[0].result != Result.PASS.value:
         return False
-    said: list[Sequence[str]] = []
-    words: list[str] = []
-    for match in _PIECE.finditer(f"{without_comments(results)};"):
-        piece = match[0]
-        if piece == '"':  # a string that does not end
-            return False
-        if piece == ";":
-            if words and re.fullmatch(r"dmarc(?:/1)?=.*", words[0], re.IGNORECASE | re.DOTALL):
-                said.append(words)
-            words = []
-        elif not piece.isspace():
-            words.append(piece)
-    if len(said) != 1 or said[0][0].partition("=")[2].lower() != "pass":
-        return False
-    named = [word[len(_FROM) :].strip('"') for word in said[0] if word.lower().startswith(_FROM)]
     try:
-        return [normalise_domain(name) for name in named] == [author]
+        return normalise_domain(said[0].properties.get("header.from", "")) == author
     except ValueError:
         return False
 
