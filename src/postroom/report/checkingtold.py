@@ -4,16 +4,13 @@ from postroom.mail.message import show_queue_id
 from postroom.report.checking import CheckingReport
 from postroom.report.line import INFO, WARNING, Fields, Told, cut
 
-_TAKEN = frozenset({"accept", "tag", "quarantine"})
-
 
 def tell_checking(report: CheckingReport) -> Told:
     """The line that a report makes."""
     client = report.client
     fields: Fields = {"address": client.address, "session": client.session_id, "role": client.role.value}
-    if report.action in _TAKEN:  # else no message of this id ever is
-        fields["queue_id"] = show_queue_id(report.queue_id)
-    fields |= {"from": cut(report.reverse_path), "author": cut(report.author)}
+    fields |= {"queue_id": show_queue_id(report.queue_id), "from": cut(report.reverse_path)}
+    fields["author"] = cut(report.author)
     fields["results"] = [cut(f"{method}={result} {name}".rstrip()) for method, result, name in report.results]
     fields["action"] = report.action
     if report.reason:
