@@ -246,9 +246,9 @@ class Slow:
     def methods(self) -> Methods:
         real, pick = self._real, self._slow
         return Methods(
-            spf=self if "spf" in pick else real.spf,  # type: ignore[arg-type] # check is for both
-            signatures=self if "dkim" in pick else real.signatures,  # type: ignore[arg-type] # the same
-            dmarc=self if "dmarc" in pick else real.dmarc,  # type: ignore[arg-type] # the same
+            spf=self if "spf" in pick else real.spf,
+            signatures=self if "dkim" in pick else real.signatures,
+            dmarc=self if "dmarc" in pick else real.dmarc,
             write=real.write,
             without_forged=real.without_forged,
         )
