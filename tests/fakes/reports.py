@@ -9,7 +9,7 @@ from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role, TlsFacts
-from postroom.report import events, road
+from postroom.report import checking, events, road
 from postroom.report.events import Report
 
 QUEUE_ID = QueueId(0x0123456789ABCDEF)
@@ -103,6 +103,18 @@ REPORTS: tuple[Report, ...] = (
     road.AddressSuppressed("example.org", str(BOB), "mailbox_unknown", 1_807_776_000.0),
     road.QueuePaused("domain", "example.net", "postroom queue pause"),
     road.QueuePaused("domain", "example.net", "postroom queue resume", resumed=True),
+    checking.MailChecked(
+        STRANGER,
+        "a@b.example",
+        QUEUE_ID,
+        (("spf", "pass", "b.example"), ("dkim", "fail", "b.example"), ("dmarc", "fail", "bank.example")),
+        "bank.example",
+        "tag",
+        "DMARC fails for bank.example, which asks for p=reject; 192.0.2.9 forwards to us",
+        "trusted_forwarder",
+        0.0012,
+    ),
+    checking.MailChecked(STRANGER, "", QUEUE_ID, (("spf", "fail", "b.example"),), "", "refuse", "SPF fails", "", 0.1),
     events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
 )
 

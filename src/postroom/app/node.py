@@ -11,6 +11,7 @@ from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
 from postroom.admin.returnsroom import ReturnsRoom
+from postroom.app.checking import make_checks
 from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
@@ -140,6 +141,7 @@ class Node:
         )
         self._ids = QueueIds(self._clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
+        self._checks = make_checks(self._settings, resolver, self._clock, self._reporter)
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
@@ -202,6 +204,7 @@ class Node:
             tagger=tagger_for(settings.route),
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
+            checks=self._checks,
             revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}

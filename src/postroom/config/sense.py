@@ -7,6 +7,7 @@ from postroom.config.authsense import check_auth
 from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
+from postroom.config.mailauthsense import check_mailauth
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
@@ -38,6 +39,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_returns(settings)
     yield from check_sending(settings)
     yield from check_trust(settings)
+    yield from check_mailauth(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:

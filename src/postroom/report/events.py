@@ -9,6 +9,7 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.value import value
+from postroom.report.checking import CheckingReport
 from postroom.report.keys import KeyReport
 from postroom.report.road import RoadReport
 
@@ -389,4 +390,5 @@ Report = (
     | InternalError
     | RoadReport
     | KeyReport
+    | CheckingReport
 )

@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
+from postroom.report.checkingmetrics import CheckingMetrics
 from postroom.report.events import (
     AbuseSeen,
     AlertRaised,
@@ -106,11 +107,12 @@ class Metrics:
             CertificateTrouble: self._certificate_trouble,
         }
         road = RoadMetrics()
-        self._handlers |= road.handlers
-        self._families += road.families
         self.keys = KeyMetrics()
         self._handlers |= self.keys.handlers
         self._families += self.keys.families
+        checking = CheckingMetrics()
+        self._handlers |= road.handlers | checking.handlers
+        self._families += [*road.families, *checking.families]
         self.registry.register(self)
 
     def tell(self, report: Report) -> None:

@@ -22,7 +22,7 @@ async def live(house: KeyHouse, seconds: float, restart_every: float = 0.0) -> N
     restarted = house.clock.now()
     while house.clock.now() < end:
         house.clock.advance(
-            60.0 if house.keys(*CHANGING[:1], *CHANGING[2:]) or house.publishes and house.keys(*CHANGING) else DAY / 4
+            60.0 if house.keys(*CHANGING[:1], *CHANGING[2:]) or (house.publishes and house.keys(*CHANGING)) else DAY / 4
         )
         assert house.unseen_signers() == [], "before the round"
         if restart_every and house.clock.now() - restarted >= restart_every:
