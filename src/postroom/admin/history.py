@@ -138,6 +138,8 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
             return f"taken up again{to}: the node that was attempting it stopped; that attempt may have succeeded"
         case "bounced" | "delayed" | "complained":
             return _say_returned(row, detail)
+        case "reported":
+            return _say_reported(detail)
         case "dsn":
             return _say_dsn(row, detail)
         case _:
@@ -220,6 +222,14 @@ def _say_returned(row: HistoryRow, detail: Mapping[str, Any]) -> str:
     cause = str(detail.get("cause", "")).replace("_", " ")
     host = f" by {detail['host']}" if detail.get("host") else ""
     return f"{what} for {row.recipient}{host}: {cause}{_say_reply(detail)}{known}"
+
+
+def _say_reported(detail: Mapping[str, Any]) -> str:
+    """What the server read in a mail to a report address."""
+    if "trouble" in detail:
+        return f"could not be read as a report: {detail['trouble']}"
+    kind, reporter, about = (detail.get(name, "?") for name in ("kind", "reporter", "about"))
+    return f"read as a {kind} report of {reporter} about {about}"
 
 
 def _say_host(detail: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
 from postroom.config.replysettings import ReplyRuleSettings
+from postroom.config.reports import ReportsSettings
 from postroom.config.road import (
     CommandSettings,
     MaildirSettings,
@@ -233,6 +234,7 @@ class Settings(Section):
     returns: ReturnsSettings = Field(default_factory=ReturnsSettings)
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
     tlsrpt: TlsrptSettings = Field(default_factory=TlsrptSettings)
+    reports: ReportsSettings = Field(default_factory=ReportsSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -8,6 +8,7 @@ from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
+from postroom.config.reportsense import check_reports
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
@@ -34,6 +35,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_acme(settings)
     yield from check_alerts(settings.alert)
     yield from check_returns(settings)
+    yield from check_reports(settings)
     yield from check_sending(settings)
 
 

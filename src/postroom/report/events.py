@@ -9,6 +9,7 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.value import value
+from postroom.report.received import ReceivedReport
 from postroom.report.road import RoadReport
 
 
@@ -387,4 +388,5 @@ Report = (
     | MailboxClosed
     | InternalError
     | RoadReport
+    | ReceivedReport
 )

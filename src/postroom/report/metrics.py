@@ -42,6 +42,7 @@ from postroom.report.events import (
     TlsFailed,
 )
 from postroom.report.families import Counter, Gauge, Histogram
+from postroom.report.receivedmetrics import ReceivedMetrics
 from postroom.report.roadmetrics import RoadMetrics
 
 _INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -107,6 +108,9 @@ class Metrics:
         road = RoadMetrics()
         self._handlers |= road.handlers
         self._families += road.families
+        received = ReceivedMetrics()
+        self._handlers |= received.handlers
+        self._families += received.families
         self.registry.register(self)
 
     def tell(self, report: Report) -> None:

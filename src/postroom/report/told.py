@@ -48,6 +48,8 @@ from postroom.report.events import (
     TlsFailed,
 )
 from postroom.report.line import DEBUG, ERROR, INFO, LONGEST_TRACE, MOST_NAMES, WARNING, Fields, Told, cut
+from postroom.report.received import ReportReceived, ReportUnread
+from postroom.report.receivedtold import tell_received
 from postroom.report.roadtold import tell_road
 
 
@@ -85,6 +87,8 @@ def tell(report: Report) -> Told:
             return _of_upkeep(report)
         case CommandRefused() | SenderRefused() | RecipientRefused() | MessageRefused():
             return _of_refusal(report)
+        case ReportReceived() | ReportUnread():
+            return tell_received(report)
         case _:
             return tell_road(report)
 
