@@ -10,6 +10,7 @@ from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
+from tests.fakes.report_store import MemoryReportStore
 from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
 
@@ -79,6 +80,7 @@ class MemoryStore:
     guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
     suppression: MemorySuppressionStore = field(default_factory=MemorySuppressionStore)
     sites: MemorySiteStore = field(default_factory=MemorySiteStore)
+    reports: MemoryReportStore = field(default_factory=MemoryReportStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:

@@ -136,10 +136,8 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
             return _say_order(row.kind, to, detail)
         case "recovered":
             return f"taken up again{to}: the node that was attempting it stopped; that attempt may have succeeded"
-        case "bounced" | "delayed" | "complained":
+        case "bounced" | "delayed" | "complained" | "reported":
             return _say_returned(row, detail)
-        case "reported":
-            return _say_reported(detail)
         case "dsn":
             return _say_dsn(row, detail)
         case _:
@@ -213,7 +211,9 @@ _BY = {
 
 
 def _say_returned(row: HistoryRow, detail: Mapping[str, Any]) -> str:
-    """What came back for the message."""
+    """What came back for the message, or what it brought as a report."""
+    if row.kind == "reported":
+        return _say_reported(detail)
     by = _BY.get(str(detail.get("by", "")), "what it says")
     known = f"; message {detail.get('returned', '')}, known by {by}"
     if row.kind == "complained":

@@ -11,6 +11,7 @@ from postroom.directory.model import Logins, NewPassword
 from postroom.directory.store import DirectoryStore
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
+from postroom.mailauth.reports.store import ReportStore
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
 from postroom.queue.sites import SiteStore
@@ -43,6 +44,8 @@ class OpenStore(Protocol):
     def suppression(self) -> SuppressionStore: ...  # noqa: D102
     @property
     def sites(self) -> SiteStore: ...  # noqa: D102
+    @property
+    def reports(self) -> ReportStore: ...  # noqa: D102
     async def check(self) -> StoreLook: ...  # noqa: D102
 
 

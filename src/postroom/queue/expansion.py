@@ -159,6 +159,7 @@ def build(
     lease: Lease | None,
     now: float,
     returned: tuple[str, ...] = (),
+    *,
     reported: ReportNote | None = None,
 ) -> Intake:
     """Everything that the message writes. ``returned`` and ``reported``: see ``Intake``."""

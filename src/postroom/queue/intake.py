@@ -95,9 +95,9 @@ class IntakeDoor:
                     ways = ways.marked(marks)
         expansion = expand(draft, resolutions, now, ways)
         if len(expansion.queued) > expansion.held and expansion.release_at is None:
-            intake = await self._take_in_leased(draft, expansion, now, returned, reported)
+            intake = await self._take_in_leased(draft, expansion, now, returned, reported=reported)
         else:
-            intake = build(draft, expansion, None, now, returned, reported)
+            intake = build(draft, expansion, None, now, returned, reported=reported)
             await self._commit(intake, expansion, draft)
             if expansion.queued:
                 self._ready.wake()  # the time of release may be the next at which something is due
@@ -124,7 +124,7 @@ class IntakeDoor:
         """Commit with the lease taken where the scheduler has room, and go straight on to it."""
         recipients, octets = len(expansion.queued) - expansion.held, len(draft.content or b"")
         lease = self._ready.reserve(expansion.destinations, recipients, octets)
-        intake = build(draft, expansion, lease, now, returned, reported)
+        intake = build(draft, expansion, lease, now, returned, reported=reported)
         try:
             await self._commit(intake, expansion, draft)
         except BaseException:

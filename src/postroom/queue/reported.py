@@ -7,7 +7,7 @@ so that a crash neither loses nor doubles anything. Nobody is ever told of a rep
 import asyncio
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from postroom.clock import Clock
 from postroom.config.reports import ReportsSettings

@@ -48,8 +48,9 @@ from postroom.report.events import (
     TlsFailed,
 )
 from postroom.report.line import DEBUG, ERROR, INFO, LONGEST_TRACE, MOST_NAMES, WARNING, Fields, Told, cut
-from postroom.report.received import ReportReceived, ReportUnread
+from postroom.report.received import ReceivedReport, ReportReceived, ReportUnread
 from postroom.report.receivedtold import tell_received
+from postroom.report.road import RoadReport
 from postroom.report.roadtold import tell_road
 
 
@@ -87,10 +88,14 @@ def tell(report: Report) -> Told:
             return _of_upkeep(report)
         case CommandRefused() | SenderRefused() | RecipientRefused() | MessageRefused():
             return _of_refusal(report)
-        case ReportReceived() | ReportUnread():
-            return tell_received(report)
         case _:
-            return tell_road(report)
+            return _of_others(report)
+
+
+def _of_others(report: RoadReport | ReceivedReport) -> Told:
+    if isinstance(report, ReportReceived | ReportUnread):
+        return tell_received(report)
+    return tell_road(report)
 
 
 _ServerReport = ServerReady | ServerDraining | SettingsReloaded | ListenerPaused | StoreTrouble | InternalError

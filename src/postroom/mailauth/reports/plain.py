@@ -63,7 +63,7 @@ def period_of(new: NewReport) -> tuple[float, float]:
 
 
 def name_of(new: NewReport) -> str:
-    """What tells the report from others of its reporter: its id, else the message that brought it, else what it says."""
+    """What tells the report from others of its reporter: its id, else its message, else what it says."""
     if new.report.report_id:
         return new.report.report_id
     if new.queue_id:

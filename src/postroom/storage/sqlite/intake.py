@@ -92,6 +92,10 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
     mark_destinations(connection, waiting)
     insert_entries(connection, entries)
     INSERT_HISTORY.run(connection, [history_row(row) for intake in intakes for row in intake.history])
+    _note_to_be_read(connection, intakes)
+
+
+def _note_to_be_read(connection: apsw.Connection, intakes: Sequence[Intake]) -> None:
     returned = [intake for intake in intakes if intake.returned]
     if returned:
         _INSERT_RETURNED.run(connection, [_returned_row(intake) for intake in returned])

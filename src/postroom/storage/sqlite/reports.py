@@ -27,6 +27,10 @@ _COLUMNS = (
     "r.report_id, r.kind, r.domain, r.reporter, r.name, r.begins, r.ends, r.passed, r.failed, r.received_at, "
     "r.came_to, r.queue_id, r.author"
 )
+_FIELDS = (
+    "domain", "reporter", "report_id", "begin", "end", "passed", "failed", "received_at", "came_to", "queue_id",
+    "author",
+)  # fmt: skip
 _SMALL = f"CASE WHEN r.kind IN ('{ReportKind.DMARC.value}', '{ReportKind.TLS.value}') THEN NULL ELSE r.detail END"
 _RECORDS = "SELECT json_group_array(json(detail) ORDER BY number) FROM report_record WHERE report_id = ?"
 _EXPIRE = "DELETE FROM report WHERE report_id IN (SELECT report_id FROM report WHERE received_at < ? LIMIT ?)"
@@ -94,7 +98,7 @@ class SqliteReports:
         where, values = _where(which)
         join = f"FROM report AS r CROSS JOIN report_record AS p ON p.report_id = r.report_id WHERE {where}"
         flows = (
-            f"SELECT {_GROUP}, sum(p.count) AS messages, count(DISTINCT r.reporter) {join} "  # noqa: S608 - our own names
+            f"SELECT {_GROUP}, sum(p.count) AS messages, count(DISTINCT r.reporter) {join} "
             f"GROUP BY {_GROUP} ORDER BY messages DESC, {_GROUP} LIMIT ?"
         )
         sums = (
@@ -161,17 +165,17 @@ def _where(which: ReportFilter) -> tuple[str, list[Any]]:
 
 
 def _kept(row: Sequence[Any]) -> KeptReport:
-    number, kind, *_, detail = row
-    rest: tuple[Any, ...] = tuple(row[2:-1])
-    report = None if detail is None else from_plain(ReportKind(kind), json.loads(detail))
-    return KeptReport(number, ReportKind(kind), *rest, report=report)
+    kind, detail = ReportKind(row[1]), row[-1]
+    report = None if detail is None else from_plain(kind, json.loads(detail))
+    fields: dict[str, Any] = dict(zip(_FIELDS, row[2:-1], strict=True))
+    return KeptReport(row[0], kind, **fields, report=report)
 
 
 def _flow(row: Sequence[Any]) -> Flow:
-    names: tuple[Any, ...] = tuple(row[:6])
-    results, overrides, count, reporters = row[6:]
-    told = tuple([tuple(each) for each in json.loads(results)])
-    return Flow(*names, results=told, overrides=tuple(json.loads(overrides)), count=count, reporters=reporters)
+    results = tuple([tuple(each) for each in json.loads(row[6])])
+    source, header_from, envelope_from, disposition, dkim, spf = row[:6]
+    names = source, header_from, envelope_from, disposition, dkim, spf
+    return Flow(*names, results, tuple(json.loads(row[7])), row[8], row[9])
 
 
 def _keep(connection: apsw.Connection, calls: Sequence[Sequence[NewReport]]) -> Sequence[Sequence[Kept]]:
