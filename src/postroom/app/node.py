@@ -10,6 +10,7 @@ from pathlib import Path
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
+from postroom.admin.reportsroom import ReportsRoom
 from postroom.admin.returnsroom import ReturnsRoom
 from postroom.app.checking import make_checks
 from postroom.app.chores import Chores
@@ -65,7 +66,7 @@ TLS_SECONDS = 5.0
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
-"""How often mail that came back is looked at."""
+"""How often mail that came back is looked at, and reports of others are read."""
 
 KEY_SECONDS = 60.0
 """How often the lives of signing keys go on."""
@@ -145,11 +146,19 @@ class Node:
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
+        self._read = ReportsRoom(
+            self._settings,
+            store,
+            resolve=self._directory.resolve,
+            is_local=self._directory.is_local,
+            clock=self._clock,
+            reporter=self._reporter,
+        )
         self._back = ReturnsRoom(
             self._settings,
             store,
             secret=secret,
-            resolve=self._directory.resolve,
+            resolve=self._read.addresses.resolve,
             is_local=self._directory.is_local,
             classifier=classifier,
             clock=self._clock,
@@ -173,6 +182,7 @@ class Node:
             node=self._name,
             resolver=resolver,
             returns=self._back.returns,
+            reports=self._read.addresses,
             classifier=classifier,
             is_local=self._directory.is_local,
             ids=self._ids,
@@ -276,6 +286,7 @@ class Node:
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
         self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
+        self._chores.repeat(RETURNED_SECONDS, self._read.work, "received reports")
         self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
@@ -334,6 +345,7 @@ class Node:
 
     async def _forget(self) -> None:
         await self._back.expire()
+        await self._read.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:

@@ -19,6 +19,7 @@ from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
 from postroom.config.mailauth import MailauthSettings
 from postroom.config.pages import AutoconfigSettings, HttpsSettings
 from postroom.config.replysettings import ReplyRuleSettings
+from postroom.config.reports import ReportsSettings
 from postroom.config.road import (
     CommandSettings,
     MaildirSettings,
@@ -239,6 +240,7 @@ class Settings(Section):
     tlsrpt: TlsrptSettings = Field(default_factory=TlsrptSettings)
     dkim: DkimSettings = Field(default_factory=DkimSettings)
     mailauth: MailauthSettings = Field(default_factory=MailauthSettings)
+    reports: ReportsSettings = Field(default_factory=ReportsSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     https: HttpsSettings = Field(default_factory=HttpsSettings)

@@ -9,6 +9,7 @@ from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.mailauthsense import check_mailauth
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
+from postroom.config.reportsense import check_reports
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
@@ -37,6 +38,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_alerts(settings.alert)
     yield from check_pages(settings)
     yield from check_returns(settings)
+    yield from check_reports(settings)
     yield from check_sending(settings)
     yield from check_trust(settings)
     yield from check_mailauth(settings)

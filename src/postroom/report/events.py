@@ -11,6 +11,7 @@ from postroom.mail.session import Client
 from postroom.mail.value import value
 from postroom.report.checking import CheckingReport
 from postroom.report.keys import KeyReport
+from postroom.report.received import ReceivedReport
 from postroom.report.road import RoadReport
 
 
@@ -391,4 +392,5 @@ Report = (
     | RoadReport
     | KeyReport
     | CheckingReport
+    | ReceivedReport
 )
