@@ -98,6 +98,8 @@ REPORTS: tuple[Report, ...] = (
     road.StsPolicyFetched("example.net", "none", "", "the certificate is not valid"),
     road.TlsReportSent("example.net", "mailto:tls@example.net", 100, 3),
     road.TlsReportSent("example.net", "mailto:tls@example.net", 100, 3, "connection refused"),
+    road.DmarcReportSent("example.net", "dmarc@example.net", 100),
+    road.DmarcReportSent("example.net", "", 0, "no answer for _dmarc.example.net TXT: SERVFAIL"),
     road.BounceReturned(QUEUE_ID, str(BOB), Cause.MAILBOX_UNKNOWN, True, "verp"),
     road.ComplaintReturned(QUEUE_ID, str(BOB), "abuse"),
     road.AddressSuppressed("example.org", str(BOB), "mailbox_unknown", 1_807_776_000.0),

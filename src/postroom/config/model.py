@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from postroom.config.certificates import AcmeSettings, TlsSettings
+from postroom.config.dmarcreports import DmarcReportSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
 from postroom.config.mailauth import MailauthSettings
@@ -241,6 +242,7 @@ class Settings(Section):
     dkim: DkimSettings = Field(default_factory=DkimSettings)
     mailauth: MailauthSettings = Field(default_factory=MailauthSettings)
     reports: ReportsSettings = Field(default_factory=ReportsSettings)
+    dmarc_reports: DmarcReportSettings = Field(default_factory=DmarcReportSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     https: HttpsSettings = Field(default_factory=HttpsSettings)

@@ -80,6 +80,20 @@ class TlsReportSent:
 
 
 @value(frozen=True, slots=True)
+class DmarcReportSent:
+    """DMARC reports on one day of a domain left the house for ``target``, or did not (``trouble``).
+
+    ``domain`` is ``""`` where it is not about one domain, ``target`` where it is not about one address; ``messages`` is
+    how many the reports count.
+    """
+
+    domain: str
+    target: str
+    messages: int
+    trouble: str = ""
+
+
+@value(frozen=True, slots=True)
 class BounceReturned:
     """A bounce came back for a message of ours. ``permanent``: for good. ``by``: verp, envid, queue_id, message_id."""
 
@@ -127,6 +141,7 @@ RoadReport = (
     | TlsDowngraded
     | StsPolicyFetched
     | TlsReportSent
+    | DmarcReportSent
     | BounceReturned
     | ComplaintReturned
     | AddressSuppressed
