@@ -3,7 +3,7 @@
 The descriptions are the settings reference: ``docs/settings.md`` is generated from them.
 Durations are seconds (written as a number, or as text such as ``"4h"``), sizes octets (a number, or ``"50MiB"``).
 What guards the door stands in ``guard``, who may log in and how in ``identity``, certificates in ``certificates``,
-where mail goes in ``road``, what the outside sees of us in ``sending``.
+where mail goes in ``road``, what the outside sees of us in ``sending``, what the DNS says of us in ``publishing``.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
+from postroom.config.publishing import PublishSettings, ZoneSettings
 from postroom.config.replysettings import ReplyRuleSettings
 from postroom.config.road import (
     CommandSettings,
@@ -163,6 +164,10 @@ class DnsSettings(Section):
     )
     timeout: Duration = Field(10, gt=0, description="Longest wait for one answer, over all tries.")
     cache: int = Field(10000, ge=0, description="Answers kept in memory.")
+    watch: Duration = Field(
+        3600,
+        description="How often the records of our domains are compared with what should be published; 0: never.",
+    )
 
 
 class WebSettings(Section):
@@ -234,6 +239,8 @@ class Settings(Section):
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
     tlsrpt: TlsrptSettings = Field(default_factory=TlsrptSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
+    publish: PublishSettings = Field(default_factory=PublishSettings)
+    zone: tuple[ZoneSettings, ...] = Field((), description="Zones that this server may change by itself.")
     web: WebSettings = Field(default_factory=WebSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)

@@ -8,6 +8,7 @@ from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
+from postroom.config.publishsense import check_publishing
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
@@ -35,6 +36,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_alerts(settings.alert)
     yield from check_returns(settings)
     yield from check_sending(settings)
+    yield from check_publishing(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:
