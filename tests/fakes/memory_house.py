@@ -12,7 +12,10 @@ from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
 from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
+from tests.fakes.zone_editor import MemoryZones
 
+from postroom.admin.dnsrecords.model import DkimRecord
+from postroom.cli.house import OpenStore
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.dns.resolver import Resolver
@@ -89,6 +92,16 @@ class MemoryStore:
 
 
 @dataclass
+class MemoryDkim:
+    """Records of keys by domain."""
+
+    records: dict[str, list[DkimRecord]] = field(default_factory=dict)
+
+    async def to_publish(self, domain: str) -> Sequence[DkimRecord]:
+        return self.records.get(domain, [])
+
+
+@dataclass
 class MemoryHouse:
     """``unavailable``: opening the store raises this. ``exit_code``: what ``serve`` ends with."""
 
@@ -98,6 +111,19 @@ class MemoryHouse:
     exit_code: int = 0
     served: list[tuple[Settings, Path]] = field(default_factory=list)
     time: float = NOW
+    addresses: Sequence[str] = ()
+    dkim: MemoryDkim = field(default_factory=MemoryDkim)
+    zones: MemoryZones = field(default_factory=MemoryZones)
+
+    def local_addresses(self) -> Sequence[str]:
+        return self.addresses
+
+    def dkim_records(self, store: OpenStore) -> MemoryDkim:
+        return self.dkim
+
+    def zone_editor(self, settings: Settings) -> MemoryZones:
+        self.zones.names = tuple(zone.name for zone in settings.zone)
+        return self.zones
 
     def serve(self, settings: Settings, config_path: Path) -> int:
         self.served.append((settings, config_path))

@@ -11,10 +11,14 @@ import pytest
 from bench.processes import free_port
 from tests.interop.named import READER, ZONE, Named
 
+from postroom.admin.dnsrecords.applying import apply, plan
+from postroom.admin.dnsrecords.making import records_for
+from postroom.admin.dnsrecords.model import DkimRecord, Facts, Published, Service, TlsKey
 from postroom.config.publishing import ZoneSettings
 from postroom.dns.record import PublishFailed, ZoneRecord, txt_data, txt_text
 from postroom.dns.update import ZoneUpdater
 from postroom.dns.zone import Zone, ZoneResolver
+from postroom.mail.session import Role
 from postroom.mailauth.publishing import Publisher
 
 pytestmark = pytest.mark.needs("named", "tsig-keygen")
@@ -118,6 +122,7 @@ async def test_aliases(named: Named) -> None:
         await zones.change([txt("autoconfig", "lost")])
     with pytest.raises(PublishFailed, match="other records stand"):
         await zones.change([ZoneRecord(f"ns.{ZONE}", "CNAME", f"www.{ZONE}.")])
+    await zones.change([], [moved])
 
 
 async def test_whoever_is_overtaken_tries_again(named: Named, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +231,29 @@ async def test_the_longest_zone_is_asked(named: Named) -> None:
         await zones.change([txt("a", "x"), txt("a.sub", "x")])
     with pytest.raises(PublishFailed, match="no \\[\\[zone\\]\\]"):
         await zones.change([ZoneRecord("example.net", "TXT", '"x"')])
+
+
+async def test_all_that_a_domain_should_publish(named: Named) -> None:
+    """``postroom dns DOMAIN --apply`` on a real zone: put there, there, and another key after that."""
+    zones = updater(named.settings())
+
+    def wanted(text: str) -> Published:
+        facts = Facts(
+            hostname=f"mx.{ZONE}",
+            addresses=("192.0.2.1", "2001:db8::1"),
+            services=(Service(Role.MX, 25), Service(Role.SUBMISSIONS, 465)),
+            keys=(TlsKey("ab" * 32),),
+            mta_sts="testing",
+        )
+        return records_for(ZONE, facts, [DkimRecord(f"s2._domainkey.{ZONE}", text, "active")])
+
+    first = await plan(wanted("v=DKIM1; p=" + "A" * 392), zones, replace=False)
+    assert [left.record.name for left in first.left] == [ZONE]  # a stranger's SPF
+    await apply(first, zones)
+    assert (await plan(wanted("v=DKIM1; p=" + "A" * 392), zones, replace=False)).changes == ()
+    second = await plan(wanted("v=DKIM1; p=" + "B" * 392), zones, replace=True)
+    (change,) = second.changes
+    assert {txt_text(each.data)[:20] for each in change.remove} == {"v=spf1 mx -all", "v=DKIM1; p=AAAAAAAAA"}
+    await apply(second, zones)
+    assert await texts(zones, f"s2._domainkey.{ZONE}") == {"v=DKIM1; p=" + "B" * 392}
+    assert await texts(zones, ZONE) == {f"v=spf1 a:mx.{ZONE} -all", "a-stranger=1"}

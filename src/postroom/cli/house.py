@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from postroom.admin.dnsrecords.applying import ZoneEditor
+from postroom.admin.dnsrecords.model import DkimRecords
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.directory.store import DirectoryStore
@@ -65,6 +67,18 @@ class House(Protocol):
         """The addresses of the servers that it asks."""
         ...
 
+    def local_addresses(self) -> Sequence[str]:
+        """The addresses of this machine."""
+        ...
+
+    def dkim_records(self, store: OpenStore) -> DkimRecords:
+        """Who knows the records of the keys that we sign with."""
+        ...
+
+    def zone_editor(self, settings: Settings) -> ZoneEditor:
+        """Who changes the zones of the settings."""
+        ...
+
     def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
         """What the directory keeps of a password. ValueError if it cannot be one."""
         ...
@@ -100,6 +114,24 @@ class RealHouse:
         from postroom.dns.dnspython import server_addresses
 
         return server_addresses(settings)
+
+    def local_addresses(self) -> Sequence[str]:
+        """Those by which it would reach the world."""
+        from postroom.admin.dnsrecords.facts import local_addresses
+
+        return local_addresses()
+
+    def dkim_records(self, store: OpenStore) -> DkimRecords:
+        """Nobody signs yet."""
+        from postroom.admin.dnsrecords.model import NoDkim
+
+        return NoDkim()
+
+    def zone_editor(self, settings: Settings) -> ZoneEditor:
+        """Signed updates."""
+        from postroom.dns.update import ZoneUpdater
+
+        return ZoneUpdater(settings.zone, self.resolver(settings.dns))
 
     def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
         """An argon2 hash, and keys for SCRAM."""

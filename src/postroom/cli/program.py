@@ -12,6 +12,7 @@ from postroom.cli import (
     certificate,
     check,
     demo,
+    dns,
     domain,
     init,
     limits,
@@ -43,6 +44,7 @@ def make_program() -> typer.Typer:
     program.command("init")(init.init)
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
+    program.command("dns")(dns.dns)
     program.add_typer(domain.commands(), name="domain")
     program.add_typer(user.commands(), name="user")
     program.add_typer(alias.commands(), name="alias")

@@ -29,6 +29,9 @@ class PublishSettings(Section):
         description="What others shall do with mail that is not ours (DMARC p=). Begin with none, read the reports, "
         "then quarantine, then reject.",
     )
+    backup_mx: tuple[DomainName, ...] = Field(
+        (), description="Further hosts that take mail for our domains, after this one."
+    )
     mta_sts: Literal["off", "testing", "enforce"] = Field(
         "testing", description="Mode of the MTA-STS policy that senders to us find; off: none is published."
     )
