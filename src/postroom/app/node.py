@@ -30,11 +30,12 @@ from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
+from postroom.net.certificates import Certificate
 from postroom.net.certificatewatch import CertificateWatch
 from postroom.net.gate import Gate
 from postroom.net.listener import Listener, Service
 from postroom.net.privileges import become, choose_user, hand_over
-from postroom.net.sockets import BindError, Opened, inherited_sockets, open_listeners
+from postroom.net.sockets import Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
 from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
@@ -45,7 +46,8 @@ from postroom.storage.sqlite.store import SqliteStore
 from postroom.web.api.application import open_api
 from postroom.web.api.suppressions import SuppressionDesk, suppression_routes
 from postroom.web.app import Health, make_app
-from postroom.web.server import WebServer
+from postroom.web.pages.publication import publication_of, publication_routes
+from postroom.web.ports import WebPorts
 from postroom.web.upkeep import CertificateUpkeep
 
 REFRESH_SECONDS = 0.5
@@ -94,7 +96,8 @@ class Node:
         settings = self._settings
         allow_files(settings)
         opened = open_listeners(settings.listener, inherited_sockets(os.environ, os.getpid()))
-        web = self._open_web()
+        web = self._make_web()
+        web.open()
         self._tls = self._upkeep.open(self._clock.now())
         self._become_user()
         async with open_store(settings) as store:
@@ -196,34 +199,30 @@ class Node:
                 reporter=self._reporter,
             )
 
-    def _open_web(self) -> WebServer | None:
-        settings = self._settings.web
-        if not settings.enabled:
-            return None
-        challenge = self._upkeep.answer if self._settings.acme.enabled else None
-        api = open_api(settings.token_file, suppression_routes(self._suppression_desk()))
-        web = WebServer(make_app(self._health, self._metrics.render, challenge, api), settings)
-        try:
-            self._web_address = web.open()
-        except OSError as error:
-            raise BindError(
-                f"cannot listen on {settings.address} port {settings.port} for web: {error.strerror}; "
-                "stop what listens there, or change [web] port, or set [web] enabled = false"
-            ) from error
-        return web
+    def _make_web(self) -> WebPorts:
+        """Nobody asks it before the rooms are built."""
+        settings = self._settings
+        challenge = self._upkeep.answer if settings.acme.enabled else None
+        api = open_api(settings.web.token_file, suppression_routes(self._suppression_desk()))
+        pages = publication_routes(publication_of(settings, self._is_local, self._signer))
+        return WebPorts(settings, make_app(self._health, self._metrics.render, challenge, api, pages), pages)
+
+    async def _is_local(self, domain: str) -> bool:
+        return await self._directory.is_local(domain)
+
+    def _signer(self) -> Certificate | None:
+        """Who signs profiles for mail programs; not what only stands in for a certificate to come."""
+        return None if self._tls is None or self._tls.stands_in else self._tls.certificates[0]
 
     def _suppression_desk(self) -> SuppressionDesk:
         """What the API asks: nobody asks before the rooms are built."""
 
-        async def is_local(domain: str) -> bool:
-            return await self._directory.is_local(domain)
-
         bounces = self._settings.suppression.bounces
-        return SuppressionDesk(lambda: self._store.suppression, is_local, bounces, self._clock)
+        return SuppressionDesk(lambda: self._store.suppression, self._is_local, bounces, self._clock)
 
     # Running -----------------------------------------------------------------------
 
-    async def _start(self, opened: Sequence[Opened], web: WebServer | None) -> None:
+    async def _start(self, opened: Sequence[Opened], web: WebPorts) -> None:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
@@ -245,9 +244,8 @@ class Node:
                 )
             )
         shown = [f"{o.settings.role.value} {show_host(a)}:{port}" for o in opened for a, port in o.addresses]
-        if web is not None:
-            await web.start()
-            shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
+        await web.start(self._tls)
+        shown += web.shown
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
         self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
@@ -284,7 +282,7 @@ class Node:
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
 
-    async def _end(self, web: WebServer | None) -> None:
+    async def _end(self, web: WebPorts) -> None:
         """Drain: sessions first, because they still bring mail in; then the queue; then the rest."""
         timeout = self._settings.connections.drain_timeout
         tell_service_manager("STOPPING=1")
@@ -296,8 +294,7 @@ class Node:
         await self._road.tls.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
-        if web is not None:
-            await web.stop()
+        await web.stop()
         await self._credentials.close()
         self._sweeper.stop()
 

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from postroom.config.certificates import AcmeSettings, TlsSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
+from postroom.config.pages import AutoconfigSettings, HttpsSettings
 from postroom.config.publishing import PublishSettings, ZoneSettings
 from postroom.config.replysettings import ReplyRuleSettings
 from postroom.config.road import (
@@ -242,6 +243,8 @@ class Settings(Section):
     publish: PublishSettings = Field(default_factory=PublishSettings)
     zone: tuple[ZoneSettings, ...] = Field((), description="Zones that this server may change by itself.")
     web: WebSettings = Field(default_factory=WebSettings)
+    https: HttpsSettings = Field(default_factory=HttpsSettings)
+    autoconfig: AutoconfigSettings = Field(default_factory=AutoconfigSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
 
