@@ -18,7 +18,7 @@ from postroom.admin.dnsrecords.model import DkimRecord
 from postroom.cli.house import OpenStore
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
-from postroom.dns.resolver import Resolver
+from postroom.dns.resolver import InspectingResolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
 from postroom.mail.trouble import StoreUnavailable
@@ -136,7 +136,7 @@ class MemoryHouse:
         settings.store.file.touch()  # check looks whether it is there
         yield self.store
 
-    def resolver(self, settings: DnsSettings) -> Resolver:
+    def resolver(self, settings: DnsSettings) -> InspectingResolver:
         return ZoneResolver(self.zone)
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:

@@ -14,6 +14,7 @@ from tests.interop.named import READER, ZONE, Named
 from postroom.admin.dnsrecords.applying import apply, plan
 from postroom.admin.dnsrecords.making import records_for
 from postroom.admin.dnsrecords.model import DkimRecord, Facts, Published, Service, TlsKey
+from postroom.admin.stspolicy import StsOffer
 from postroom.config.publishing import ZoneSettings
 from postroom.dns.record import PublishFailed, ZoneRecord, txt_data, txt_text
 from postroom.dns.update import ZoneUpdater
@@ -243,7 +244,7 @@ async def test_all_that_a_domain_should_publish(named: Named) -> None:
             addresses=("192.0.2.1", "2001:db8::1"),
             services=(Service(Role.MX, 25), Service(Role.SUBMISSIONS, 465)),
             keys=(TlsKey("ab" * 32),),
-            mta_sts="testing",
+            sts=StsOffer("testing", (f"mx.{ZONE}",), 604800),
         )
         return records_for(ZONE, facts, [DkimRecord(f"s2._domainkey.{ZONE}", text, "active")])
 

@@ -11,7 +11,7 @@ from postroom.admin.dnsrecords.model import DkimRecords
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.directory.store import DirectoryStore
-from postroom.dns.resolver import Resolver
+from postroom.dns.resolver import InspectingResolver
 from postroom.mail.address import Address
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
@@ -59,7 +59,7 @@ class House(Protocol):
         """The store, also while a server runs. Raises StoreUnavailable."""
         ...
 
-    def resolver(self, settings: DnsSettings) -> Resolver:
+    def resolver(self, settings: DnsSettings) -> InspectingResolver:
         """Who asks the DNS."""
         ...
 
@@ -103,7 +103,7 @@ class RealHouse:
 
         return app.open_store(settings)
 
-    def resolver(self, settings: DnsSettings) -> Resolver:
+    def resolver(self, settings: DnsSettings) -> InspectingResolver:
         """The name servers of the settings."""
         from postroom.dns.dnspython import DnspythonResolver
 

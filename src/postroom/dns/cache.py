@@ -12,8 +12,8 @@ from postroom.dns.resolver import (
     CaaRecord,
     Existence,
     Family,
+    InspectingResolver,
     MxRecord,
-    Resolver,
     SrvRecord,
     TlsaRecord,
     plain_name,
@@ -43,7 +43,7 @@ class CachingResolver:
     An answer that is kept is given without suspending. Whoever asks what is being asked already waits for that answer.
     """
 
-    def __init__(self, resolver: Resolver, clock: Clock, size: int = 10000) -> None:
+    def __init__(self, resolver: InspectingResolver, clock: Clock, size: int = 10000) -> None:
         self._resolver = resolver
         self._clock = clock
         self._size = size

@@ -114,6 +114,10 @@ class Resolver(Protocol):
         """The names that an IPv4 or IPv6 address points back to. ValueError if ``address`` is none."""
         ...
 
+
+class InspectingResolver(Resolver, Protocol):
+    """What whoever looks after zones asks besides."""
+
     async def srv(self, name: str) -> Answer[SrvRecord]:
         """The SRV records; ``name`` with its ``_service._proto`` in front (RFC 2782)."""
         ...

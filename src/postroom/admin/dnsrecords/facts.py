@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from postroom.admin.acmeshelf import Shelf as AcmeShelf
 from postroom.admin.dnsrecords.model import Facts, Sender, Service, TlsKey
+from postroom.admin.stspolicy import sts_offer
 from postroom.config.model import STANDARD_PORTS, Settings
 from postroom.config.road import RouteSettings
 from postroom.mail.session import Role
@@ -45,11 +46,12 @@ def gather(settings: Settings, local: Local | None = None) -> Facts:
         keeps_key=settings.acme.enabled and settings.acme.keep_key,
         authority=settings.acme.directory if settings.acme.enabled else "",
         web_host=publish.web_host,
+        program_host=settings.autoconfig.host,
+        autoconfig=settings.autoconfig.enabled,
         backup_mx=publish.backup_mx,
         reports=publish.reports,
         dmarc=publish.dmarc,
-        mta_sts=publish.mta_sts,
-        max_age=int(publish.mta_sts_max_age),
+        sts=sts_offer(settings),
         ttl=int(publish.ttl),
         notes=tuple(notes),
     )

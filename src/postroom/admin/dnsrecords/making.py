@@ -12,8 +12,8 @@ from postroom.admin.dnsrecords.model import (
     Purpose,
     Way,
 )
-from postroom.admin.dnsrecords.policy import sts_policy, sts_record
 from postroom.admin.dnsrecords.relays import include_of, mechanism_of
+from postroom.admin.stspolicy import POLICY_HOST, POLICY_PATH, policy_record, policy_text
 from postroom.dns.record import ZoneRecord, txt_data
 from postroom.dns.resolver import reverse_name
 from postroom.mail.session import Role
@@ -33,14 +33,14 @@ _ISSUERS = {"letsencrypt.org": "letsencrypt.org", "zerossl.com": "sectigo.com", 
 
 def records_for(domain: str, facts: Facts, dkim: Sequence[DkimRecord] = ()) -> Published:
     """All that should be published for one domain, the host's own records among them."""
-    policy = "" if facts.mta_sts == "off" else sts_policy(facts.mta_sts, _mx_hosts(facts), facts.max_age)
+    policy = "" if facts.sts is None else policy_text(facts.sts)
     records = [
         *_mx(domain, facts),
         *host_records(facts, domain),
         *_spf(domain, facts),
         *_dkim(domain, facts, dkim),
         *_dmarc(domain, facts),
-        *_sts(domain, facts, policy),
+        *_sts(domain, facts),
         *_tlsrpt(domain, facts),
         *_tlsa(facts),
         *_srv(domain, facts),
@@ -139,13 +139,14 @@ def related(domain: str, other: str) -> bool:
     return domain == other or domain.endswith(f".{other}") or other.endswith(f".{domain}")
 
 
-def _sts(domain: str, facts: Facts, policy: str) -> Iterator[Desired]:
-    if not policy:
+def _sts(domain: str, facts: Facts) -> Iterator[Desired]:
+    if facts.sts is None:
         return
     why = "senders shall use TLS to us; the id changes with the policy"
-    yield _txt(facts, f"_mta-sts.{domain}", sts_record(policy), Purpose.MTA_STS, why=why, zone=domain)
-    says = f"where the policy is fetched: https://mta-sts.{domain}/.well-known/mta-sts.txt"
-    yield _web(facts, f"mta-sts.{domain}", Purpose.MTA_STS, why=says, zone=domain)
+    yield _txt(facts, f"_mta-sts.{domain}", policy_record(facts.sts), Purpose.MTA_STS, why=why, zone=domain)
+    host = f"{POLICY_HOST}.{domain}"
+    says = f"where the policy is fetched: https://{host}{POLICY_PATH}"
+    yield _web(facts, host, Purpose.MTA_STS, why=says, zone=domain)
 
 
 def _tlsrpt(domain: str, facts: Facts) -> Iterator[Desired]:
@@ -170,12 +171,12 @@ def _srv(domain: str, facts: Facts) -> Iterator[Desired]:
         if port is None:
             data, why = "0 0 0 .", f"{label[1:]} is not offered"  # RFC 6186 §3.4
         else:
-            data, why = f"0 1 {port} {facts.hostname}.", f"where mail programs find {label[1:]}"
+            data, why = f"0 1 {port} {facts.program_host or facts.hostname}.", f"where mail programs find {label[1:]}"
         yield _make(facts, f"{label}._tcp.{domain}", "SRV", data, Purpose.SRV, why=why, zone=domain)
 
 
 def _autoconfig(domain: str, facts: Facts) -> Iterator[Desired]:
-    if not any(service.role is not Role.MX for service in facts.services):
+    if not facts.autoconfig or not any(service.role is not Role.MX for service in facts.services):
         return
     for label in ("autoconfig", "autodiscover"):
         why = "where mail programs fetch their settings"

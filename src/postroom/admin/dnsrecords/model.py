@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
+from postroom.admin.stspolicy import StsOffer
 from postroom.dns.record import ZoneRecord, txt_text
 from postroom.mail.session import Role
 from postroom.mail.value import value
@@ -147,12 +148,16 @@ class Facts:
     authority: str = ""
     """The ACME authority's directory, where one gives the certificate."""
     web_host: str = ""
+    """Who answers HTTPS; empty: the hostname."""
+    program_host: str = ""
+    """Whom mail programs connect to; empty: the hostname."""
+    autoconfig: bool = True
     backup_mx: tuple[str, ...] = ()
     reports: str = ""
     """Where reports go; empty: the domain's postmaster."""
     dmarc: str = "none"
-    mta_sts: str = "off"
-    max_age: int = 604800
+    sts: StsOffer | None = None
+    """The MTA-STS policy, None for none."""
     ttl: int = 3600
     notes: tuple[str, ...] = ()
     """What the facts themselves lack."""

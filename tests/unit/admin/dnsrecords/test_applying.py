@@ -6,6 +6,7 @@ from tests.fakes.zone_editor import MemoryZones
 from postroom.admin.dnsrecords.applying import Plan, apply, plan
 from postroom.admin.dnsrecords.making import records_for
 from postroom.admin.dnsrecords.model import DkimRecord, Facts, Published, Service, TlsKey
+from postroom.admin.stspolicy import StsOffer
 from postroom.dns.record import ZoneRecord, txt_data
 from postroom.mail.session import Role
 
@@ -19,7 +20,7 @@ def wanted(**changed: object) -> Published:
         "addresses": ("192.0.2.1",),
         "keys": (TlsKey("ab" * 32),),
         "services": (Service(Role.SUBMISSION, 587),),
-        "mta_sts": "testing",
+        "sts": StsOffer("testing", (HOST,), 604800),
     }
     return records_for(DOMAIN, Facts(**{**known, **changed}), [KEY])  # type: ignore[arg-type]
 

@@ -8,12 +8,13 @@ import pytest
 
 from postroom.admin.dnsrecords.making import records_for, spf_text
 from postroom.admin.dnsrecords.model import DkimRecord, Facts, Purpose, Sender, Service, TlsKey, Way
-from postroom.admin.dnsrecords.policy import sts_id
 from postroom.admin.dnsrecords.zonefile import zone_file
+from postroom.admin.stspolicy import StsOffer, policy_id
 from postroom.dns.zone import Zone, txt_strings
 from postroom.mail.session import Role
 
 HOST, DOMAIN = "mx.example.org", "example.org"
+STS = StsOffer("testing", (HOST,), 604800)
 ALL = tuple(Service(role, port) for role, port in ((Role.MX, 25), (Role.SUBMISSIONS, 465), (Role.POP3S, 995)))
 KEY = DkimRecord(f"s1._domainkey.{DOMAIN}", "v=DKIM1; k=rsa; p=" + "A" * 392, "active")
 
@@ -24,7 +25,7 @@ def facts(**changed: object) -> Facts:
         "addresses": ("192.0.2.1", "2001:db8::1"),
         "services": ALL,
         "keys": (TlsKey("ab" * 32),),
-        "mta_sts": "testing",
+        "sts": STS,
     }
     return Facts(**{**known, **changed})  # type: ignore[arg-type]
 
@@ -105,12 +106,13 @@ def test_mta_sts_and_its_policy() -> None:
     published = records_for(DOMAIN, facts())
     assert published.policy == f"version: STSv1\r\nmode: testing\r\nmx: {HOST}\r\nmax_age: 604800\r\n"
     assert lines(Purpose.MTA_STS) == [
-        f"_mta-sts.{DOMAIN} TXT v=STSv1; id={sts_id(published.policy)};",
+        f"_mta-sts.{DOMAIN} TXT v=STSv1; id={policy_id(STS)};",
         f"mta-sts.{DOMAIN} CNAME {HOST}.",
     ]
-    other = records_for(DOMAIN, facts(mta_sts="enforce"))
-    assert sts_id(other.policy) != sts_id(published.policy)
-    assert lines(Purpose.MTA_STS, mta_sts="off") == []
+    other = StsOffer("enforce", (HOST,), 604800)
+    assert policy_id(other) != policy_id(STS)
+    assert policy_id(other) in lines(Purpose.MTA_STS, sts=other)[0]
+    assert lines(Purpose.MTA_STS, sts=None) == []
     assert lines(Purpose.MTA_STS, web_host="web.example.org")[1] == f"mta-sts.{DOMAIN} CNAME web.example.org."
 
 
@@ -140,6 +142,8 @@ def test_services_that_are_offered_and_not() -> None:
 def test_programs_find_their_settings() -> None:
     assert f"_autodiscover._tcp.{DOMAIN} SRV 0 0 443 {HOST}." in lines(Purpose.AUTOCONFIG)
     assert lines(Purpose.AUTOCONFIG, services=(Service(Role.MX, 25),)) == []
+    assert lines(Purpose.AUTOCONFIG, autoconfig=False) == []
+    assert "SRV 0 1 465 mail.example.org." in lines(Purpose.SRV, program_host="mail.example.org")[0]
 
 
 def test_an_authority_is_hinted_at() -> None:
