@@ -148,7 +148,6 @@ class Node:
             directory=self._directory,
             resolver=resolver,
             sealer=self._sealer,
-            publisher=None,
             clock=self._clock,
             reporter=self._reporter,
             metrics=self._metrics,

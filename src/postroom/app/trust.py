@@ -8,8 +8,8 @@ from postroom.clock import Clock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
 from postroom.dns.resolver import Resolver
+from postroom.dns.update import ZoneUpdater
 from postroom.mailauth.keys.sealing import Sealer
-from postroom.mailauth.publishing import Publisher
 from postroom.outbound.daily.door import ReportPost
 from postroom.outbound.dmarcrpt.room import DmarcRoom
 from postroom.queue.dsn import Resolve
@@ -45,7 +45,6 @@ class TrustRooms:
         directory: Directory,
         resolver: Resolver,
         sealer: Sealer,
-        publisher: Publisher | None,
         clock: Clock,
         reporter: Reporter,
         metrics: Metrics,
@@ -75,7 +74,7 @@ class TrustRooms:
                 store,
                 sealer=sealer,
                 directory=directory,
-                publisher=publisher,
+                publisher=ZoneUpdater(settings.zone, resolver) if settings.zone else None,
                 clock=clock,
                 reporter=reporter,
                 metrics=metrics,
