@@ -23,6 +23,7 @@ from postroom.report.events import (
     StoreTrouble,
 )
 from postroom.report.line import cut
+from postroom.report.road import CarriersEnded
 
 WORDS: Mapping[type[Report], str] = {
     LoginFailed: "login_failed",
@@ -35,6 +36,7 @@ WORDS: Mapping[type[Report], str] = {
     CertificateExpiring: "certificate",
     CertificateTrouble: "certificate",
     InternalError: "internal_error",
+    CarriersEnded: "internal_error",
 }
 """What counts under which word of the settings."""
 
@@ -138,6 +140,8 @@ def _example(at: float, report: Report) -> Example:
             return Example(at, "", "", cut(f"{', '.join(report.names)} ends soon"))
         case CertificateTrouble():
             return Example(at, "", "", cut(f"{', '.join(report.names)}: {report.reason}"))
+        case CarriersEnded():
+            return Example(at, "", "", cut(f"the carriers' process ended: {report.status}"))
         case InternalError():
             return Example(at, "", "", cut(f"{report.where}: {report.error.partition('(')[0]}"))
         case _:
