@@ -6,58 +6,29 @@ Only a node starts it. It is told what it needs over the socket of the descripto
 import asyncio
 import logging
 import os
-import pickle
 import signal
 import socket
 import sys
-from pathlib import Path
 
 import uvloop
 
 from postroom.app.process import calm_collector
 from postroom.clock import SystemClock
-from postroom.config.model import DnsSettings
 from postroom.config.replyrules import reply_classifier
-from postroom.config.replysettings import ReplyRuleSettings
-from postroom.config.road import OutboundSettings, SmarthostSettings
-from postroom.config.sending import PoolSettings, ShapingSettings, SourceSettings
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.mail.delivery import DeliveryRequest, Outcome
-from postroom.mail.value import value
 from postroom.outbound.apart.events import Ready
 from postroom.outbound.apart.frames import FrameReader, Kind, WireError
 from postroom.outbound.apart.serving import Serving, WireHandler
+from postroom.outbound.apart.setup import Setup
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.shaping.rules import Rule
 from postroom.outbound.shaping.traffic import Traffic, Way
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.contents import SqliteContents
 
-COMMAND = (sys.executable, "-P", "-m", "postroom.app.carriers")
-"""How a node starts it. -P: nothing is loaded from the folder that the node was started in."""
-
 _READ = 65536
-
-
-@value(frozen=True, slots=True)
-class Setup:
-    """What a process that carries mail must know, and no more. ``store`` is the database file."""
-
-    hostname: str
-    loop: str
-    outbound: OutboundSettings
-    smarthosts: tuple[SmarthostSettings, ...]
-    shaping: tuple[ShapingSettings, ...]
-    sources: tuple[SourceSettings, ...]
-    pools: tuple[PoolSettings, ...]
-    replies: tuple[ReplyRuleSettings, ...]
-    dns: DnsSettings
-    store: Path
-
-    def to_bytes(self) -> bytes:
-        """For the wire. Secrets are in it."""
-        return pickle.dumps(self, protocol=5)
 
 
 def main() -> int:
@@ -80,8 +51,7 @@ def _read_setup(end: socket.socket) -> Setup | None:
         for kind, body in reader.feed(data):
             if kind is not Kind.SETUP:
                 raise WireError(f"the node began with {kind.name}")
-            setup = pickle.loads(body)  # noqa: S301 - the node that started us wrote it
-            return setup if isinstance(setup, Setup) else None
+            return Setup.from_bytes(body)
     return None
 
 

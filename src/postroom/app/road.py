@@ -2,9 +2,9 @@
 
 import os
 import random
+import sys
 from collections.abc import Awaitable, Callable
 
-from postroom.app import carriers
 from postroom.app.opening import store_path
 from postroom.clock import Clock
 from postroom.config.model import Settings
@@ -18,6 +18,7 @@ from postroom.mailbox.carrier import MailboxCarrier
 from postroom.outbound.apart.fleet import Fleet
 from postroom.outbound.apart.keeper import Keeper
 from postroom.outbound.apart.remote import RemoteCarrier
+from postroom.outbound.apart.setup import Setup
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.command import CommandCarrier
 from postroom.outbound.maildir import MaildirCarrier
@@ -37,6 +38,9 @@ from postroom.report.events import StoreTrouble
 from postroom.report.reporter import Reporter
 from postroom.report.road import CarriersEnded
 from postroom.storage.sqlite.store import SqliteStore
+
+_CARRIERS = (sys.executable, "-P", "-m", "postroom.app.carriers")
+"""-P: nothing is loaded from the folder that the node was started in."""
 
 
 class Road:
@@ -130,7 +134,7 @@ class Road:
     def _fleet(self, processes: int) -> Fleet:
         settings = self._settings
         share = -(-settings.outbound.concurrency // processes)
-        setup = carriers.Setup(
+        setup = Setup(
             hostname=settings.hostname,
             loop=settings.loop,
             outbound=settings.outbound.model_copy(update={"concurrency": share}),
@@ -143,7 +147,7 @@ class Road:
             store=store_path(settings),
         ).to_bytes()
         remotes = [RemoteCarrier(self._traffic.shaper.rule_of, self.tls.note) for _ in range(processes)]
-        keepers = [Keeper(one, carriers.COMMAND, setup, self._clock, self._reporter) for one in remotes]
+        keepers = [Keeper(one, _CARRIERS, setup, self._clock, self._reporter) for one in remotes]
         return Fleet(remotes, keepers)
 
     def _build_queue(self) -> None:

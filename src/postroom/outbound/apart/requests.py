@@ -1,4 +1,4 @@
-"""Requests on their way to the child: plain values in ``marshal``, as the child trusts the node and content stays bytes.
+"""Requests on their way to the child: plain values in ``marshal``, as the child trusts the node; content stays bytes.
 
 What no carrier looks at stays behind: the envelope's recipients, and how often and with what success each was tried.
 """
