@@ -103,6 +103,9 @@ REPORTS: tuple[Report, ...] = (
     road.AddressSuppressed("example.org", str(BOB), "mailbox_unknown", 1_807_776_000.0),
     road.QueuePaused("domain", "example.net", "postroom queue pause"),
     road.QueuePaused("domain", "example.net", "postroom queue resume", resumed=True),
+    road.CarriersEnded("signal 9", 3, 0.1),
+    road.CarriersEnded("exit 1", 0, 0.2, "the carriers did not get ready: the process ended"),
+    road.CarriersReady(4711),
     events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
 )
 
