@@ -20,10 +20,10 @@ READY_WITHIN = 60.0
 FAREWELL = 10.0
 """Seconds that a child has to say QUIT to its peers."""
 
-FIRST_WAIT, LONGEST_WAIT = 0.1, 60.0
+FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
 """Seconds before a child that died is replaced; each further time twice as long."""
 
-STEADY = 300.0
+STEADY = 60.0
 """Seconds that a child must have lived for its death to count as the first."""
 
 _OWN_WORDS = ("POSTROOM_", "LISTEN_", "NOTIFY_SOCKET")
