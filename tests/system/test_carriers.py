@@ -83,8 +83,8 @@ async def test_killed_again_and_again_nothing_is_lost(
     unexplained = twice - told_by_log(program, sink)
     under_way = sum([line["under_way"] for line in program.told("carriers_ended")])
     told = (
-        f"seed {SEED}: {KILLS} kills of the carriers with {under_way} requests under way, {len(witness.acknowledged)} acknowledged, "
-        f"{len(arrived)} at the far end, {len(twice)} of them twice ({len(unexplained)} unexplained), {len(lost)} lost"
+        f"seed {SEED}: {KILLS} kills of the carriers with {under_way} requests under way, "
+        f"{len(witness.acknowledged)} acknowledged, {len(arrived)} at the far end, {len(twice)} of them twice ({len(unexplained)} unexplained), {len(lost)} lost"
     )
     record_property("told", told)
     print(told)
