@@ -120,6 +120,9 @@ REPORTS: tuple[Report, ...] = (
     received.ReportReceived(QUEUE_ID, "dmarc", "example.org", "google.com", "1", 120, 3, "google.com", "new"),
     received.ReportReceived(QUEUE_ID, "tls", "example.org", "isp.example", "2", 7, 0, None, "too many"),
     received.ReportUnread(QUEUE_ID, "example.org", "isp.example", "there is no report in it"),
+    road.CarriersEnded("signal 9", 3, 0.1),
+    road.CarriersEnded("exit 1", 0, 0.2, "the carriers did not get ready: the process ended"),
+    road.CarriersReady(4711),
     events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
 )
 

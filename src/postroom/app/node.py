@@ -249,6 +249,7 @@ class Node:
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
+        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(

@@ -104,15 +104,15 @@ class RealHouse:
 
     def serve(self, settings: Settings, config_path: Path) -> int:
         """Run the server."""
-        from postroom import app
+        from postroom.app.serving import serve
 
-        return app.serve(settings, config_path)
+        return serve(settings, config_path)
 
     def open_store(self, settings: Settings) -> AbstractAsyncContextManager[OpenStore]:
         """The store of the settings."""
-        from postroom import app
+        from postroom.app.opening import open_store
 
-        return app.open_store(settings)
+        return open_store(settings)
 
     def resolver(self, settings: DnsSettings) -> InspectingResolver:
         """The name servers of the settings."""
