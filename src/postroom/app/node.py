@@ -15,6 +15,7 @@ from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
 from postroom.app.road import Road
+from postroom.app.trust import TrustRooms
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -30,6 +31,7 @@ from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mailauth.keys.sealing import open_sealer
 from postroom.net.certificates import Certificate
 from postroom.net.certificatewatch import CertificateWatch
 from postroom.net.gate import Gate
@@ -38,7 +40,6 @@ from postroom.net.privileges import become, choose_user, hand_over
 from postroom.net.sockets import Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
 from postroom.outbound.daily.door import ReportPost
-from postroom.outbound.dmarcrpt.room import DmarcRoom
 from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
 from postroom.report.metrics import Metrics
@@ -64,7 +65,8 @@ TLS_SECONDS = 5.0
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
-"""How often mail that came back is looked at."""
+"""How often mail that came back is looked at, and reports of others are read."""
+
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -101,6 +103,7 @@ class Node:
         web = self._make_web()
         web.open()
         self._tls = self._upkeep.open(self._clock.now())
+        self._sealer = open_sealer(settings.dkim.key_file)
         self._become_user()
         async with open_store(settings) as store:
             self._build(store, await store.directory.secret())
@@ -139,19 +142,21 @@ class Node:
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
-        self._dmarc = DmarcRoom(
-            self._settings.dmarc_reports,
-            hostname=self._settings.hostname,
+        self._trust = TrustRooms(
+            self._settings,
+            store,
+            directory=self._directory,
             resolver=resolver,
-            store=store.dmarc_tally,
+            sealer=self._sealer,
             clock=self._clock,
             reporter=self._reporter,
+            metrics=self._metrics,
         )
         self._back = ReturnsRoom(
             self._settings,
             store,
             secret=secret,
-            resolve=self._dmarc.resolving(self._directory.resolve),
+            resolve=self._trust.resolve,
             is_local=self._directory.is_local,
             classifier=classifier,
             clock=self._clock,
@@ -163,11 +168,13 @@ class Node:
             node=self._name,
             resolver=resolver,
             returns=self._back.returns,
+            reports=self._trust.addresses,
             classifier=classifier,
             is_local=self._directory.is_local,
             ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
+            signer=self._trust.signer,
         )
         self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
         self._build_services()
@@ -193,6 +200,7 @@ class Node:
             tagger=tagger_for(settings.route),
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
+            checks=self._trust.checks,
             revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
@@ -237,10 +245,11 @@ class Node:
         await self._directory.refresh()
         await self._guard.start()
         await self._road.tls.start()
-        await self._dmarc.start()
+        await self._trust.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
+        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -267,8 +276,10 @@ class Node:
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
         self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
-        self._chores.repeat(TLS_SECONDS, self._dmarc.tick, "DMARC counts")
-        self._send_reports()
+        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
+        if self._settings.tlsrpt.enabled:
+            self._chores.repeat(REPORT_SECONDS, self._road.tls.reports(post).send_due, "TLS reports")
+        self._trust.begin(self._chores, post)
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -292,20 +303,6 @@ class Node:
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
 
-    def _send_reports(self) -> None:
-        """The daily ones, to other domains."""
-        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
-        if self._settings.tlsrpt.enabled:
-            tls = self._road.tls.reports(post)
-            self._chores.repeat(REPORT_SECONDS, tls.send_due, "TLS reports")
-        if self._settings.dmarc_reports.enabled:
-            dmarc = self._dmarc.reports(post, signs=self._signs, is_local=self._directory.is_local)
-            self._chores.repeat(REPORT_SECONDS, dmarc.send_due, "DMARC reports")
-
-    def _signs(self, domain: str) -> bool:
-        """Whether our mail from a domain is signed."""
-        return False  # nothing signs yet
-
     async def _end(self, web: WebPorts) -> None:
         """Drain: sessions first, because they still bring mail in; then the queue; then the rest."""
         timeout = self._settings.connections.drain_timeout
@@ -316,7 +313,7 @@ class Node:
         await self._chores.stop()
         await self._guard.close()
         await self._road.tls.close()
-        await self._dmarc.close()
+        await self._trust.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         await web.stop()
@@ -332,6 +329,7 @@ class Node:
 
     async def _forget(self) -> None:
         await self._back.expire()
+        await self._trust.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:

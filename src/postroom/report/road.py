@@ -133,6 +133,26 @@ class QueuePaused:
     resumed: bool = False
 
 
+@value(frozen=True, slots=True)
+class CarriersEnded:
+    """A process that carries mail ended unasked; ``status`` says how, ``under_way`` how many requests it had.
+
+    Another one is started in ``wait`` seconds. ``trouble`` is what it said before it was ready, or what it did wrong.
+    """
+
+    status: str
+    under_way: int
+    wait: float
+    trouble: str = ""
+
+
+@value(frozen=True, slots=True)
+class CarriersReady:
+    """A process that carries mail takes requests, after another one had ended; ``pid`` is its process id."""
+
+    pid: int
+
+
 RoadReport = (
     SiteBlocked
     | SiteReopened
@@ -146,4 +166,6 @@ RoadReport = (
     | ComplaintReturned
     | AddressSuppressed
     | QueuePaused
+    | CarriersEnded
+    | CarriersReady
 )

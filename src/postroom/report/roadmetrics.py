@@ -7,6 +7,7 @@ from postroom.report.families import Counter, Gauge, Histogram
 from postroom.report.road import (
     AddressSuppressed,
     BounceReturned,
+    CarriersEnded,
     ComplaintReturned,
     DmarcReportSent,
     SiteBlocked,
@@ -34,6 +35,7 @@ class RoadMetrics:
         self._bounces = Counter("bounces_returned", "Bounces that came back, by cause.", "cause", "permanent")
         self._complaints = Counter("complaints_returned", "Complaints that came back.", "kind")
         self._suppressed = Counter("addresses_suppressed", "Addresses put on the suppression list.")
+        self._carriers_ended = Counter("carriers_ended", "Processes that carry mail and ended unasked.")
         self.handlers: dict[type[Report], Callable[..., None]] = {
             SiteBlocked: self._site_blocked,
             SiteReopened: self._site_reopened,
@@ -45,13 +47,15 @@ class RoadMetrics:
             BounceReturned: self._bounce_returned,
             ComplaintReturned: self._complaint_returned,
             AddressSuppressed: self._address_suppressed,
+            CarriersEnded: self._carriers_died,
         }
 
     @property
     def families(self) -> list[Counter | Gauge | Histogram]:
         """What Prometheus is shown."""
         counters = [self._blocks, self._warmups, self._downgrades, self._policies, self._tls_reports]
-        return [*counters, self._dmarc_reports, self._bounces, self._complaints, self._suppressed, self._blocked]
+        others = [self._dmarc_reports, self._bounces, self._complaints, self._suppressed, self._carriers_ended]
+        return [*counters, *others, self._blocked]
 
     def _site_blocked(self, _: SiteBlocked) -> None:
         self._blocks[()] += 1
@@ -80,6 +84,9 @@ class RoadMetrics:
 
     def _complaint_returned(self, report: ComplaintReturned) -> None:
         self._complaints[report.kind if report.kind in _KINDS else "other",] += 1
+
+    def _carriers_died(self, _: CarriersEnded) -> None:
+        self._carriers_ended[()] += 1
 
     def _address_suppressed(self, _: AddressSuppressed) -> None:
         self._suppressed[()] += 1

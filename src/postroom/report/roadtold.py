@@ -3,10 +3,12 @@
 from typing import assert_never
 
 from postroom.mail.message import show_queue_id
-from postroom.report.line import DEBUG, INFO, WARNING, Told, cut
+from postroom.report.line import DEBUG, ERROR, INFO, WARNING, Told, cut
 from postroom.report.road import (
     AddressSuppressed,
     BounceReturned,
+    CarriersEnded,
+    CarriersReady,
     ComplaintReturned,
     DmarcReportSent,
     QueuePaused,
@@ -48,8 +50,19 @@ def tell_road(report: RoadReport) -> Told:
             return _of_reports(report)
         case BounceReturned() | ComplaintReturned() | AddressSuppressed() | QueuePaused():
             return _of_mail(report)
+        case CarriersEnded() | CarriersReady():
+            return _of_carriers(report)
         case _:
             assert_never(report)
+
+
+def _of_carriers(report: CarriersEnded | CarriersReady) -> Told:
+    if isinstance(report, CarriersReady):
+        return Told(INFO, "carriers_ready", {"pid": report.pid})
+    fields = {"status": report.status, "under_way": report.under_way, "wait": report.wait}
+    if report.trouble:
+        fields["trouble"] = cut(report.trouble)
+    return Told(ERROR, "carriers_ended", fields)
 
 
 def _of_reports(report: TlsReportSent | DmarcReportSent) -> Told:
