@@ -23,7 +23,8 @@ _LAST_TAG = b"\r\n b="
 _WIDTH = 76
 
 # RFC 6376 §5.4.1. What people are shown, or answer by, is listed once more than it is there, so that none can be added
-# (§5.4); and what a mail program goes by is, if it is there at all: gateways add these fields to mail that lacks them.
+# (RFC 6376 §5.4); and what a mail program goes by is, if it is there at all: gateways add these fields to mail that
+# lacks them.
 _ALWAYS = (b"from", b"to", b"cc", b"reply-to", b"subject", b"date", b"message-id")
 _IF_PRESENT = (
     b"mime-version",
