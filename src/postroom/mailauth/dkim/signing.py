@@ -23,7 +23,7 @@ _LAST_TAG = b"\r\n b="
 _WIDTH = 76
 
 # RFC 6376 §5.4.1. What people are shown, or answer by, is listed once more than it is there, so that none can be added
-# (§5.4); and what a mail program goes by is, if it is there at all: gateways add these fields to mail that lacks them.
+# (RFC 6376 §5.4); what a mail program goes by only if it is there: gateways add these to mail that lacks them.
 _ALWAYS = (b"from", b"to", b"cc", b"reply-to", b"subject", b"date", b"message-id")
 _IF_PRESENT = (
     b"mime-version",
@@ -49,9 +49,9 @@ async def sign(content: Content, prefix: bytes, keys: Sequence[SigningKey], now:
     ``now`` is in seconds since the Unix epoch. The same input gives the same fields.
 
     The work is done in the calling thread, less than half a millisecond of CPU for both algorithms and 10 KB; only
-    large bodies are hashed in another. ``cryptography`` lets other threads run while it signs. Whoever has more to sign than
-    one core can do, and cores to spare, gains by running this in threads: of the 0.26 ms that RSA-2048 takes, 0.05 are
-    left to the event loop, but it is 0.35 ms in all.
+    large bodies are hashed in another. ``cryptography`` lets other threads run while it signs: whoever has more to
+    sign than one core can do, and cores to spare, gains by ``SigningKey.sign`` in threads. Of the 0.26 ms that
+    RSA-2048 takes the event loop then spends 0.05, but it is 0.35 ms in all.
 
     Raises StoreUnavailable where the pieces of the content cannot be had, and HeaderTooLong.
     """
