@@ -64,9 +64,6 @@ REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
 """How often mail that came back is looked at."""
 
-KEY_SECONDS = 60.0
-"""How often the lives of signing keys go on."""
-
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
@@ -150,18 +147,16 @@ class Node:
             clock=self._clock,
             reporter=self._reporter,
         )
-        self._signing: SigningRoom | None = None
-        if self._settings.dkim.enabled:
-            self._signing = SigningRoom(
-                self._settings,
-                store,
-                sealer=self._sealer,
-                directory=self._directory,
-                publisher=None,
-                clock=self._clock,
-                reporter=self._reporter,
-                metrics=self._metrics,
-            )
+        self._signing = SigningRoom(
+            self._settings,
+            store,
+            sealer=self._sealer,
+            directory=self._directory,
+            publisher=None,
+            clock=self._clock,
+            reporter=self._reporter,
+            metrics=self._metrics,
+        )
         self._road = Road(
             self._settings,
             store,
@@ -173,7 +168,7 @@ class Node:
             ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
-            signer=None if self._signing is None else self._signing.signer,
+            signer=self._signing.signer,
         )
         self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
         self._build_services()
@@ -242,7 +237,8 @@ class Node:
 
     # Running -----------------------------------------------------------------------
 
-    async def _start(self, opened: Sequence[Opened], web: WebServer | None) -> None:
+    async def _wake(self) -> None:
+        """The rooms take up what was known before."""
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
@@ -250,8 +246,10 @@ class Node:
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
-        if self._signing is not None:
-            await self._signing.refresh()
+        await self._signing.start(self._chores)
+
+    async def _start(self, opened: Sequence[Opened], web: WebServer | None) -> None:
+        await self._wake()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -282,9 +280,6 @@ class Node:
         if self._settings.tlsrpt.enabled:
             reports = self._road.tls.reports(self._road.door, self._ids.next)
             self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
-        if self._signing is not None:
-            self._chores.repeat(REFRESH_SECONDS, self._signing.refresh, "signing keys")
-            self._chores.repeat(KEY_SECONDS, self._signing.tick, "lives of signing keys")
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
