@@ -11,6 +11,7 @@ from tests.fakes.dkim_store import MemoryDkimStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
+from tests.fakes.report_store import MemoryReportStore
 from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
 
@@ -82,6 +83,7 @@ class MemoryStore:
     suppression: MemorySuppressionStore = field(default_factory=MemorySuppressionStore)
     sites: MemorySiteStore = field(default_factory=MemorySiteStore)
     dkim: MemoryDkimStore = field(default_factory=MemoryDkimStore)
+    reports: MemoryReportStore = field(default_factory=MemoryReportStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:

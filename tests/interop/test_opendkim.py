@@ -126,7 +126,9 @@ def test_it_verifies_what_we_sign(opendkim: OpenDkim, number: int) -> None:
     assert opendkim.verify(changed) == [["fail", "fail"]] * AT_ONCE
 
 
-@pytest.mark.parametrize(("number", "key", "form"), SIGNED, ids=str)
+@pytest.mark.parametrize(
+    ("number", "key", "form"), SIGNED, ids=[f"{key.selector}-{form}-{number}" for number, key, form in SIGNED]
+)
 def test_we_verify_what_it_signs(opendkim: OpenDkim, number: int, key: SigningKey, form: str) -> None:
     messages = [as_milters_see(sent(message)) for message in mail(100 + number)]
     fields = opendkim.sign(messages, key, form)

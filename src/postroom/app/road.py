@@ -22,6 +22,7 @@ from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
+from postroom.queue.reporting import ReportAddresses
 from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
@@ -47,6 +48,7 @@ class Road:
         node: str,
         resolver: Resolver,
         returns: Returns,
+        reports: ReportAddresses,
         classifier: Classifier,
         is_local: Callable[[str], Awaitable[bool]],
         ids: QueueIds,
@@ -59,6 +61,7 @@ class Road:
         self._store = store
         self._node = node
         self._returns = returns
+        self._reports = reports
         self._ids = ids
         self._clock = clock
         self._reporter = reporter
@@ -172,6 +175,7 @@ class Road:
             ways=ways,
             returns=self._returns,
             signer=self._signer,
+            reports=self._reports,
         )
 
     async def drain(self, seconds: float) -> None:

@@ -13,6 +13,7 @@ from postroom.dns.authorities import Authorities
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
 from postroom.mailauth.keys.store import DkimKeyStore
+from postroom.mailauth.reports.store import ReportStore
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
 from postroom.queue.sites import SiteStore
@@ -47,6 +48,8 @@ class OpenStore(Protocol):
     def sites(self) -> SiteStore: ...  # noqa: D102
     @property
     def dkim(self) -> DkimKeyStore: ...  # noqa: D102
+    @property
+    def reports(self) -> ReportStore: ...  # noqa: D102
     async def check(self) -> StoreLook: ...  # noqa: D102
 
 

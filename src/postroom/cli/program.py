@@ -17,6 +17,7 @@ from postroom.cli import (
     init,
     limits,
     queue,
+    reports,
     route,
     send,
     serve,
@@ -56,6 +57,7 @@ def make_program() -> typer.Typer:
     program.command("route")(route.route)
     program.add_typer(suppression.commands(), name="suppression")
     program.add_typer(sites.commands(), name="sites")
+    program.add_typer(reports.commands(), name="reports")
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("simulate")(simulate.simulate)

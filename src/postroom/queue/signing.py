@@ -200,5 +200,5 @@ async def signed(draft: Draft, signer: Signer, resolutions: tuple[Resolution, ..
         draft = replace(draft, resolutions=resolutions)
     found = await signer.fields(draft)
     if found.fields:
-        return replace(draft, prefix=found.fields + draft.prefix, signed_by=found.by)
-    return replace(draft, unsigned=found.why_not) if found.why_not else draft
+        return replace(draft, prefix=found.fields + draft.prefix, facts={**draft.facts, "signed": found.by})
+    return replace(draft, facts={**draft.facts, "unsigned": found.why_not}) if found.why_not else draft

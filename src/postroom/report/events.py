@@ -9,7 +9,9 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.value import value
+from postroom.report.checking import CheckingReport
 from postroom.report.keys import KeyReport
+from postroom.report.received import ReceivedReport
 from postroom.report.road import RoadReport
 
 
@@ -389,4 +391,6 @@ Report = (
     | InternalError
     | RoadReport
     | KeyReport
+    | CheckingReport
+    | ReceivedReport
 )

@@ -71,6 +71,7 @@ def test_event_names_are_stable() -> None:
     assert {row["event"] for row in told(*REPORTS)} == {
         "server_ready",
         "server_draining",
+        "mail_checked",
         "site_blocked",
         "site_reopened",
         "site_shaped",
@@ -85,6 +86,8 @@ def test_event_names_are_stable() -> None:
         "address_suppressed",
         "queue_paused",
         "queue_resumed",
+        "report_received",
+        "report_unreadable",
         "settings_reloaded",
         "settings_not_reloaded",
         "session_opened",

@@ -20,6 +20,8 @@ from postroom.storage.sqlite.mailbox import SqliteMailbox
 from postroom.storage.sqlite.migrate import Migration, check_version, migrate, migrations, version_of
 from postroom.storage.sqlite.queue import SqliteQueue
 from postroom.storage.sqlite.reader import Reader
+from postroom.storage.sqlite.reported import SqliteReported
+from postroom.storage.sqlite.reports import SqliteReports
 from postroom.storage.sqlite.returned import SqliteReturned
 from postroom.storage.sqlite.sites import SqliteSites
 from postroom.storage.sqlite.suppression import SqliteSuppression
@@ -73,6 +75,8 @@ class SqliteStore:
         self.tls = SqliteTls(self._writer, self._listings)
         self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
         self.returned = SqliteReturned(self._writer, self._listings)
+        self.reports = SqliteReports(self._writer, self._listings)
+        self.reported = SqliteReported(self._writer, self._listings)
         self.sites = SqliteSites(self._writer, self._listings)
         self.dkim = SqliteDkim(self._writer, self._lookups)
 
