@@ -10,14 +10,12 @@ from pathlib import Path
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
-from postroom.admin.reportsroom import ReportsRoom
 from postroom.admin.returnsroom import ReturnsRoom
-from postroom.app.checking import make_checks
 from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
 from postroom.app.road import Road
-from postroom.app.signing import SigningRoom
+from postroom.app.trust import TrustRooms
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -41,6 +39,7 @@ from postroom.net.listener import Listener, Service
 from postroom.net.privileges import become, choose_user, hand_over
 from postroom.net.sockets import Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
+from postroom.outbound.daily.door import ReportPost
 from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
 from postroom.report.metrics import Metrics
@@ -61,12 +60,13 @@ GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
 TLS_SECONDS = 5.0
-"""How often what was learnt of TLS on the road is written behind."""
+"""How often what was learnt of TLS on the road, and what is counted for reports, is written behind."""
 
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
 """How often mail that came back is looked at, and reports of others are read."""
+
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -139,37 +139,28 @@ class Node:
         )
         self._ids = QueueIds(self._clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
-        self._checks = make_checks(self._settings, resolver, self._clock, self._reporter)
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
-        self._read = ReportsRoom(
+        self._trust = TrustRooms(
             self._settings,
             store,
-            resolve=self._directory.resolve,
-            is_local=self._directory.is_local,
+            directory=self._directory,
+            resolver=resolver,
+            sealer=self._sealer,
             clock=self._clock,
             reporter=self._reporter,
+            metrics=self._metrics,
         )
         self._back = ReturnsRoom(
             self._settings,
             store,
             secret=secret,
-            resolve=self._read.addresses.resolve,
+            resolve=self._trust.resolve,
             is_local=self._directory.is_local,
             classifier=classifier,
             clock=self._clock,
             reporter=self._reporter,
-        )
-        self._signing = SigningRoom(
-            self._settings,
-            store,
-            sealer=self._sealer,
-            directory=self._directory,
-            publisher=None,
-            clock=self._clock,
-            reporter=self._reporter,
-            metrics=self._metrics,
         )
         self._road = Road(
             self._settings,
@@ -177,13 +168,13 @@ class Node:
             node=self._name,
             resolver=resolver,
             returns=self._back.returns,
-            reports=self._read.addresses,
+            reports=self._trust.addresses,
             classifier=classifier,
             is_local=self._directory.is_local,
             ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
-            signer=self._signing.signer,
+            signer=self._trust.signer,
         )
         self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
         self._build_services()
@@ -209,7 +200,7 @@ class Node:
             tagger=tagger_for(settings.route),
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
-            checks=self._checks,
+            checks=self._trust.checks,
             revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
@@ -249,19 +240,16 @@ class Node:
 
     # Running -----------------------------------------------------------------------
 
-    async def _wake(self) -> None:
-        """The rooms take up what was known before."""
+    async def _start(self, opened: Sequence[Opened], web: WebPorts) -> None:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
         await self._road.tls.start()
+        await self._trust.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
-        await self._signing.start(self._chores)
-
-    async def _start(self, opened: Sequence[Opened], web: WebPorts) -> None:
-        await self._wake()
+        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -284,14 +272,14 @@ class Node:
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
         self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
-        self._chores.repeat(RETURNED_SECONDS, self._read.work, "received reports")
         self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
         self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
         if self._settings.tlsrpt.enabled:
-            reports = self._road.tls.reports(self._road.door, self._ids.next)
-            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
+            self._chores.repeat(REPORT_SECONDS, self._road.tls.reports(post).send_due, "TLS reports")
+        self._trust.begin(self._chores, post)
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -325,6 +313,7 @@ class Node:
         await self._chores.stop()
         await self._guard.close()
         await self._road.tls.close()
+        await self._trust.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         await web.stop()
@@ -340,7 +329,7 @@ class Node:
 
     async def _forget(self) -> None:
         await self._back.expire()
-        await self._read.expire()
+        await self._trust.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 from postroom.admin.dkim import rules_of
 from postroom.admin.dnscheck import is_reserved
-from postroom.app.chores import Chores
 from postroom.clock import Clock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
@@ -19,21 +18,15 @@ from postroom.mailauth.keys.sealing import Sealer
 from postroom.mailauth.keys.watching import DnsWatcher
 from postroom.mailauth.publishing import Publisher
 from postroom.policy.networks import member_of
-from postroom.queue.signing import KeySigner, Signer
+from postroom.queue.signing import KeySigner
 from postroom.report.metrics import Metrics
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.store import SqliteStore
 
-REFRESH_SECONDS = 0.5
-"""How often the store is asked whether keys were changed, so that a command takes effect within a second."""
-
-ROUND_SECONDS = 60.0
-"""How often the lives of the keys go on."""
-
 
 class SigningRoom:
-    """One for each node; without ``[dkim] enabled`` it does nothing. ``signer`` is for the intake and for DSNs, None
-    where nothing is signed; it knows no key before ``start``. ``publisher`` is None where we may change no zone.
+    """For a node with ``[dkim] enabled``. ``refresh`` twice a second, ``tick`` once a minute; ``signer`` is for the
+    intake and for DSNs. ``publisher`` changes zones, None where we may change none.
     """
 
     def __init__(
@@ -53,8 +46,7 @@ class SigningRoom:
         self._metrics = metrics.keys
         self._own_resolvers = bool(settings.dns.servers)
         self.ring: KeyRing[SigningKey] = KeyRing(store.dkim, sealer, load_pair, reporter)
-        self._enabled = settings.dkim.enabled
-        signer = KeySigner(
+        self.signer = KeySigner(
             self.ring,
             sign=sign,
             accounts=directory,
@@ -62,7 +54,6 @@ class SigningRoom:
             contents=store.queue,
             clock=clock,
         )
-        self.signer: Signer | None = signer if self._enabled else None
         self._keeper = KeyKeeper(
             rules_of(settings.dkim),
             store=store.dkim,
@@ -76,15 +67,12 @@ class SigningRoom:
             is_watched=self._is_watched,
         )
 
-    async def start(self, chores: Chores) -> None:
-        """Take up the keys, and keep them right from now on. Raises StoreUnavailable."""
-        if not self._enabled:
-            return
+    async def refresh(self) -> None:
+        """Take up keys that were changed. Raises StoreUnavailable."""
         await self.ring.refresh()
-        chores.repeat(REFRESH_SECONDS, self.ring.refresh, "signing keys")
-        chores.repeat(ROUND_SECONDS, self._tick, "lives of signing keys")
 
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """One round of the keys' lives. Raises StoreUnavailable."""
         await self._keeper.tick()
         await self.ring.refresh()
         standing = self._keeper.standing

@@ -13,6 +13,7 @@ from postroom.cli import (
     check,
     demo,
     dkim,
+    dns,
     domain,
     init,
     limits,
@@ -45,6 +46,7 @@ def make_program() -> typer.Typer:
     program.command("init")(init.init)
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
+    program.command("dns")(dns.dns)
     program.add_typer(domain.commands(), name="domain")
     program.add_typer(dkim.commands(), name="dkim")
     program.add_typer(user.commands(), name="user")
