@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
+from postroom.mailauth.keys.store import DkimKeyStore
+from postroom.mailauth.reports.store import ReportStore
 from postroom.mailbox.store import MailboxStore
 from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
+from postroom.queue.reportmodel import ReportedStore
 from postroom.queue.returnmodel import ReturnedStore
 from postroom.queue.sites import SiteStore
 from postroom.queue.store import QueueStore
@@ -38,6 +41,12 @@ class Store(Protocol):
     def returned(self) -> ReturnedStore: ...
     @property
     def sites(self) -> SiteStore: ...
+    @property
+    def dkim(self) -> DkimKeyStore: ...
+    @property
+    def reports(self) -> ReportStore: ...
+    @property
+    def reported(self) -> ReportedStore: ...
     async def close(self) -> None: ...
 
 

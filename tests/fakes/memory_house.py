@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fakes.directory_store import MemoryDirectoryStore
+from tests.fakes.dkim_store import MemoryDkimStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
+from tests.fakes.report_store import MemoryReportStore
 from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
 
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
+from postroom.dns.authorities import Authorities, NoAuthorities
 from postroom.dns.resolver import Resolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
@@ -79,6 +82,8 @@ class MemoryStore:
     guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
     suppression: MemorySuppressionStore = field(default_factory=MemorySuppressionStore)
     sites: MemorySiteStore = field(default_factory=MemorySiteStore)
+    dkim: MemoryDkimStore = field(default_factory=MemoryDkimStore)
+    reports: MemoryReportStore = field(default_factory=MemoryReportStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:
@@ -112,6 +117,9 @@ class MemoryHouse:
 
     def resolver(self, settings: DnsSettings) -> Resolver:
         return ZoneResolver(self.zone)
+
+    def authorities(self, settings: DnsSettings) -> Authorities:
+        return NoAuthorities()
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
         return settings.servers

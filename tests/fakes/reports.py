@@ -9,7 +9,7 @@ from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role, TlsFacts
-from postroom.report import checking, events, road
+from postroom.report import checking, events, received, road
 from postroom.report.events import Report
 
 QUEUE_ID = QueueId(0x0123456789ABCDEF)
@@ -115,6 +115,9 @@ REPORTS: tuple[Report, ...] = (
         0.0012,
     ),
     checking.MailChecked(STRANGER, "", QUEUE_ID, (("spf", "fail", "b.example"),), "", "refuse", "SPF fails", "", 0.1),
+    received.ReportReceived(QUEUE_ID, "dmarc", "example.org", "google.com", "1", 120, 3, "google.com", "new"),
+    received.ReportReceived(QUEUE_ID, "tls", "example.org", "isp.example", "2", 7, 0, None, "too many"),
+    received.ReportUnread(QUEUE_ID, "example.org", "isp.example", "there is no report in it"),
     events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
 )
 

@@ -139,7 +139,7 @@ def _say(row: HistoryRow, detail: Mapping[str, Any]) -> str:
             return _say_order(row.kind, to, detail)
         case "recovered":
             return f"taken up again{to}: the node that was attempting it stopped; that attempt may have succeeded"
-        case "bounced" | "delayed" | "complained":
+        case "bounced" | "delayed" | "complained" | "reported":
             return _say_returned(row, detail)
         case "dsn":
             return _say_dsn(row, detail)
@@ -195,6 +195,10 @@ def _say_accepted(row: HistoryRow, detail: Mapping[str, Any]) -> str:
         text += f", logged in as {detail['account']}"
     if row.message_id:
         text += f", Message-ID {row.message_id}"
+    if detail.get("signed"):
+        text += f", signed by {' and '.join(str(name) for name in detail['signed'])}"
+    elif detail.get("unsigned"):
+        text += f", not signed: {detail['unsigned']}"
     return text + _say_options(detail)
 
 
@@ -229,7 +233,9 @@ _BY = {
 
 
 def _say_returned(row: HistoryRow, detail: Mapping[str, Any]) -> str:
-    """What came back for the message."""
+    """What came back for the message, or what it brought as a report."""
+    if row.kind == "reported":
+        return _say_reported(detail)
     by = _BY.get(str(detail.get("by", "")), "what it says")
     known = f"; message {detail.get('returned', '')}, known by {by}"
     if row.kind == "complained":
@@ -238,6 +244,14 @@ def _say_returned(row: HistoryRow, detail: Mapping[str, Any]) -> str:
     cause = str(detail.get("cause", "")).replace("_", " ")
     host = f" by {detail['host']}" if detail.get("host") else ""
     return f"{what} for {row.recipient}{host}: {cause}{_say_reply(detail)}{known}"
+
+
+def _say_reported(detail: Mapping[str, Any]) -> str:
+    """What the server read in a mail to a report address."""
+    if "trouble" in detail:
+        return f"could not be read as a report: {detail['trouble']}"
+    kind, reporter, about = (detail.get(name, "?") for name in ("kind", "reporter", "about"))
+    return f"read as a {kind} report of {reporter} about {about}"
 
 
 def _say_host(detail: Mapping[str, Any]) -> str:

@@ -22,10 +22,12 @@ from postroom.queue.carrier import Carrier
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
+from postroom.queue.reporting import ReportAddresses
 from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
+from postroom.queue.signing import Signer
 from postroom.queue.ways import Ways
 from postroom.report.events import StoreTrouble
 from postroom.report.reporter import Reporter
@@ -46,16 +48,20 @@ class Road:
         node: str,
         resolver: Resolver,
         returns: Returns,
+        reports: ReportAddresses,
         classifier: Classifier,
         is_local: Callable[[str], Awaitable[bool]],
         ids: QueueIds,
         clock: Clock,
         reporter: Reporter,
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._settings = settings
         self._store = store
         self._node = node
         self._returns = returns
+        self._reports = reports
         self._ids = ids
         self._clock = clock
         self._reporter = reporter
@@ -123,6 +129,7 @@ class Road:
             reporter=reporter,
             ways=ways,
             language=settings.queue.dsn_language,
+            signer=self._signer,
         )
         outage = Outage(reporter)
         settler = Settler(
@@ -167,6 +174,8 @@ class Road:
             outage=outage,
             ways=ways,
             returns=self._returns,
+            signer=self._signer,
+            reports=self._reports,
         )
 
     async def drain(self, seconds: float) -> None:

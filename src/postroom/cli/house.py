@@ -9,8 +9,11 @@ from typing import Protocol
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.directory.store import DirectoryStore
+from postroom.dns.authorities import Authorities
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
+from postroom.mailauth.keys.store import DkimKeyStore
+from postroom.mailauth.reports.store import ReportStore
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
 from postroom.queue.sites import SiteStore
@@ -43,6 +46,10 @@ class OpenStore(Protocol):
     def suppression(self) -> SuppressionStore: ...  # noqa: D102
     @property
     def sites(self) -> SiteStore: ...  # noqa: D102
+    @property
+    def dkim(self) -> DkimKeyStore: ...  # noqa: D102
+    @property
+    def reports(self) -> ReportStore: ...  # noqa: D102
     async def check(self) -> StoreLook: ...  # noqa: D102
 
 
@@ -59,6 +66,10 @@ class House(Protocol):
 
     def resolver(self, settings: DnsSettings) -> Resolver:
         """Who asks the DNS."""
+        ...
+
+    def authorities(self, settings: DnsSettings) -> Authorities:
+        """Who asks the servers of a zone themselves."""
         ...
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
@@ -94,6 +105,12 @@ class RealHouse:
         from postroom.dns.dnspython import DnspythonResolver
 
         return DnspythonResolver(settings)
+
+    def authorities(self, settings: DnsSettings) -> Authorities:
+        """By way of the name servers of the settings."""
+        from postroom.dns.zoneservers import DnspythonAuthorities
+
+        return DnspythonAuthorities(settings)
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
         """Those of the settings, or of the system."""

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from postroom.admin.accounts import add_account, read_address
 from postroom.admin.aliases import put_alias
+from postroom.admin.dkim import RecordView, make_first, records_of
 from postroom.admin.dnscheck import records_to_publish
 from postroom.admin.domains import add_domain, read_domain
 from postroom.admin.setup import Laid, lay_out
@@ -19,6 +21,7 @@ from postroom.cli.passwords import obtain_password
 from postroom.config.load import load
 from postroom.config.model import Settings
 from postroom.mail.address import Address
+from postroom.mailauth.keys.sealing import Sealer
 
 
 def init(
@@ -56,18 +59,23 @@ def init(
         acme = _wants_acme(public=public) if acme is None else acme
         laid = lay_out(folder, hostname, house.now(), public=public, acme=acme)
         settings = load(laid.settings)
-        if name:
-            _fill(house, settings, name, address, password)
-    _report(laid, hostname, name, address)
+        keys = _fill(house, settings, name, address, password) if name else []
+    _report(laid, hostname, name, address, keys)
 
 
-def _fill(house: House, settings: Settings, domain: str, address: Address | None, password: str) -> None:
-    """The first domain and the first account."""
+def _fill(
+    house: House, settings: Settings, domain: str, address: Address | None, password: str
+) -> Sequence[RecordView]:
+    """The first domain, its keys and the first account. Returns the records of the keys."""
 
-    async def job(store: OpenStore, settings: Settings) -> None:
+    async def job(store: OpenStore, settings: Settings) -> Sequence[RecordView]:
         await add_domain(store.directory, domain, house.now())
-        if address is None:
-            return
+        keys = await make_first(store.dkim, Sealer(), settings.dkim, domain, house.now())
+        if address is not None:
+            await fill_account(store, settings, address)
+        return records_of(keys)
+
+    async def fill_account(store: OpenStore, settings: Settings, address: Address) -> None:
         if address.domain != domain:
             await add_domain(store.directory, address.domain, house.now())
         quota = settings.delivery.default_quota
@@ -76,7 +84,7 @@ def _fill(house: House, settings: Settings, domain: str, address: Address | None
         if address.key != postmaster:  # RFC 5321 §4.5.1: every domain has one
             await put_alias(store.directory, postmaster, [str(address)])
 
-    Desk(house).work_in(settings, job)
+    return Desk(house).work_in(settings, job)
 
 
 def _ask(question: str, default: str) -> str:
@@ -99,7 +107,7 @@ def _default_hostname() -> str:
     return name if "." in name else "localhost.localdomain"
 
 
-def _report(laid: Laid, hostname: str, domain: str, address: Address | None) -> None:
+def _report(laid: Laid, hostname: str, domain: str, address: Address | None, keys: Sequence[RecordView]) -> None:
     option = f" -c {laid.settings}"
     say(f"settings     {laid.settings}")
     say(f"data         {laid.data}")
@@ -115,6 +123,8 @@ def _report(laid: Laid, hostname: str, domain: str, address: Address | None) -> 
     say("Publish in the DNS (ADDRESS is this machine's public address):")
     for name, kind, data in records_to_publish(hostname, [domain] if domain else []):
         say(f"  {name}  {kind}  {data}")
+    for key in keys:
+        say(f"  {key.name}.  {key.kind}  {key.data}")
     say("and ask the owner of ADDRESS for a PTR record that points back to " + hostname)
     say("")
     say("Next:")

@@ -12,10 +12,12 @@ from postroom.cli import (
     certificate,
     check,
     demo,
+    dkim,
     domain,
     init,
     limits,
     queue,
+    reports,
     route,
     send,
     serve,
@@ -44,6 +46,7 @@ def make_program() -> typer.Typer:
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
     program.add_typer(domain.commands(), name="domain")
+    program.add_typer(dkim.commands(), name="dkim")
     program.add_typer(user.commands(), name="user")
     program.add_typer(alias.commands(), name="alias")
     program.add_typer(limits.commands(), name="limits")
@@ -54,6 +57,7 @@ def make_program() -> typer.Typer:
     program.command("route")(route.route)
     program.add_typer(suppression.commands(), name="suppression")
     program.add_typer(sites.commands(), name="sites")
+    program.add_typer(reports.commands(), name="reports")
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("simulate")(simulate.simulate)

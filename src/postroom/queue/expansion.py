@@ -22,6 +22,7 @@ from postroom.mailbox.carrier import entry_prefix
 from postroom.mailbox.model import NewEntry
 from postroom.queue.deadlines import time_is_up
 from postroom.queue.model import Draft, Intake, Lease
+from postroom.queue.reportmodel import ReportNote
 from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.history import HistoryRow
 
@@ -160,9 +161,15 @@ def _message(draft: Draft, ways: Ways) -> Message:
 
 
 def build(
-    draft: Draft, expansion: Expansion, lease: Lease | None, now: float, returned: tuple[str, ...] = ()
+    draft: Draft,
+    expansion: Expansion,
+    lease: Lease | None,
+    now: float,
+    returned: tuple[str, ...] = (),
+    *,
+    reported: ReportNote | None = None,
 ) -> Intake:
-    """Everything that the message writes. ``returned``: see ``Intake``."""
+    """Everything that the message writes. ``returned`` and ``reported``: see ``Intake``."""
     message = expansion.message
     return Intake(
         message,
@@ -172,6 +179,7 @@ def build(
         lease,
         (_accepted(draft, message, now), *expansion.history),
         returned,
+        reported,
     )
 
 

@@ -12,6 +12,7 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.session import Client
 from postroom.mail.value import value
 from postroom.mailbox.model import NewEntry
+from postroom.queue.reportmodel import ReportNote
 from postroom.report.history import HistoryRow
 from postroom.reputation.model import Suppression
 
@@ -66,7 +67,8 @@ class Intake:
     that leave the house; with ``lease`` they are leased from the start, without they are due at their ``next_attempt``.
     ``entries`` are the mailbox entries of local recipients. ``message.envelope.recipients`` is what the client asked
     for, before aliases. ``returned`` are recipients for whose sake it is to be looked at: it may be a bounce or a
-    complaint (see ``queue/returned.py``).
+    complaint (see ``queue/returned.py``); ``reported`` is there if it may bring a report of others
+    (``queue/reported.py``).
     """
 
     message: Message
@@ -76,6 +78,7 @@ class Intake:
     lease: Lease | None = None
     history: tuple[HistoryRow, ...] = ()
     returned: tuple[str, ...] = ()
+    reported: ReportNote | None = None
 
 
 @value(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from postroom.report.events import (
     SessionRefused,
     StoreTrouble,
 )
+from postroom.report.keys import DkimKeyWaits, DkimTrouble
 from postroom.report.line import cut
 
 WORDS: Mapping[type[Report], str] = {
@@ -34,6 +35,8 @@ WORDS: Mapping[type[Report], str] = {
     ListenerPaused: "listener_paused",
     CertificateExpiring: "certificate",
     CertificateTrouble: "certificate",
+    DkimKeyWaits: "dkim",
+    DkimTrouble: "dkim",
     InternalError: "internal_error",
 }
 """What counts under which word of the settings."""
@@ -110,6 +113,8 @@ def word_of(report: Report) -> str:
     """Under which word a report counts; ``""`` for none."""
     if isinstance(report, StoreTrouble) and report.recovered:
         return ""
+    if isinstance(report, DkimKeyWaits) and report.what == "remove":  # tidying up can wait
+        return ""
     return WORDS.get(type(report), "")
 
 
@@ -134,14 +139,25 @@ def _example(at: float, report: Report) -> Example:
             return Example(at, "", "", cut(report.reason))
         case ListenerPaused():
             return Example(at, "", "", cut(f"{report.role}: {report.reason}"))
-        case CertificateExpiring():
-            return Example(at, "", "", cut(f"{', '.join(report.names)} ends soon"))
-        case CertificateTrouble():
-            return Example(at, "", "", cut(f"{', '.join(report.names)}: {report.reason}"))
         case InternalError():
             return Example(at, "", "", cut(f"{report.where}: {report.error.partition('(')[0]}"))
         case _:
-            return Example(at, "", "", "")
+            return Example(at, "", "", cut(_upkeep_reason(report)))
+
+
+def _upkeep_reason(report: Report) -> str:
+    """What is to be seen to, of certificates and keys."""
+    match report:
+        case CertificateExpiring():
+            return f"{', '.join(report.names)} ends soon"
+        case CertificateTrouble():
+            return f"{', '.join(report.names)}: {report.reason}"
+        case DkimKeyWaits():
+            return f"{report.what} {report.record}" + (f": {report.detail}" if report.detail else "")
+        case DkimTrouble():
+            return f"{report.domain}: {report.reason}"
+        case _:
+            return ""
 
 
 def trial(now: float) -> Alert:

@@ -49,7 +49,12 @@ from postroom.report.events import (
     StoreTrouble,
     TlsFailed,
 )
+from postroom.report.keys import DkimKeyChanged, DkimKeyWaits, DkimTrouble, KeyReport
+from postroom.report.keystold import tell_keys
 from postroom.report.line import DEBUG, ERROR, INFO, LONGEST_TRACE, MOST_NAMES, WARNING, Fields, Told, cut
+from postroom.report.received import ReceivedReport, ReportReceived, ReportUnread
+from postroom.report.receivedtold import tell_received
+from postroom.report.road import RoadReport
 from postroom.report.roadtold import tell_road
 
 
@@ -84,7 +89,16 @@ def tell(report: Report) -> Told:
         case MailChecked():
             return tell_checking(report)
         case _:
-            return tell_road(report)
+            return _of_elsewhere(report)
+
+
+def _of_elsewhere(report: RoadReport | KeyReport | ReceivedReport) -> Told:
+    """What has a module of its own."""
+    if isinstance(report, DkimKeyChanged | DkimKeyWaits | DkimTrouble):
+        return tell_keys(report)
+    if isinstance(report, ReportReceived | ReportUnread):
+        return tell_received(report)
+    return tell_road(report)
 
 
 _ServerReport = ServerReady | ServerDraining | SettingsReloaded | ListenerPaused | StoreTrouble | InternalError

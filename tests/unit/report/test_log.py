@@ -86,6 +86,8 @@ def test_event_names_are_stable() -> None:
         "address_suppressed",
         "queue_paused",
         "queue_resumed",
+        "report_received",
+        "report_unreadable",
         "settings_reloaded",
         "settings_not_reloaded",
         "session_opened",

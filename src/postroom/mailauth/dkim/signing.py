@@ -19,6 +19,7 @@ MAX_NAMES = 500
 
 _BODY_FORM = (True, None)
 _NAME = b"DKIM-Signature"
+_LAST_TAG = b"\r\n b="
 _WIDTH = 76
 
 # RFC 6376 §5.4.1. What people are shown, or answer by, is listed once more than it is there, so that none can be added
@@ -86,13 +87,13 @@ def _signature_field(
     tags = f"v=1; a={key.algorithm.value}; c=relaxed/relaxed; d={key.domain}; s={key.selector}; t={now};"
     parts = [(b" ", tag) for tag in tags.encode().split(b" ")]
     parts += _parts_of_list(names)
-    parts += [(b" ", b"bh=" + body_hash + b";"), (b" ", b"b=")]
-    value = _folded(parts)
+    value = _folded([*parts, (b" ", b"bh=" + body_hash + b";")]) + _LAST_TAG
     digest = header.digest(names, Field(_NAME, value, 0, 0), relaxed=True)
     signature = b64encode(key.sign(digest))
     # RFC 6376 §3.5 b=: white space in it means nothing, so it may be folded anywhere.
-    lines = [signature[at : at + _WIDTH] for at in range(0, len(signature), _WIDTH)]
-    return b"%b:%b\r\n %b\r\n" % (_NAME, value, b"\r\n ".join(lines))
+    first = _WIDTH - len(_LAST_TAG)
+    lines = [signature[:first], *[signature[at : at + _WIDTH] for at in range(first, len(signature), _WIDTH)]]
+    return b"%b:%b%b\r\n" % (_NAME, value, b"\r\n ".join(lines))
 
 
 def _parts_of_list(names: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
