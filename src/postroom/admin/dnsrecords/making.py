@@ -50,6 +50,12 @@ def records_for(domain: str, facts: Facts, dkim: Sequence[DkimRecord] = ()) -> P
     return Published(domain, facts.hostname, tuple(records), tuple(_notes(domain, facts, dkim)), policy)
 
 
+def records_of_host(facts: Facts) -> Published:
+    """What the host needs, whatever the domains."""
+    records = (*host_records(facts), *_tlsa(facts), *_caa(facts))
+    return Published("", facts.hostname, records, facts.notes)
+
+
 def report_address(domain: str, facts: Facts) -> str:
     """Where reports on a domain go."""
     return facts.reports or f"postmaster@{domain}"
@@ -188,8 +194,13 @@ def _autoconfig(domain: str, facts: Facts) -> Iterator[Desired]:
     )
 
 
+def issuer_of(facts: Facts) -> str:
+    """The name by which CAA knows our authority; ``""`` for none, or one that we do not know."""
+    return next((name for host, name in _ISSUERS.items() if host in facts.authority), "")
+
+
 def _caa(facts: Facts) -> Iterator[Desired]:
-    issuer = next((name for host, name in _ISSUERS.items() if host in facts.authority), "")
+    issuer = issuer_of(facts)
     if issuer:
         why = "no other authority may issue certificates for this host"
         data = f'0 issue "{issuer}"'
