@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fakes.directory_store import MemoryDirectoryStore
+from tests.fakes.dkim_store import MemoryDkimStore
 from tests.fakes.dns_inspector import MemoryInspector, MemoryPolicies
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
+from tests.fakes.report_store import MemoryReportStore
 from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
 from tests.fakes.zone_editor import MemoryZones
@@ -19,6 +21,7 @@ from postroom.admin.dnsrecords.model import DkimRecord, DkimRecords
 from postroom.cli.house import OpenStore
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
+from postroom.dns.authorities import Authorities, NoAuthorities
 from postroom.dns.resolver import InspectingResolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
@@ -83,6 +86,8 @@ class MemoryStore:
     guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
     suppression: MemorySuppressionStore = field(default_factory=MemorySuppressionStore)
     sites: MemorySiteStore = field(default_factory=MemorySiteStore)
+    dkim: MemoryDkimStore = field(default_factory=MemoryDkimStore)
+    reports: MemoryReportStore = field(default_factory=MemoryReportStore)
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:
@@ -143,6 +148,9 @@ class MemoryHouse:
 
     def resolver(self, settings: DnsSettings) -> InspectingResolver:
         return ZoneResolver(self.zone)
+
+    def authorities(self, settings: DnsSettings) -> Authorities:
+        return NoAuthorities()
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
         return settings.servers

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from postroom.mail.message import QueueId
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mailauth.reports.store import NewReport
 from postroom.queue.returnmodel import FIRST, Finding, ReturnedMail
 from postroom.report.history import HistoryRow
 from postroom.reputation.model import Suppression
@@ -12,11 +13,15 @@ from postroom.reputation.model import Suppression
 
 @dataclass
 class MemoryReturnedStore:
-    """``history`` and ``suppressions`` are what findings wrote. ``unavailable``: every method raises."""
+    """``history``, ``suppressions`` and ``complaints`` are what findings wrote.
+
+    ``unavailable``: every method raises.
+    """
 
     noted: list[ReturnedMail] = field(default_factory=list)
     history: list[HistoryRow] = field(default_factory=list)
     suppressions: list[Suppression] = field(default_factory=list)
+    complaints: list[NewReport] = field(default_factory=list)
     unavailable: bool = False
 
     async def pending(self, limit: int, after: QueueId = FIRST) -> Sequence[ReturnedMail]:
@@ -32,6 +37,7 @@ class MemoryReturnedStore:
             if done[-1]:
                 self.history += finding.history
                 self.suppressions += finding.suppressions
+                self.complaints += finding.complaints
             self.noted = left
         return done
 

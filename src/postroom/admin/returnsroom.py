@@ -74,6 +74,7 @@ class ReturnsRoom:
             hostname=settings.hostname,
             returns=settings.returns,
             suppression=settings.suppression,
+            reports=settings.reports,
             clock=clock,
             reporter=reporter,
         )

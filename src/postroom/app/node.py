@@ -15,6 +15,7 @@ from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
 from postroom.app.road import Road
+from postroom.app.trust import TrustRooms
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -30,6 +31,7 @@ from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mailauth.keys.sealing import open_sealer
 from postroom.net.certificates import Certificate
 from postroom.net.certificatewatch import CertificateWatch
 from postroom.net.gate import Gate
@@ -37,6 +39,7 @@ from postroom.net.listener import Listener, Service
 from postroom.net.privileges import become, choose_user, hand_over
 from postroom.net.sockets import Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
+from postroom.outbound.daily.door import ReportPost
 from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
 from postroom.report.metrics import Metrics
@@ -57,12 +60,13 @@ GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
 TLS_SECONDS = 5.0
-"""How often what was learnt of TLS on the road is written behind."""
+"""How often what was learnt of TLS on the road, and what is counted for reports, is written behind."""
 
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
-"""How often mail that came back is looked at."""
+"""How often mail that came back is looked at, and reports of others are read."""
+
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -99,6 +103,7 @@ class Node:
         web = self._make_web()
         web.open()
         self._tls = self._upkeep.open(self._clock.now())
+        self._sealer = open_sealer(settings.dkim.key_file)
         self._become_user()
         async with open_store(settings) as store:
             self._build(store, await store.directory.secret())
@@ -137,11 +142,21 @@ class Node:
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
+        self._trust = TrustRooms(
+            self._settings,
+            store,
+            directory=self._directory,
+            resolver=resolver,
+            sealer=self._sealer,
+            clock=self._clock,
+            reporter=self._reporter,
+            metrics=self._metrics,
+        )
         self._back = ReturnsRoom(
             self._settings,
             store,
             secret=secret,
-            resolve=self._directory.resolve,
+            resolve=self._trust.resolve,
             is_local=self._directory.is_local,
             classifier=classifier,
             clock=self._clock,
@@ -153,11 +168,13 @@ class Node:
             node=self._name,
             resolver=resolver,
             returns=self._back.returns,
+            reports=self._trust.addresses,
             classifier=classifier,
             is_local=self._directory.is_local,
             ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
+            signer=self._trust.signer,
         )
         self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
         self._build_services()
@@ -183,6 +200,7 @@ class Node:
             tagger=tagger_for(settings.route),
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
+            checks=self._trust.checks,
             revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
@@ -227,9 +245,11 @@ class Node:
         await self._directory.refresh()
         await self._guard.start()
         await self._road.tls.start()
+        await self._trust.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
+        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -256,9 +276,10 @@ class Node:
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
         self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
         if self._settings.tlsrpt.enabled:
-            reports = self._road.tls.reports(self._road.door, self._ids.next)
-            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
+            self._chores.repeat(REPORT_SECONDS, self._road.tls.reports(post).send_due, "TLS reports")
+        self._trust.begin(self._chores, post)
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -292,6 +313,7 @@ class Node:
         await self._chores.stop()
         await self._guard.close()
         await self._road.tls.close()
+        await self._trust.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         await web.stop()
@@ -307,6 +329,7 @@ class Node:
 
     async def _forget(self) -> None:
         await self._back.expire()
+        await self._trust.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:

@@ -12,8 +12,11 @@ from postroom.admin.dnsrecords.model import DkimRecords
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.directory.store import DirectoryStore
+from postroom.dns.authorities import Authorities
 from postroom.dns.resolver import InspectingResolver
 from postroom.mail.address import Address
+from postroom.mailauth.keys.store import DkimKeyStore
+from postroom.mailauth.reports.store import ReportStore
 from postroom.mailbox.store import MailboxStore
 from postroom.policy.store import GuardStore
 from postroom.queue.sites import SiteStore
@@ -46,6 +49,10 @@ class OpenStore(Protocol):
     def suppression(self) -> SuppressionStore: ...  # noqa: D102
     @property
     def sites(self) -> SiteStore: ...  # noqa: D102
+    @property
+    def dkim(self) -> DkimKeyStore: ...  # noqa: D102
+    @property
+    def reports(self) -> ReportStore: ...  # noqa: D102
     async def check(self) -> StoreLook: ...  # noqa: D102
 
 
@@ -62,6 +69,10 @@ class House(Protocol):
 
     def resolver(self, settings: DnsSettings) -> InspectingResolver:
         """Who asks the DNS."""
+        ...
+
+    def authorities(self, settings: DnsSettings) -> Authorities:
+        """Who asks the servers of a zone themselves."""
         ...
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
@@ -98,21 +109,27 @@ class RealHouse:
 
     def serve(self, settings: Settings, config_path: Path) -> int:
         """Run the server."""
-        from postroom import app
+        from postroom.app.serving import serve
 
-        return app.serve(settings, config_path)
+        return serve(settings, config_path)
 
     def open_store(self, settings: Settings) -> AbstractAsyncContextManager[OpenStore]:
         """The store of the settings."""
-        from postroom import app
+        from postroom.app.opening import open_store
 
-        return app.open_store(settings)
+        return open_store(settings)
 
     def resolver(self, settings: DnsSettings) -> InspectingResolver:
         """The name servers of the settings."""
         from postroom.dns.dnspython import DnspythonResolver
 
         return DnspythonResolver(settings)
+
+    def authorities(self, settings: DnsSettings) -> Authorities:
+        """By way of the name servers of the settings."""
+        from postroom.dns.zoneservers import DnspythonAuthorities
+
+        return DnspythonAuthorities(settings)
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
         """Those of the settings, or of the system."""
@@ -127,10 +144,10 @@ class RealHouse:
         return local_addresses()
 
     def dkim_records(self, store: OpenStore) -> DkimRecords:
-        """Nobody signs yet."""
-        from postroom.admin.dnsrecords.model import NoDkim
+        """Those of the store."""
+        from postroom.admin.dkim import StoredRecords
 
-        return NoDkim()
+        return StoredRecords(store.dkim)
 
     def inspector(self, settings: Settings, dkim: DkimRecords) -> Inspector:
         """By the name servers of the settings."""

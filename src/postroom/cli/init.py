@@ -10,6 +10,7 @@ import typer
 
 from postroom.admin.accounts import add_account, read_address
 from postroom.admin.aliases import put_alias
+from postroom.admin.dkim import make_first
 from postroom.admin.dnsrecords.facts import gather
 from postroom.admin.dnsrecords.making import host_records
 from postroom.admin.dnsrecords.zonefile import zone_file, zone_line
@@ -23,6 +24,7 @@ from postroom.cli.passwords import obtain_password
 from postroom.config.load import load
 from postroom.config.model import Settings
 from postroom.mail.address import Address
+from postroom.mailauth.keys.sealing import Sealer
 
 
 def init(
@@ -66,12 +68,15 @@ def init(
 
 
 def _fill(house: House, settings: Settings, domain: str, address: Address | None, password: str) -> None:
-    """The first domain and the first account."""
+    """The first domain, its keys and the first account."""
 
     async def job(store: OpenStore, settings: Settings) -> None:
         await add_domain(store.directory, domain, house.now())
-        if address is None:
-            return
+        await make_first(store.dkim, Sealer(), settings.dkim, domain, house.now())
+        if address is not None:
+            await fill_account(store, settings, address)
+
+    async def fill_account(store: OpenStore, settings: Settings, address: Address) -> None:
         if address.domain != domain:
             await add_domain(store.directory, address.domain, house.now())
         quota = settings.delivery.default_quota

@@ -12,11 +12,13 @@ from postroom.cli import (
     certificate,
     check,
     demo,
+    dkim,
     dns,
     domain,
     init,
     limits,
     queue,
+    reports,
     route,
     send,
     serve,
@@ -46,6 +48,7 @@ def make_program() -> typer.Typer:
     program.add_typer(check.commands(), name="check")
     program.command("dns")(dns.dns)
     program.add_typer(domain.commands(), name="domain")
+    program.add_typer(dkim.commands(), name="dkim")
     program.add_typer(user.commands(), name="user")
     program.add_typer(alias.commands(), name="alias")
     program.add_typer(limits.commands(), name="limits")
@@ -56,6 +59,7 @@ def make_program() -> typer.Typer:
     program.command("route")(route.route)
     program.add_typer(suppression.commands(), name="suppression")
     program.add_typer(sites.commands(), name="sites")
+    program.add_typer(reports.commands(), name="reports")
     program.command("why")(why.why)
     program.command("send")(send.send)
     program.command("simulate")(simulate.simulate)

@@ -7,12 +7,15 @@ from postroom.config.authsense import check_auth
 from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
+from postroom.config.mailauthsense import check_mailauth
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
 from postroom.config.publishsense import check_publishing
+from postroom.config.reportsense import check_reports
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
 from postroom.config.sendingsense import check_sending
+from postroom.config.trustsense import check_trust
 from postroom.config.upkeepsense import check_acme, check_alerts, check_pages
 from postroom.mail.session import Role
 
@@ -36,7 +39,10 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_alerts(settings.alert)
     yield from check_pages(settings)
     yield from check_returns(settings)
+    yield from check_reports(settings)
     yield from check_sending(settings)
+    yield from check_trust(settings)
+    yield from check_mailauth(settings)
     yield from check_publishing(settings)
 
 

@@ -47,8 +47,8 @@ class DnspythonResolver:
     """Asks the servers of the settings, or the system's. One question takes at most ``settings.timeout`` seconds."""
 
     def __init__(self, settings: DnsSettings) -> None:
-        self._resolver = _configured(settings)
-        self._unchecked = _configured(settings)
+        self._resolver = configured(settings)
+        self._unchecked = configured(settings)
         # RFC 4035 §3.2.2: CD gets what a validating resolver would hold back.
         self._unchecked.set_flags(dns.flags.RD | dns.flags.CD)
 
@@ -129,11 +129,12 @@ class DnspythonResolver:
 
 def server_addresses(settings: DnsSettings) -> tuple[str, ...]:
     """The addresses, without ports, of the servers that are asked under these settings."""
-    servers = _configured(settings).nameservers
+    servers = configured(settings).nameservers
     return tuple([each if isinstance(each, str) else each.answer_nameserver() for each in servers])
 
 
-def _configured(settings: DnsSettings) -> dns.asyncresolver.Resolver:
+def configured(settings: DnsSettings) -> dns.asyncresolver.Resolver:
+    """The library's resolver under these settings."""
     if settings.servers:
         resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.nameservers = [_server(text) for text in settings.servers]

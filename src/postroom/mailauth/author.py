@@ -25,8 +25,8 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ATOMS = r"[A-Za-z0-9!#$%&'*+/?^_`{|}~.-]+"  # without "=", so that no encoded word is among them
 # What nearly all mail has: words or one quoted string without anything that could be read in two ways, one address.
 _PLAIN = re.compile(
-    rf"""[ \t]*(?:(?:[\w .'&/+-]*|"[^"\\<>@=\x00-\x1f\x7f-\x9f]*")[ \t]*<{_ATOMS}@(?P<angle>(?:{_LABEL}\.)+{_LABEL})>"""
-    rf"""|{_ATOMS}@(?P<bare>(?:{_LABEL}\.)+{_LABEL}))[ \t]*""",
+    rf"""(?:[\w .'&/+-]*|"[^"\\<>@=\x00-\x1f\x7f-\x9f]*" *)<{_ATOMS}@(?P<angle>(?:{_LABEL}\.)+{_LABEL})>"""
+    rf"""|{_ATOMS}@(?P<bare>(?:{_LABEL}\.)+{_LABEL})""",
     re.ASCII,
 )
 _FROM_LINE = re.compile(rb"(?:\A|[\r\n])From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
@@ -83,7 +83,7 @@ def _is_elsewhere(header: Header, block: bytes) -> bool:
 
 
 def _read_value(text: str) -> Author:
-    plain = _PLAIN.fullmatch(text) if len(text) <= MAX_VALUE else None
+    plain = _PLAIN.fullmatch(text.strip(" \t")) if len(text) <= MAX_VALUE else None
     if plain is not None:
         return Author(((plain["angle"] or plain["bare"]).lower(),))
     named, seen, fault = _read_closely(text)

@@ -73,7 +73,7 @@ def write_results(authserv_id: str, authentication: Authentication, client: str 
         parts.append(_arc(authentication.arc, client))
     if authentication.dmarc is not None:
         parts.append(_dmarc(authentication.dmarc))
-    name = _quoted(_UNSAFE.sub("", authserv_id))
+    name = _quoted(_UNSAFE.sub("", authserv_id if authserv_id.isascii() else _plain(authserv_id)))
     return _folded([f"Authentication-Results: {name}"], parts or [["none"]])
 
 

@@ -43,6 +43,7 @@ _VERSION = re.compile(rb"v=spf1(?: |\Z)", re.IGNORECASE)  # RFC 7208 §4.5
 _UNPRINTABLE = re.compile(rb"[^ -~]")
 # Macros whose value is not settled by client and domain: local part, HELO name, the time (RFC 7208 §7.2).
 _VARYING_MACRO = re.compile(rb"%\{[slht]", re.IGNORECASE)
+_IP6_ZONE = re.compile(r"(?<= )([+?~-]?ip6:[^ %]*)%", re.IGNORECASE)  # Python reads more than RFC 7208 §5.6 allows
 _LOCAL_INCLUDE = re.compile(r"(?<= )([+?~-]?)include:(?=[^ ]*%\{[sl])", re.IGNORECASE)
 _ESCAPED = re.compile("%%|%_|%-| ")
 _MARKS = {"%%": "{~p~}", "%_": "{~s~}", "%-": "{~h~}", " ": "{~s~}"}
@@ -91,6 +92,9 @@ class SpfChecker:
             return by_helo, replace(by_helo, identity=SpfIdentity.MAIL_FROM)
         domain = "" if sender.domain.startswith("[") else sender.domain
         return by_helo, await self._check(SpfIdentity.MAIL_FROM, address, sender.local, domain, spoken)
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     async def _check(self, identity: SpfIdentity, client: str, local: str, domain: str, helo: str) -> SpfCheck:
         sender = f"{local}@{domain}" if domain else ""
@@ -213,6 +217,7 @@ class _Questions(spftrace.BaseResolver):
         text = _UNPRINTABLE.sub(b"\xff", record).decode("latin-1")  # RFC 7208 §3.1: then it is malformed
         if not _VERSION.match(record):
             return _ESCAPED.sub(lambda found: _MARKS[found[0]], text)
+        text = _IP6_ZONE.sub(r"\1!", text)
         # RFC 8616 §4: with a local part that is not ASCII such a term matches nothing. An include whose name cannot
         # be would be an error instead; exists merely does not match.
         return text if self._ascii_local else _LOCAL_INCLUDE.sub(r"\1exists:", text)

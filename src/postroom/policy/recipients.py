@@ -37,7 +37,8 @@ def recipients_stage(
     async def on_rcpt(moment: AtRcpt) -> Verdict:
         match moment.resolution:
             case Resolved(accounts, forwards):
-                if not forwards and await all_full(accounts, moment.size or 0):
+                # An address that the server itself reads has neither
+                if accounts and not forwards and await all_full(accounts, moment.size or 0):
                     return _FULL
                 return ACCEPT
             case NotLocal():

@@ -12,7 +12,10 @@ from postroom.queue.dsn import DsnMaker, Resolve
 from postroom.queue.expansion import Expansion, build, expand
 from postroom.queue.model import Draft, Intake, Lease, LeasedMessage
 from postroom.queue.outage import Outage
+from postroom.queue.reporting import ReportAddresses
+from postroom.queue.reportmodel import ReportNote
 from postroom.queue.returning import Returns
+from postroom.queue.signing import Signer, signed
 from postroom.queue.store import QueueStore
 from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import MessageAccepted
@@ -44,6 +47,7 @@ class IntakeDoor:
 
     ``ways`` say where those go who leave the house. ``outage`` is shared with the scheduler and the settler where there
     are such, so that trouble is told once. ``returns`` gives recipients return paths, and knows what may be a bounce.
+    ``reports`` knows what may be a report of others; ``signer`` signs what is ours.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class IntakeDoor:
         outage: Outage | None = None,
         ways: Ways = BY_DOMAIN,
         returns: Returns | None = None,
+        signer: Signer | None = None,
+        reports: ReportAddresses | None = None,
     ) -> None:
         self._store = store
         self._ready = ready
@@ -68,6 +74,8 @@ class IntakeDoor:
         self._outage = outage or Outage(reporter)
         self._ways = ways
         self._returns = returns
+        self._signer = signer
+        self._reports = reports
 
     async def accept(self, draft: Draft) -> Message:
         """On return the message is on disk, placed or queued, and its DSN-on-success with it: ``250`` may be said.
@@ -76,20 +84,25 @@ class IntakeDoor:
         """
         started = self._clock.monotonic()
         resolutions = draft.resolutions or await self._resolve_all(draft)
+        if self._signer is not None:
+            draft = await signed(draft, self._signer, resolutions)
         now = self._clock.now()
         returned: tuple[str, ...] = ()
         ways, returns = self._ways, self._returns
+        reported = None if self._reports is None else self._reports.note_of(draft, resolutions)
         if returns is not None:
             returned = returns.may_be_returned(draft, resolutions)
+            if returned and reported is not None:  # it is read once
+                returned = tuple([name for name in returned if name not in reported.recipients])
             if returns.may_mark(draft, resolutions):
                 marks = await returns.marks_for(draft, resolutions)
                 if marks is not None:
                     ways = ways.marked(marks)
         expansion = expand(draft, resolutions, now, ways)
         if len(expansion.queued) > expansion.held and expansion.release_at is None:
-            intake = await self._take_in_leased(draft, expansion, now, returned)
+            intake = await self._take_in_leased(draft, expansion, now, returned, reported=reported)
         else:
-            intake = build(draft, expansion, None, now, returned)
+            intake = build(draft, expansion, None, now, returned, reported=reported)
             await self._commit(intake, expansion, draft)
             if expansion.queued:
                 self._ready.wake()  # the time of release may be the next at which something is due
@@ -106,12 +119,17 @@ class IntakeDoor:
         return message
 
     async def _take_in_leased(
-        self, draft: Draft, expansion: Expansion, now: float, returned: tuple[str, ...]
+        self,
+        draft: Draft,
+        expansion: Expansion,
+        now: float,
+        returned: tuple[str, ...],
+        reported: ReportNote | None,
     ) -> Intake:
         """Commit with the lease taken where the scheduler has room, and go straight on to it."""
         recipients, octets = len(expansion.queued) - expansion.held, len(draft.content or b"")
         lease = self._ready.reserve(expansion.destinations, recipients, octets)
-        intake = build(draft, expansion, lease, now, returned)
+        intake = build(draft, expansion, lease, now, returned, reported=reported)
         try:
             await self._commit(intake, expansion, draft)
         except BaseException:

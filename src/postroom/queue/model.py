@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
+from typing import Any
 
 from postroom.directory.model import Resolution
 from postroom.mail.delivery import QueuedRecipient, RecipientState
@@ -11,6 +12,7 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.session import Client
 from postroom.mail.value import value
 from postroom.mailbox.model import NewEntry
+from postroom.queue.reportmodel import ReportNote
 from postroom.report.history import HistoryRow
 from postroom.reputation.model import Suppression
 
@@ -37,7 +39,8 @@ class Draft:
     RCPT found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id: then
     ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from
     which the header of a "delivered" DSN is taken. ``account`` is the login that submits it or ``""``, ``client`` None
-    for mail of our own, ``tags`` those of ``Message.tags``.
+    for mail of our own, ``tags`` those of ``Message.tags``. ``hold`` says why an operator is to look at it before
+    anybody gets it (``""``: nobody needs to); ``facts`` go to the row that opens its history.
     """
 
     queue_id: QueueId
@@ -52,6 +55,8 @@ class Draft:
     client: Client | None = None
     message_id: str = ""
     tags: tuple[str, ...] = ()
+    hold: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @value(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Intake:
     that leave the house; with ``lease`` they are leased from the start, without they are due at their ``next_attempt``.
     ``entries`` are the mailbox entries of local recipients. ``message.envelope.recipients`` is what the client asked
     for, before aliases. ``returned`` are recipients for whose sake it is to be looked at: it may be a bounce or a
-    complaint (see ``queue/returned.py``).
+    complaint (see ``queue/returned.py``); ``reported`` is there if it may bring a report of others
+    (``queue/reported.py``).
     """
 
     message: Message
@@ -72,6 +78,7 @@ class Intake:
     lease: Lease | None = None
     history: tuple[HistoryRow, ...] = ()
     returned: tuple[str, ...] = ()
+    reported: ReportNote | None = None
 
 
 @value(frozen=True, slots=True)

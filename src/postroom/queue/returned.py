@@ -11,12 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from postroom.clock import Clock
+from postroom.config.reports import ReportsSettings
 from postroom.config.road import ReturnsSettings, SuppressionSettings
 from postroom.mail.address import Address
 from postroom.mail.bounces.model import Bounce, Complaint
 from postroom.mail.message import QueueId, read_queue_id, show_queue_id
 from postroom.mail.reply import Reply
 from postroom.mail.returnpath import Forwarded, ReturnPaths, Sent
+from postroom.mailauth.reports.failure import complaint_report
+from postroom.mailauth.reports.store import NewReport
+from postroom.mailauth.reports.unpack import sender_of
 from postroom.queue.carrier import ContentSource
 from postroom.queue.expansion import to_json
 from postroom.queue.matching import (
@@ -50,6 +54,7 @@ MOST_AT_ONCE = 200
 """Returned mails that are looked at in one go."""
 
 _TOGETHER = 50
+_DAY = 86400.0
 _AGAIN = 2.0  # seconds until one that came too early is asked again
 _MOST_MESSAGES = 5  # that one returned mail may be about by what it says
 _MOST_TEXT = 400
@@ -67,6 +72,7 @@ class _Found:
     history: list[HistoryRow] = field(default_factory=list)
     suppressions: list[Suppression] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
+    complaints: list[NewReport] = field(default_factory=list)
     early: bool = False
 
 
@@ -84,6 +90,7 @@ class ReturnDesk:
         hostname: str,
         returns: ReturnsSettings,
         suppression: SuppressionSettings,
+        reports: ReportsSettings,
         clock: Clock,
         reporter: Reporter,
     ) -> None:
@@ -94,6 +101,7 @@ class ReturnDesk:
         self._read = read
         self._returns = returns
         self._suppression = suppression
+        self._reports = reports
         self._clock = clock
         self._reporter = reporter
         self._later: dict[QueueId, float] = {}  # when those are asked again that came too early
@@ -124,7 +132,7 @@ class ReturnDesk:
         ready = [(mail, found) for mail, found in looked if not found.early]
         again = self._clock.now() + _AGAIN
         self._later |= {mail.queue_id: again for mail, found in looked if found.early}
-        findings = [Finding(mail.queue_id, tuple(found.history), tuple(found.suppressions)) for mail, found in ready]
+        findings = [_finding(mail, found) for mail, found in ready]
         done = await self._store.finish(findings)
         for (_, found), was_open in zip(ready, done, strict=True):
             for report in found.reports if was_open else ():
@@ -145,6 +153,8 @@ class ReturnDesk:
         found = _Found()
         for match in await self._matches(mail, content, report, trails, found):
             self._note(mail, report, match, found)
+        if isinstance(report, Complaint):
+            found.complaints.append(self._listed(mail, content, report, found))
         if isinstance(report, Complaint) and not found.reports and not found.early:
             named = report.recipients[0] if report.recipients else ""
             found.reports.append(ComplaintReturned(QueueId(0), named, report.kind))
@@ -249,6 +259,14 @@ class ReturnDesk:
             if event.stands(self._suppression.bounces, now):
                 found.reports.append(AddressSuppressed(event.sender_domain, str(address), event.cause, event.until))
 
+    def _listed(self, mail: ReturnedMail, content: bytes, complaint: Complaint, found: _Found) -> NewReport:
+        """The complaint among the reports of others (``postroom reports complaints``)."""
+        about = show_queue_id(found.history[0].queue_id) if found.history else ""
+        report = complaint_report(complaint, sender_of(content), report_id=show_queue_id(mail.queue_id), about=about)
+        came_to = mail.recipients[0].rpartition("@")[2] if mail.recipients else ""
+        now, most = mail.received_at, self._reports.max_per_day
+        return NewReport(report, now, came_to, mail.queue_id, most=most, day=now - now % _DAY)
+
     def _suppression_of(self, report: Bounce | Complaint, match: Match, now: float) -> Suppression | None:
         """What counts for the suppression list: of mail that an account sent, a hard bounce or a complaint."""
         trail, entry, settings = match.trail, match.entry, self._suppression
@@ -263,6 +281,10 @@ class ReturnDesk:
         if isinstance(report, Complaint) and report.is_unwelcome:
             return of_complaint(settings, domain, match.recipient, report.kind, now=now, queue_id=queue_id)
         return None
+
+
+def _finding(mail: ReturnedMail, found: _Found) -> Finding:
+    return Finding(mail.queue_id, tuple(found.history), tuple(found.suppressions), tuple(found.complaints))
 
 
 def _said(reply: Reply) -> str:

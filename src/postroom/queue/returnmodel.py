@@ -5,6 +5,7 @@ from typing import Protocol
 
 from postroom.mail.message import QueueId
 from postroom.mail.value import value
+from postroom.mailauth.reports.store import NewReport
 from postroom.report.history import HistoryRow
 from postroom.reputation.model import Suppression
 
@@ -32,11 +33,13 @@ class ReturnedMail:
 
 @value(frozen=True, slots=True)
 class Finding:
-    """What came of looking at a returned mail: rows for the messages that it is about, and whom to suppress."""
+    """What came of looking at a returned mail: rows for the messages that it is about, whom to suppress, and
+    what is listed among the reports of others."""
 
     queue_id: QueueId
     history: tuple[HistoryRow, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
+    complaints: tuple[NewReport, ...] = ()
 
 
 class ReturnedStore(Protocol):

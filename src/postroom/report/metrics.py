@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
+from postroom.report.checkingmetrics import CheckingMetrics
 from postroom.report.events import (
     AbuseSeen,
     AlertRaised,
@@ -42,6 +43,8 @@ from postroom.report.events import (
     TlsFailed,
 )
 from postroom.report.families import Counter, Gauge, Histogram
+from postroom.report.keysmetrics import KeyMetrics
+from postroom.report.receivedmetrics import ReceivedMetrics
 from postroom.report.roadmetrics import RoadMetrics
 
 _INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -104,9 +107,10 @@ class Metrics:
             CertificateRenewed: self._certificate_renewed,
             CertificateTrouble: self._certificate_trouble,
         }
-        road = RoadMetrics()
-        self._handlers |= road.handlers
-        self._families += road.families
+        self.keys = KeyMetrics()
+        for part in (RoadMetrics(), self.keys, CheckingMetrics(), ReceivedMetrics()):
+            self._handlers |= part.handlers
+            self._families += part.families
         self.registry.register(self)
 
     def tell(self, report: Report) -> None:

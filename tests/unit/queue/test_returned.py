@@ -11,6 +11,7 @@ from tests.fakes.memory_house import MemoryHistory
 from tests.fakes.returned_store import MemoryReturnedStore
 
 from postroom.config.replyrules import reply_classifier
+from postroom.config.reports import ReportsSettings
 from postroom.config.road import ReturnsSettings, SuppressionSettings
 from postroom.mail.address import Address
 from postroom.mail.bounces.model import Bounce, Complaint
@@ -143,6 +144,7 @@ class World:
             read=self.read,
             hostname=HOST,
             returns=ReturnsSettings(),
+            reports=ReportsSettings(),
             suppression=self.settings,
             clock=self.clock,
             reporter=Reporter([self.reports.append]),

@@ -95,14 +95,6 @@ class DkimRecords(Protocol):
         ...
 
 
-class NoDkim:
-    """Nobody signs."""
-
-    async def to_publish(self, domain: str) -> Sequence[DkimRecord]:
-        """None."""
-        return ()
-
-
 @value(frozen=True, slots=True)
 class Sender:
     """An address that mail goes out from, and the name that it gives in EHLO."""

@@ -20,7 +20,9 @@ from postroom.mailauth.dkim.tags import TagFault, read_tags, without_space
 from postroom.mailauth.model import DkimCheck, Result
 
 CLOCK_SKEW = 300
-"""Seconds by which the clock of a signer may differ from ours (RFC 6376 §3.5 x=)."""
+"""Seconds by which the clock of a signer may differ from ours when a signature expires (RFC 6376 §3.5 x=)."""
+MOST_AHEAD = 86_400
+"""Seconds by which it may be ahead: clocks are wrong by time zones, and no harm is in that (RFC 6376 §3.5 t=)."""
 FIELD = b"dkim-signature"
 
 _MARK, _MARK_AT_MOST = 8, 64  # RFC 6008 §4: at least 8 characters of b=, and more where these are not unique
@@ -82,7 +84,7 @@ def check_times(signature: Signature, now: float) -> None:
     """
     if signature.expires is not None and now > signature.expires + CLOCK_SKEW:
         raise SignatureFault("the signature has expired", Result.POLICY)
-    if signature.made is not None and signature.made > now + CLOCK_SKEW:
+    if signature.made is not None and signature.made > now + MOST_AHEAD:
         raise SignatureFault("the signature was made in the future", Result.POLICY)
 
 

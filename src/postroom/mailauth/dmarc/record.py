@@ -10,7 +10,7 @@ MAX_URIS = 10
 
 # RFC 9989 §4.8: "v" equals %s"DMARC1", then the next tag or nothing; RFC 6376 §3.2 lets white space stand before it.
 _VERSION = re.compile(rb"[ \t]*v[ \t]*=[ \t]*(?-i:DMARC1)[ \t]*(?:;|\Z)", re.IGNORECASE)
-_TAG = re.compile(r"([A-Za-z]+)[ \t]*=[ \t]*([ -:<-~]+)")
+_TAG = re.compile(r"([A-Za-z]+)[ \t]*=[ \t]*([\t -:<-~]+)")
 # RFC 3986 §3: a scheme and what may stand in a URI; comma and exclamation mark would have to be encoded.
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):[A-Za-z0-9._~:/?#\[\]@$&'()*+;=%-]+")
 _SIZE = re.compile(r"![0-9]+[kmgt]?\Z", re.IGNORECASE)  # RFC 9989 §4.8 obs-dmarc-report-size: to be ignored

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import apsw
 
-from postroom.mail.message import QueueId
+from postroom.mail.message import Message, QueueId
 from postroom.mailbox.model import NewEntry
 from postroom.queue.model import ContentChunk, Intake
+from postroom.queue.reportmodel import ReportNote
 from postroom.storage.batch import Kind
 from postroom.storage.sqlite.rows import (
     INSERT_HISTORY,
@@ -23,6 +24,7 @@ from postroom.storage.sqlite.statements import Insert, as_json, numbers
 from postroom.storage.sqlite.waiting import Destination, mark_destinations
 
 _INSERT_RETURNED = Insert("returned", ("queue_id", "at", "recipients", "null_sender", "content"))
+_INSERT_REPORTED = Insert("reported", ("queue_id", "at", "recipients", "author", "content"))
 _INSERT_CHUNKS = Insert("chunk", ("queue_id", "sequence", "data"))
 
 _CHUNKS = "SELECT count(*), coalesce(sum(length(data)), 0), coalesce(max(sequence), -1) FROM chunk WHERE queue_id = ?"
@@ -70,7 +72,8 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
             raise ValueError(f"the content has {len(content)} octets, not {message.content_size}")
         else:
             chunks = 0
-        if not intake.queued and not intake.entries:  # nobody receives it: only its history stays
+        is_read = intake.reported is not None and content is None  # large: it stays until it was read
+        if not intake.queued and not intake.entries and not is_read:  # nobody receives it: only its history stays
             if chunks:
                 drop_chunks(connection, [message.queue_id])
             continue
@@ -89,9 +92,16 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
     mark_destinations(connection, waiting)
     insert_entries(connection, entries)
     INSERT_HISTORY.run(connection, [history_row(row) for intake in intakes for row in intake.history])
+    _note_to_be_read(connection, intakes)
+
+
+def _note_to_be_read(connection: apsw.Connection, intakes: Sequence[Intake]) -> None:
     returned = [intake for intake in intakes if intake.returned]
     if returned:
         _INSERT_RETURNED.run(connection, [_returned_row(intake) for intake in returned])
+    reported = [_reported_row(intake.message, note, intake.content) for intake in intakes if (note := intake.reported)]
+    if reported:
+        _INSERT_REPORTED.run(connection, reported)
 
 
 def _returned_row(intake: Intake) -> Row:
@@ -99,6 +109,10 @@ def _returned_row(intake: Intake) -> Row:
     null_sender = message.envelope.reverse_path is None
     content = None if intake.entries else intake.content
     return message.queue_id, message.received_at, as_json(intake.returned), int(null_sender), content
+
+
+def _reported_row(message: Message, note: ReportNote, content: bytes | None) -> Row:
+    return message.queue_id, message.received_at, as_json(note.recipients), note.author, content
 
 
 def insert_entries(connection: apsw.Connection, entries: Sequence[EntryRow]) -> None:

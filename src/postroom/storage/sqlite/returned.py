@@ -11,6 +11,7 @@ from postroom.mail.message import QueueId
 from postroom.queue.returnmodel import FIRST, Finding, ReturnedMail
 from postroom.storage.batch import BatchWriter, Kind
 from postroom.storage.sqlite.reader import Reader
+from postroom.storage.sqlite.reportwriting import keep_reports
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row
 from postroom.storage.sqlite.suppression import note_suppressions
 
@@ -55,6 +56,7 @@ def _finish(connection: apsw.Connection, calls: Sequence[Sequence[Finding]]) -> 
         events = list(chain.from_iterable(finding.suppressions for finding in kept))
         if events:
             note_suppressions(connection, events)
+        keep_reports(connection, [report for finding in kept for report in finding.complaints])
         answers.append(done)
     return answers
 

@@ -39,6 +39,7 @@ DELETE FROM message WHERE queue_id IN (
     SELECT value FROM carray(?)
     WHERE NOT EXISTS (SELECT 1 FROM entry WHERE entry.queue_id = value)
     AND NOT EXISTS (SELECT 1 FROM recipient WHERE recipient.queue_id = value)
+    AND NOT EXISTS (SELECT 1 FROM reported WHERE reported.queue_id = value AND reported.content IS NULL)
 )
 """
 
@@ -64,6 +65,8 @@ def drop_recipients(connection: apsw.Connection, queue_ids: Collection[int]) -> 
 
 
 def drop_messages(connection: apsw.Connection, queue_ids: Collection[int]) -> None:
-    """Remove those of the messages, content and all, to which neither a recipient nor a mailbox entry refers."""
+    """Remove those of the messages, content and all, to which neither a recipient nor a mailbox entry refers, nor a
+    report that is still to be read.
+    """
     if queue_ids:
         connection.execute(_DROP_MESSAGES, (numbers(queue_ids),))
