@@ -146,6 +146,10 @@ def weaken(place: Place) -> None:
     place.put(key().name, "TXT", txt_data(key(1024).text))
 
 
+def wait(place: Place) -> None:
+    place.dkim = [replace(key(), state="made")]
+
+
 def send_from(address: str, helo: str = HOST) -> Breaks:
     return know(senders=(Sender(address, helo),))
 
@@ -234,6 +238,7 @@ FAULTS: list[tuple[Fault, Level, Breaks, str]] = [
     # DKIM
     (Fault.DKIM_NONE, W, lambda place: setattr(place, "dkim", []), "postroom dkim"),
     (Fault.DKIM_MISSING, E, put(DKIM, "TXT"), f"publish: {DKIM}."),
+    (Fault.DKIM_MISSING, W, all_of(wait, put(DKIM, "TXT")), f"publish: {DKIM}."),
     (Fault.DKIM_SEVERAL, E, txt(DKIM, key().text, "v=DKIM1; p=abc"), "keep one"),
     (Fault.DKIM_SPLIT, E, txt(DKIM, key().text[:200], key().text[200:]), "in one record"),
     (Fault.DKIM_SPLIT, E, txt(DKIM, f'{key().text[:200]}" "{key().text[200:]}'), "without the quotes"),

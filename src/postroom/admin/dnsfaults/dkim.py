@@ -25,7 +25,7 @@ async def check_dkim(scene: Scene) -> AsyncIterator[DnsFinding]:
             scene.domain,
             f"{scene.domain} has no key to sign with",
             consequence="mail from it is not signed: large providers refuse it, or take it for spam",
-            remedy=f"postroom dkim add {scene.domain}",
+            remedy=f"postroom dkim make {scene.domain}",
         )
     for key in keys:
         name = key.record.name
@@ -41,6 +41,14 @@ def judge_key(scene: Scene, key: Desired, records: Sequence[bytes]) -> DnsFindin
     name, ours = key.record.name, key.text.encode()
     remedy = publish([key])
     fails = "signatures by this key fail: mail loses its DKIM, and DMARC with it"
+    if not records and not key.in_use:
+        return scene.warning(
+            Fault.DKIM_MISSING,
+            name,
+            f"{name} has no DKIM record yet",
+            consequence="its key waits: nothing is signed with it before its record is seen",
+            remedy=remedy,
+        )
     if not records:
         return scene.error(Fault.DKIM_MISSING, name, f"{name} has no DKIM record", consequence=fails, remedy=remedy)
     if len(records) > 1:
