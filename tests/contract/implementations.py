@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from postroom.directory.store import DirectoryStore
+from postroom.mailauth.keys.store import DkimKeyStore
 from postroom.mailauth.reports.store import ReportStore
 from postroom.mailbox.store import MailboxStore
+from postroom.outbound.dmarcrpt.store import DmarcStore
 from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
 from postroom.queue.reportmodel import ReportedStore
@@ -35,11 +37,15 @@ class Store(Protocol):
     @property
     def tls(self) -> TlsStore: ...
     @property
+    def dmarc_tally(self) -> DmarcStore: ...
+    @property
     def suppression(self) -> SuppressionStore: ...
     @property
     def returned(self) -> ReturnedStore: ...
     @property
     def sites(self) -> SiteStore: ...
+    @property
+    def dkim(self) -> DkimKeyStore: ...
     @property
     def reports(self) -> ReportStore: ...
     @property

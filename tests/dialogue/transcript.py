@@ -11,6 +11,7 @@
     S+ SIZE 1000                 the reply before has a line with this text
     S- STARTTLS                  it has not
     M: .text                     the next lines of the next message that was accepted
+    M? Name                      the next field of the message has that name, whatever it says
     M! a\\nb                      the rest of the message, or all of the next one, with Python's escapes
     -- handshake                 TLS comes up
     -- close                     the client closes
@@ -68,7 +69,7 @@ class Transcript:
     refusals: dict[str, str] = field(default_factory=dict)
 
 
-_LINE = re.compile(r"(C:|C!|S:|S\+|S-|M:|M!|--)(?: (.*))?")
+_LINE = re.compile(r"(C:|C!|S:|S\+|S-|M:|M!|M\?|--)(?: (.*))?")
 _REFUSE = re.compile(r"refuse (.+?) ([245]\d\d .+)")
 
 
@@ -142,6 +143,11 @@ class Player:
                 assert self._message.pop(0) == step.text.encode(), where
                 if self._message == [b""]:
                     self._message = []
+            case "M?":
+                self._message = self._message or (await self._peer.next_message()).split(b"\r\n")
+                assert self._message.pop(0).startswith(f"{step.text}:".encode()), where
+                while self._message[0][:1] in (b" ", b"\t"):
+                    self._message.pop(0)
             case "M!":
                 message, self._message = self._message, []
                 rest = b"\r\n".join(message) if message else await self._peer.next_message()

@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fakes.directory_store import MemoryDirectoryStore
+from tests.fakes.dkim_store import MemoryDkimStore
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
 from tests.fakes.report_store import MemoryReportStore
 from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
+from tests.fakes.zone_editor import MemoryZones
 
+from postroom.admin.dnsrecords.model import DkimRecord
+from postroom.cli.house import OpenStore
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
-from postroom.dns.resolver import Resolver
+from postroom.dns.authorities import Authorities, NoAuthorities
+from postroom.dns.resolver import InspectingResolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
 from postroom.mail.trouble import StoreUnavailable
@@ -80,6 +85,7 @@ class MemoryStore:
     guard: MemoryGuardStore = field(default_factory=MemoryGuardStore)
     suppression: MemorySuppressionStore = field(default_factory=MemorySuppressionStore)
     sites: MemorySiteStore = field(default_factory=MemorySiteStore)
+    dkim: MemoryDkimStore = field(default_factory=MemoryDkimStore)
     reports: MemoryReportStore = field(default_factory=MemoryReportStore)
     look: Look = field(default_factory=Look)
 
@@ -88,6 +94,16 @@ class MemoryStore:
 
     async def check(self) -> Look:
         return self.look
+
+
+@dataclass
+class MemoryDkim:
+    """Records of keys by domain."""
+
+    records: dict[str, list[DkimRecord]] = field(default_factory=dict)
+
+    async def to_publish(self, domain: str) -> Sequence[DkimRecord]:
+        return self.records.get(domain, [])
 
 
 @dataclass
@@ -100,6 +116,19 @@ class MemoryHouse:
     exit_code: int = 0
     served: list[tuple[Settings, Path]] = field(default_factory=list)
     time: float = NOW
+    addresses: Sequence[str] = ()
+    dkim: MemoryDkim = field(default_factory=MemoryDkim)
+    zones: MemoryZones = field(default_factory=MemoryZones)
+
+    def local_addresses(self) -> Sequence[str]:
+        return self.addresses
+
+    def dkim_records(self, store: OpenStore) -> MemoryDkim:
+        return self.dkim
+
+    def zone_editor(self, settings: Settings) -> MemoryZones:
+        self.zones.names = tuple(zone.name for zone in settings.zone)
+        return self.zones
 
     def serve(self, settings: Settings, config_path: Path) -> int:
         self.served.append((settings, config_path))
@@ -112,8 +141,11 @@ class MemoryHouse:
         settings.store.file.touch()  # check looks whether it is there
         yield self.store
 
-    def resolver(self, settings: DnsSettings) -> Resolver:
+    def resolver(self, settings: DnsSettings) -> InspectingResolver:
         return ZoneResolver(self.zone)
+
+    def authorities(self, settings: DnsSettings) -> Authorities:
+        return NoAuthorities()
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
         return settings.servers

@@ -1,6 +1,6 @@
 """Looks whether the DNS leads mail here: MX and addresses of the host, as other servers see them (RFC 5321 §5.1)."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from postroom.admin.finding import Finding, Level
 from postroom.dns.resolver import Existence, Family, Resolver
@@ -69,13 +69,3 @@ async def _check_domain(resolver: Resolver, hostname: str, domain: str) -> Findi
     if hostname not in hosts:
         return Finding(Level.WARNING, AREA, f"mail for {domain} goes to {', '.join(hosts)}, not to {hostname}", remedy)
     return Finding(Level.OK, AREA, f"mail for {domain} comes here ({', '.join(hosts)})")
-
-
-def records_to_publish(hostname: str, domains: Iterable[str]) -> list[tuple[str, str, str]]:
-    """The DNS records for a new server, as name, type and data. ``ADDRESS`` stands for its public address."""
-    records = [(f"{hostname}.", "A", "ADDRESS"), (f"{hostname}.", "TXT", '"v=spf1 a -all"')]
-    for domain in domains:
-        records.append((f"{domain}.", "MX", f"10 {hostname}."))
-        records.append((f"{domain}.", "TXT", '"v=spf1 mx -all"'))
-        records.append((f"_dmarc.{domain}.", "TXT", f'"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"'))
-    return list(dict.fromkeys(records))

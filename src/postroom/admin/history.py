@@ -84,6 +84,9 @@ async def tell_life(
     for row in rows:
         detail = _read_detail(row.detail)
         moments.append(Moment(iso(row.at), row.kind, row.recipient, _say(row, detail), detail))
+        checked = detail.pop("checked", None) if row.kind == "accepted" else None
+        if isinstance(checked, dict):
+            moments.append(Moment(iso(row.at), "checked", "", _say_checked(checked), checked))
     standing = _standing(entries[0], now, schedules, await find_pauses(queue)) if entries else ()
     queued = await show_entry(queue, queue_id) if entries else None
     return Life(show_queue_id(queue_id), tuple(moments), standing, queued)
@@ -152,10 +155,25 @@ def _say_placed(row: HistoryRow, detail: Mapping[str, Any]) -> str:
     return f"placed in the mailbox of {row.recipient}{asked}{_say_reply(detail)}"
 
 
+def _say_checked(checked: Mapping[str, Any]) -> str:
+    """What was found out about the origin of the message, and what followed."""
+    found = [f"{method}={result}{f' ({name})' if name else ''}" for method, result, name in checked.get("results", ())]
+    why = f", because {checked['why']}" if checked.get("why") else ""
+    done = {
+        "accept": "taken in",
+        "tag": "taken in all the same, with the results in its header",
+        "quarantine": "taken in and put aside",
+    }
+    action = str(checked.get("action", ""))
+    return f"checked: {', '.join(found) or 'nothing was found'}; {done.get(action, action)}{why}"
+
+
 def _say_order(kind: str, to: str, detail: Mapping[str, Any]) -> str:
     """What an operator did, or a rule."""
     if detail.get("rule"):
         return f"{kind}{to} by the rule {detail['rule']}"
+    if detail.get("quarantine"):
+        return f"held{to} until an operator releases it, because {detail['quarantine']}"
     target = f" to {detail['to']}" if detail.get("to") else ""
     words = {"retried": "made due at once", "released": "released from hold"}
     return f"{words.get(kind, kind)}{to}{target} by an operator"
@@ -177,6 +195,10 @@ def _say_accepted(row: HistoryRow, detail: Mapping[str, Any]) -> str:
         text += f", logged in as {detail['account']}"
     if row.message_id:
         text += f", Message-ID {row.message_id}"
+    if detail.get("signed"):
+        text += f", signed by {' and '.join(str(name) for name in detail['signed'])}"
+    elif detail.get("unsigned"):
+        text += f", not signed: {detail['unsigned']}"
     return text + _say_options(detail)
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
-from postroom.admin.reportsroom import ReportsRoom
 from postroom.admin.returnsroom import ReturnsRoom
 from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
 from postroom.app.road import Road
+from postroom.app.trust import TrustRooms
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -31,12 +31,15 @@ from postroom.inbound.tagging import tagger_for
 from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mailauth.keys.sealing import open_sealer
+from postroom.net.certificates import Certificate
 from postroom.net.certificatewatch import CertificateWatch
 from postroom.net.gate import Gate
 from postroom.net.listener import Listener, Service
 from postroom.net.privileges import become, choose_user, hand_over
-from postroom.net.sockets import BindError, Opened, inherited_sockets, open_listeners
+from postroom.net.sockets import Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
+from postroom.outbound.daily.door import ReportPost
 from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
 from postroom.report.metrics import Metrics
@@ -46,7 +49,8 @@ from postroom.storage.sqlite.store import SqliteStore
 from postroom.web.api.application import open_api
 from postroom.web.api.suppressions import SuppressionDesk, suppression_routes
 from postroom.web.app import Health, make_app
-from postroom.web.server import WebServer
+from postroom.web.pages.publication import publication_of, publication_routes
+from postroom.web.ports import WebPorts
 from postroom.web.upkeep import CertificateUpkeep
 
 REFRESH_SECONDS = 0.5
@@ -56,12 +60,13 @@ GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
 TLS_SECONDS = 5.0
-"""How often what was learnt of TLS on the road is written behind."""
+"""How often what was learnt of TLS on the road, and what is counted for reports, is written behind."""
 
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
 """How often mail that came back is looked at, and reports of others are read."""
+
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -95,8 +100,10 @@ class Node:
         settings = self._settings
         allow_files(settings)
         opened = open_listeners(settings.listener, inherited_sockets(os.environ, os.getpid()))
-        web = self._open_web()
+        web = self._make_web()
+        web.open()
         self._tls = self._upkeep.open(self._clock.now())
+        self._sealer = open_sealer(settings.dkim.key_file)
         self._become_user()
         async with open_store(settings) as store:
             self._build(store, await store.directory.secret())
@@ -135,19 +142,21 @@ class Node:
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
-        self._read = ReportsRoom(
+        self._trust = TrustRooms(
             self._settings,
             store,
-            resolve=self._directory.resolve,
-            is_local=self._directory.is_local,
+            directory=self._directory,
+            resolver=resolver,
+            sealer=self._sealer,
             clock=self._clock,
             reporter=self._reporter,
+            metrics=self._metrics,
         )
         self._back = ReturnsRoom(
             self._settings,
             store,
             secret=secret,
-            resolve=self._read.addresses.resolve,
+            resolve=self._trust.resolve,
             is_local=self._directory.is_local,
             classifier=classifier,
             clock=self._clock,
@@ -159,12 +168,13 @@ class Node:
             node=self._name,
             resolver=resolver,
             returns=self._back.returns,
-            reports=self._read.addresses,
+            reports=self._trust.addresses,
             classifier=classifier,
             is_local=self._directory.is_local,
             ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
+            signer=self._trust.signer,
         )
         self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
         self._build_services()
@@ -190,6 +200,7 @@ class Node:
             tagger=tagger_for(settings.route),
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
+            checks=self._trust.checks,
             revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
@@ -206,41 +217,39 @@ class Node:
                 reporter=self._reporter,
             )
 
-    def _open_web(self) -> WebServer | None:
-        settings = self._settings.web
-        if not settings.enabled:
-            return None
-        challenge = self._upkeep.answer if self._settings.acme.enabled else None
-        api = open_api(settings.token_file, suppression_routes(self._suppression_desk()))
-        web = WebServer(make_app(self._health, self._metrics.render, challenge, api), settings)
-        try:
-            self._web_address = web.open()
-        except OSError as error:
-            raise BindError(
-                f"cannot listen on {settings.address} port {settings.port} for web: {error.strerror}; "
-                "stop what listens there, or change [web] port, or set [web] enabled = false"
-            ) from error
-        return web
+    def _make_web(self) -> WebPorts:
+        """Nobody asks it before the rooms are built."""
+        settings = self._settings
+        challenge = self._upkeep.answer if settings.acme.enabled else None
+        api = open_api(settings.web.token_file, suppression_routes(self._suppression_desk()))
+        pages = publication_routes(publication_of(settings, self._is_local, self._signer))
+        return WebPorts(settings, make_app(self._health, self._metrics.render, challenge, api, pages), pages)
+
+    async def _is_local(self, domain: str) -> bool:
+        return await self._directory.is_local(domain)
+
+    def _signer(self) -> Certificate | None:
+        """Who signs profiles for mail programs; not what only stands in for a certificate to come."""
+        return None if self._tls is None or self._tls.stands_in else self._tls.certificates[0]
 
     def _suppression_desk(self) -> SuppressionDesk:
         """What the API asks: nobody asks before the rooms are built."""
 
-        async def is_local(domain: str) -> bool:
-            return await self._directory.is_local(domain)
-
         bounces = self._settings.suppression.bounces
-        return SuppressionDesk(lambda: self._store.suppression, is_local, bounces, self._clock)
+        return SuppressionDesk(lambda: self._store.suppression, self._is_local, bounces, self._clock)
 
     # Running -----------------------------------------------------------------------
 
-    async def _start(self, opened: Sequence[Opened], web: WebServer | None) -> None:
+    async def _start(self, opened: Sequence[Opened], web: WebPorts) -> None:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
         await self._road.tls.start()
+        await self._trust.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
+        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -255,23 +264,22 @@ class Node:
                 )
             )
         shown = [f"{o.settings.role.value} {show_host(a)}:{port}" for o in opened for a, port in o.addresses]
-        if web is not None:
-            await web.start()
-            shown.append(f"web {show_host(self._web_address[0])}:{self._web_address[1]}")
+        await web.start(self._tls)
+        shown += web.shown
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
         self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
         self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
         self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
-        self._chores.repeat(RETURNED_SECONDS, self._read.work, "received reports")
         self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
         self._chores.repeat(0, self._notices.write, "notices")
         self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
         self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
         if self._settings.tlsrpt.enabled:
-            reports = self._road.tls.reports(self._road.door, self._ids.next)
-            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
+            self._chores.repeat(REPORT_SECONDS, self._road.tls.reports(post).send_due, "TLS reports")
+        self._trust.begin(self._chores, post)
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -295,7 +303,7 @@ class Node:
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
 
-    async def _end(self, web: WebServer | None) -> None:
+    async def _end(self, web: WebPorts) -> None:
         """Drain: sessions first, because they still bring mail in; then the queue; then the rest."""
         timeout = self._settings.connections.drain_timeout
         tell_service_manager("STOPPING=1")
@@ -305,10 +313,10 @@ class Node:
         await self._chores.stop()
         await self._guard.close()
         await self._road.tls.close()
+        await self._trust.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
-        if web is not None:
-            await web.stop()
+        await web.stop()
         await self._credentials.close()
         self._sweeper.stop()
 
@@ -321,7 +329,7 @@ class Node:
 
     async def _forget(self) -> None:
         await self._back.expire()
-        await self._read.expire()
+        await self._trust.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:

@@ -17,6 +17,7 @@ from postroom.config.model import Settings
 from postroom.config.problems import Problem, SettingsError
 from postroom.directory.model import DirectoryError
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mailauth.keys.sealing import SealError
 
 Result = TypeVar("Result")
 
@@ -93,6 +94,9 @@ def telling_troubles() -> Iterator[None]:
         tell_problems(error.problems)
         raise typer.Exit(1) from error
     except Refused as error:
+        complain(error.what, error.remedy)
+        raise typer.Exit(1) from error
+    except SealError as error:
         complain(error.what, error.remedy)
         raise typer.Exit(1) from error
     except DirectoryError as error:

@@ -7,11 +7,14 @@ import typer
 
 from postroom.admin import domains
 from postroom.admin.accounts import read_address
+from postroom.admin.dkim import RecordView, make_first, records_of, retire_domain
 from postroom.admin.domains import DomainView
-from postroom.cli.desk import ConfigOption, Desk, JsonOption, done
+from postroom.cli.desk import ConfigOption, Desk, JsonOption, done, telling_troubles
+from postroom.cli.dkim import print_records
 from postroom.cli.house import OpenStore
-from postroom.cli.output import print_facts, print_json, print_table
+from postroom.cli.output import print_facts, print_json, print_table, say
 from postroom.config.model import Settings
+from postroom.mailauth.keys.sealing import Sealer, open_sealer
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="DOMAIN", help="Domain name, as in example.org.", show_default=False)
@@ -30,13 +33,23 @@ def commands() -> typer.Typer:
 
 
 def add(context: typer.Context, name: NameArgument, config: ConfigOption = None) -> None:
-    """Make a domain ours: from now on its mail is accepted for the accounts and aliases in it."""
+    """Make a domain ours: from now on its mail is accepted for the accounts and aliases in it. Makes its DKIM keys."""
     desk = Desk.of(context)
+    with telling_troubles():
+        settings, _ = desk.settings(config)
+        sealer = open_sealer(settings.dkim.key_file) if settings.dkim.enabled else Sealer()
 
-    async def job(store: OpenStore, _: Settings) -> str:
-        return await domains.add_domain(store.directory, name, desk.house.now())
+        async def job(store: OpenStore, settings: Settings) -> tuple[str, Sequence[RecordView]]:
+            now = desk.house.now()
+            added = await domains.add_domain(store.directory, name, now)
+            keys = await make_first(store.dkim, sealer, settings.dkim, added, now)
+            return added, records_of(keys)
 
-    done(f"added {desk.work(config, job)}")
+        added, records = desk.work_in(settings, job)
+    done(f"added {added}")
+    if records:
+        say("publish in the DNS, for signing; the keys are used once they are seen there:")
+        print_records(records)
 
 
 def list_all(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -84,10 +97,14 @@ def remove(
 ) -> None:
     """Give a domain up. Refused while it has accounts or aliases, unless --with-content."""
 
-    async def job(store: OpenStore, _: Settings) -> str:
-        return await domains.remove_domain(store.directory, name, with_content=with_content)
+    desk = Desk.of(context)
 
-    done(f"removed {Desk.of(context).work(config, job)}")
+    async def job(store: OpenStore, _: Settings) -> str:
+        removed = await domains.remove_domain(store.directory, name, with_content=with_content)
+        await retire_domain(store.dkim, removed, desk.house.now())
+        return removed
+
+    done(f"removed {desk.work(config, job)}")
 
 
 def catch_all(

@@ -12,6 +12,8 @@ from postroom.cli import (
     certificate,
     check,
     demo,
+    dkim,
+    dns,
     domain,
     init,
     limits,
@@ -44,7 +46,9 @@ def make_program() -> typer.Typer:
     program.command("init")(init.init)
     program.command("serve")(serve.serve)
     program.command("check")(check.check)
+    program.command("dns")(dns.dns)
     program.add_typer(domain.commands(), name="domain")
+    program.add_typer(dkim.commands(), name="dkim")
     program.add_typer(user.commands(), name="user")
     program.add_typer(alias.commands(), name="alias")
     program.add_typer(limits.commands(), name="limits")

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from postroom.cli.house import OpenStore
+from postroom.cli.signing import signer_of
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
 from postroom.directory.directory import Directory
@@ -27,6 +28,7 @@ from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.model import CHUNK_SIZE, INLINE_LIMIT, ContentChunk, Draft, Lease, LeasedMessage
 from postroom.queue.returning import Returns
+from postroom.queue.signing import Signer
 from postroom.queue.store import QueueStore
 from postroom.queue.ways import Ways
 from postroom.report.reporter import Reporter
@@ -95,10 +97,18 @@ async def submit(store: OpenStore, settings: Settings, envelope: Envelope, conte
         return Submitted(None, refusals)
     if not inline:
         await _write_chunks(store.queue, queue_id, content)
-    return Submitted(await _door(store, settings, directory, returns, ids).accept(draft), refusals)
+    signer = await signer_of(store, settings, directory, clock)
+    return Submitted(await _door(store, settings, directory, returns, ids, signer).accept(draft), refusals)
 
 
-def _door(store: OpenStore, settings: Settings, directory: Directory, returns: Returns, ids: QueueIds) -> IntakeDoor:
+def _door(  # noqa: PLR0917 - the rooms that a door has
+    store: OpenStore,
+    settings: Settings,
+    directory: Directory,
+    returns: Returns,
+    ids: QueueIds,
+    signer: Signer | None,
+) -> IntakeDoor:
     clock, reporter = SystemClock(), Reporter()
     ways = _ways(settings, directory, clock)
     dsns = DsnMaker(
@@ -110,6 +120,7 @@ def _door(store: OpenStore, settings: Settings, directory: Directory, returns: R
         reporter=reporter,
         ways=ways,
         language=settings.queue.dsn_language,
+        signer=signer,
     )
     return IntakeDoor(
         store=store.queue,
@@ -120,6 +131,7 @@ def _door(store: OpenStore, settings: Settings, directory: Directory, returns: R
         reporter=reporter,
         ways=ways,
         returns=returns,
+        signer=signer,
     )
 
 

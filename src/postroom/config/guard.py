@@ -111,6 +111,7 @@ class AlertSettings(Section):
             "store_trouble",
             "listener_paused",
             "certificate",
+            "dkim",
             "internal_error",
         ],
         ...,

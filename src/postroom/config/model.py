@@ -3,7 +3,8 @@
 The descriptions are the settings reference: ``docs/settings.md`` is generated from them.
 Durations are seconds (written as a number, or as text such as ``"4h"``), sizes octets (a number, or ``"50MiB"``).
 What guards the door stands in ``guard``, who may log in and how in ``identity``, certificates in ``certificates``,
-where mail goes in ``road``, what the outside sees of us in ``sending``.
+where mail goes in ``road``, what the outside sees of us in ``sending``, what our mail is signed with in ``trust``, how
+incoming mail is checked in ``mailauth``, what the DNS says of us in ``publishing``.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -13,8 +14,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from postroom.config.certificates import AcmeSettings, TlsSettings
+from postroom.config.dmarcreports import DmarcReportSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
+from postroom.config.mailauth import MailauthSettings
+from postroom.config.pages import AutoconfigSettings, HttpsSettings
+from postroom.config.publishing import PublishSettings, ZoneSettings
 from postroom.config.replysettings import ReplyRuleSettings
 from postroom.config.reports import ReportsSettings
 from postroom.config.road import (
@@ -30,6 +35,7 @@ from postroom.config.road import (
 )
 from postroom.config.section import DomainName, Duration, Network, Section, Size
 from postroom.config.sending import PoolSettings, ShapingSettings, SourceSettings, WarmupSettings
+from postroom.config.trust import DkimSettings
 from postroom.mail.dsntexts.choosing import LANGUAGES, look_up
 from postroom.mail.session import Role
 
@@ -164,6 +170,10 @@ class DnsSettings(Section):
     )
     timeout: Duration = Field(10, gt=0, description="Longest wait for one answer, over all tries.")
     cache: int = Field(10000, ge=0, description="Answers kept in memory.")
+    watch: Duration = Field(
+        3600,
+        description="How often the records of our domains are compared with what should be published; 0: never.",
+    )
 
 
 class WebSettings(Section):
@@ -234,9 +244,16 @@ class Settings(Section):
     returns: ReturnsSettings = Field(default_factory=ReturnsSettings)
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
     tlsrpt: TlsrptSettings = Field(default_factory=TlsrptSettings)
+    dkim: DkimSettings = Field(default_factory=DkimSettings)
+    mailauth: MailauthSettings = Field(default_factory=MailauthSettings)
     reports: ReportsSettings = Field(default_factory=ReportsSettings)
+    dmarc_reports: DmarcReportSettings = Field(default_factory=DmarcReportSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
+    publish: PublishSettings = Field(default_factory=PublishSettings)
+    zone: tuple[ZoneSettings, ...] = Field((), description="Zones that this server may change by itself.")
     web: WebSettings = Field(default_factory=WebSettings)
+    https: HttpsSettings = Field(default_factory=HttpsSettings)
+    autoconfig: AutoconfigSettings = Field(default_factory=AutoconfigSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
 

@@ -7,13 +7,16 @@ from postroom.config.authsense import check_auth
 from postroom.config.finding import Finding
 from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
+from postroom.config.mailauthsense import check_mailauth
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
+from postroom.config.publishsense import check_publishing
 from postroom.config.reportsense import check_reports
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
 from postroom.config.roadsense import check_road
 from postroom.config.sendingsense import check_sending
-from postroom.config.upkeepsense import check_acme, check_alerts
+from postroom.config.trustsense import check_trust
+from postroom.config.upkeepsense import check_acme, check_alerts, check_pages
 from postroom.mail.session import Role
 
 _SMTP_PORT = 25
@@ -34,9 +37,13 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_auth(settings)
     yield from check_acme(settings)
     yield from check_alerts(settings.alert)
+    yield from check_pages(settings)
     yield from check_returns(settings)
     yield from check_reports(settings)
     yield from check_sending(settings)
+    yield from check_trust(settings)
+    yield from check_mailauth(settings)
+    yield from check_publishing(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:

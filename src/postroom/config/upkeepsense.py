@@ -106,3 +106,16 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_pages(settings: Settings) -> Iterator[Finding]:
+    """``[https]``: it shows a certificate, and listens on an address."""
+    https = settings.https
+    if not https.enabled:
+        return
+    if settings.tls.certificate is None and not settings.acme.enabled:
+        what = "HTTPS without a certificate"
+        yield Finding(("https", "enabled"), what, "name one in [tls], or enable [acme], or set enabled = false")
+    if not _is_address(https.address):
+        what = f"{https.address!r} is not an IP address"
+        yield Finding(("https", "address"), what, "write an address such as 0.0.0.0, or :: for IPv6 and IPv4")

@@ -13,16 +13,18 @@ from postroom.mail.downgrade.survey import Survey
 from postroom.mail.downgrade.tally import Tally
 from postroom.mail.envelope import Body
 from postroom.mail.message import QueueId
+from postroom.mailauth.content import Content
 from postroom.queue.store import QueueStore
 
 
 class FittingSpool:
     """A spool whose content has become lines of text once it is finished.
 
-    ``trouble`` says then why it could not, ``""`` if it could.
+    ``trouble`` says then why it could not, ``""`` if it could. What was received is kept beside it until ``release``:
+    signatures are of that.
     """
 
-    __slots__ = ("_inner", "_new_spool", "_store", "_survey", "_tally", "trouble")
+    __slots__ = ("_inner", "_new_spool", "_received", "_store", "_survey", "_tally", "received", "trouble")
 
     def __init__(self, store: QueueStore, new_spool: Callable[[], ContentSpool]) -> None:
         self._store = store
@@ -30,6 +32,9 @@ class FittingSpool:
         self._inner = new_spool()
         self._survey = Survey(Body.EIGHT_BIT, ascii_header=False)
         self._tally = Tally()
+        self._received: ContentSpool | None = None  # what was received, once it was converted
+        self.received: Content | None = None
+        """The content as it came in, where it was converted."""
         self.trouble = ""
 
     @property
@@ -78,11 +83,21 @@ class FittingSpool:
 
     async def drop(self) -> None:
         """The message will not come: what was stored of it goes. Raises StoreUnavailable."""
-        await self._inner.drop()
+        try:
+            await self.release()
+        finally:
+            await self._inner.drop()
+
+    async def release(self) -> None:
+        """What was received is not needed any more. Raises StoreUnavailable; a sweep catches up on it then."""
+        if self._received is not None:
+            received, self._received = self._received, None
+            self.received = None
+            await received.drop()
 
     async def _convert(self, edits: tuple[Edit, ...], content: bytes | None) -> bytes | None:
-        """The content with its edits, in a spool of its own; the one as received goes."""
-        received, splicer = self._inner, Splicer(edits)
+        """The content with its edits, in a spool of its own."""
+        received, whole, splicer = self._inner, content, Splicer(edits)
         converted, self._tally = self._new_spool(), Tally()
         try:
             async for piece in _pieces(self._store, received.queue_id, content):
@@ -92,14 +107,19 @@ class FittingSpool:
         except BaseException:
             await converted.drop()
             raise
-        self._inner = converted
-        await received.drop()
+        self._inner, self._received = converted, received
+        self.received = stored(self._store, received.queue_id, whole)
         return content
 
     async def _pass_on(self, piece: bytes, converted: ContentSpool) -> None:
         if piece:
             self._tally.add(piece)
             await converted.add(piece)
+
+
+def stored(store: QueueStore, queue_id: QueueId, content: bytes | None) -> Content:
+    """The content of a message that has not been taken in yet, as often as somebody reads it."""
+    return content if content is not None else lambda: store.read_chunks(queue_id)
 
 
 async def _pieces(store: QueueStore, queue_id: QueueId, content: bytes | None) -> AsyncIterator[bytes]:

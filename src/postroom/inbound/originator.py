@@ -3,7 +3,8 @@
 from typing import Literal, Protocol
 
 from postroom.directory.model import Account
-from postroom.inbound.submitted import MAX_HEADER, SubmittedSpool
+from postroom.inbound.heading import TOO_LONG
+from postroom.inbound.submitted import SubmittedSpool
 from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope
 from postroom.mail.headers import Field
@@ -19,9 +20,6 @@ _TWICE = Refuse(
 _HIDDEN = Refuse(
     Reply.of(550, "5.6.0", "The header is malformed: a line before From or Sender is no field"),
     "From or Sender stands behind a line that is no field",
-)
-_TOO_LONG = Refuse(
-    Reply.of(552, "5.3.4", f"The header is longer than {MAX_HEADER} octets"), "the header is longer than is looked at"
 )
 
 
@@ -49,7 +47,7 @@ class Originator:
     async def settle(self, spool: SubmittedSpool, login: str, envelope: Envelope) -> bytes | Refuse:
         """The fields to add, as whole lines, or why the message is refused. May raise StoreUnavailable."""
         if spool.is_too_long:
-            return _TOO_LONG
+            return TOO_LONG
         if spool.has_hidden_origin and self._mode != "off":
             return _HIDDEN
         header = spool.header

@@ -9,6 +9,7 @@ from postroom.directory.guard import LoginGuard, Unguarded
 from postroom.directory.login import LoginDesk
 from postroom.inbound.conduct import manners
 from postroom.inbound.etrn import QueueStarter, Revive
+from postroom.inbound.heading import is_nobody, unchanged
 from postroom.inbound.originator import Originator
 from postroom.inbound.session import SmtpSession
 from postroom.inbound.setup import SessionSetup
@@ -20,6 +21,7 @@ from postroom.mail.session import Role
 from postroom.mail.tags import UNTAGGED, Tagger
 from postroom.mail.value import value
 from postroom.net.service import SessionService
+from postroom.policy.authentication import MailChecks
 from postroom.policy.chain import Chain
 from postroom.policy.limiting import Limiter
 from postroom.policy.lockout import Lockout
@@ -66,6 +68,8 @@ class House:
     resolver: Resolver | None = None
     """Knows what addresses lead to in place of the directory: it knows return paths too."""
     suppressions: SuppressionList | None = None
+    checks: MailChecks | None = None
+    """Finds out whose incoming mail is; None: nothing is checked, nor taken out of a header."""
     revive: Revive | None = None
     """Has the scheduler try sites that are dead, for ETRN."""
 
@@ -114,7 +118,10 @@ def stages_of(role: Role, house: House) -> tuple[Stage, ...]:
     abuse = None if house.lockout is None else house.lockout.abuse
     recipients = recipients_stage(house.directory, abuse, house.settings.trusted_networks)
     limits = None if house.limits is None else house.limits.stage(role)
-    last = () if limits is None else (limits,)  # so that only what all others take is counted
+    last: tuple[Stage, ...] = () if limits is None else (limits,)  # so that only what all others take is counted
+    checks = None if house.checks is None else house.checks.stage(role)
+    if checks is not None:
+        last = (*last, checks)  # of those who are refused anyway nothing is asked
     if role is Role.MX:
         return relaying_stage(house.settings.trusted_networks), recipients, *last
     if role is Role.LMTP:  # a mail system that asks for an unknown recipient does not guess
@@ -140,7 +147,7 @@ def _starter(house: House) -> QueueStarter:
 
 def _setup(role: Role, house: House) -> SessionSetup:
     hostname, settings = house.hostname, house.settings
-    submission = role in SUBMISSION_ROLES
+    submission, checks = role in SUBMISSION_ROLES, house.checks
     rooms = Rooms(
         chain=Chain(stages_of(role, house)),
         resolver=house.resolver or house.directory,
@@ -154,6 +161,8 @@ def _setup(role: Role, house: House) -> SessionSetup:
         originator=Originator(house.directory, settings.fix_sender) if submission else None,
         may_hurry=member_of(settings.trusted_networks),
         tagger=house.tagger,
+        is_checked=is_nobody if checks is None else checks.checks,
+        without_forged=unchanged if checks is None else checks.without_forged,
     )
     return SessionSetup(
         options=server_options(role, house),

@@ -8,9 +8,10 @@ from postroom.config.model import SmtpSettings
 from postroom.directory.model import Resolution, Resolved
 from postroom.inbound import replies
 from postroom.inbound.content import ContentSpool
-from postroom.inbound.fitting import FittingSpool
+from postroom.inbound.fitting import FittingSpool, stored
+from postroom.inbound.heading import TOO_LONG, Edit, HeaderSpool, Spool, is_nobody, unchanged
 from postroom.inbound.originator import Originator
-from postroom.inbound.submitted import Spool, SubmittedSpool
+from postroom.inbound.submitted import SubmittedSpool
 from postroom.inbound.trace import Tracer
 from postroom.mail.address import Address
 from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Recipient
@@ -20,6 +21,7 @@ from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.tags import UNTAGGED, Tagger
 from postroom.mail.value import value
+from postroom.mailauth.content import Content
 from postroom.policy.chain import Chain
 from postroom.policy.stage import AtMail, AtMessage, AtRcpt
 from postroom.policy.verdict import Accept, Defer, Refuse, Verdict
@@ -59,7 +61,9 @@ class Rooms:
 
     ``originator`` is there for submission, where what a message lacks is added (RFC 6409 §8). ``may_hurry`` says
     whether a client's address may ask for a higher priority without a login (RFC 6710 §4.1), and whether tags of its
-    messages count. ``tagger`` knows what rules of routing ask of a header.
+    messages count. ``tagger`` knows what rules of routing ask of a header. ``is_checked`` says whether a client's mail
+    is checked, so that its header is kept as it came; ``without_forged`` takes out of that, and of submitted mail, what
+    only we may say.
     """
 
     chain: Chain
@@ -74,6 +78,8 @@ class Rooms:
     originator: Originator | None
     may_hurry: Callable[[str], bool]
     tagger: Tagger = UNTAGGED
+    is_checked: Callable[[Client], bool] = is_nobody
+    without_forged: Edit = unchanged
 
 
 class Transaction:
@@ -86,6 +92,7 @@ class Transaction:
         "_asked_at",
         "_client",
         "_fitting",
+        "_heading",
         "_is_open",
         "_mail",
         "_priority",
@@ -105,6 +112,7 @@ class Transaction:
         self._recipients: list[Recipient] = []
         self._resolutions: list[Resolution] = []
         self._spool: Spool | None = None
+        self._heading: HeaderSpool | None = None  # the same, where the header is looked at
         self._submitted: SubmittedSpool | None = None  # the same, where a message is submitted
         self._fitting: FittingSpool | None = None  # what stands in front of the store, where content is binary
         self._priority = mail.priority
@@ -147,7 +155,9 @@ class Transaction:
         else:
             self._spool = self._new_spool()
         if rooms.originator is not None:
-            self._spool = self._submitted = SubmittedSpool(self._spool)
+            self._spool = self._heading = self._submitted = SubmittedSpool(self._spool, rooms.without_forged)
+        elif rooms.is_checked(self._client):
+            self._spool = self._heading = HeaderSpool(self._spool, rooms.without_forged)
 
     def _new_spool(self) -> ContentSpool:
         return ContentSpool(self._rooms.store, self._rooms.next_id)
@@ -165,7 +175,7 @@ class Transaction:
         content = await spool.finish()
         seen = glance(spool.start)
         envelope = self._envelope(now)
-        verdict, fields = await self._judge(envelope, spool, seen)
+        verdict, fields = await self._judge(envelope, spool, seen, content)
         match verdict:
             case Accept():
                 pass
@@ -175,9 +185,12 @@ class Transaction:
                 return reply
             case _:
                 assert_never(verdict)
+        if self._fitting is not None:
+            await self._fitting.release()
         queue_id, message_id = spool.queue_id, seen.message_id
         tags = self._tags(spool.start, seen)
-        prefix = rooms.tracer.received(self._client, queue_id, envelope, now)
+        # RFC 8601 §4.1, appendix B.3: what was found out about the message stands above the Received of its host
+        prefix = verdict.fields + rooms.tracer.received(self._client, queue_id, envelope, now)
         if rooms.originator is not None:
             added, message_id = rooms.tracer.completed(seen, spool.start, queue_id, now)
             prefix += added + fields
@@ -194,7 +207,9 @@ class Transaction:
                 self._client.account,
                 self._client,
                 message_id,
-                tags,
+                (*tags, *verdict.tags),
+                verdict.hold,
+                verdict.facts,
             )
         )
         self._spool = None  # its chunks are the message's now
@@ -207,7 +222,9 @@ class Transaction:
         trusted = bool(client.account) or rooms.may_hurry(client.address)
         return rooms.tagger.tags_of(start, seen, trusted=trusted, require_tls=self._mail.require_tls)
 
-    async def _judge(self, envelope: Envelope, spool: Spool, seen: Glance) -> tuple[Verdict, bytes]:
+    async def _judge(
+        self, envelope: Envelope, spool: Spool, seen: Glance, content: bytes | None
+    ) -> tuple[Verdict, bytes]:
         """Whether the message is taken, and the fields that its submission adds."""
         rooms, fields = self._rooms, b""
         if seen.received > rooms.settings.max_hops:
@@ -222,7 +239,29 @@ class Transaction:
             if isinstance(settled, Refuse):
                 return settled, b""
             fields = settled
-        return await rooms.chain.on_message(AtMessage(self._client, envelope, spool.size, spool.start, seen)), fields
+        heading = self._heading
+        if heading is not None and heading.is_too_long:
+            return TOO_LONG, b""
+        moment = AtMessage(
+            self._client,
+            envelope,
+            spool.size,
+            spool.start,
+            seen,
+            spool.queue_id,
+            b"" if heading is None else heading.original,
+            self._as_it_came(spool, content),
+        )
+        return await rooms.chain.on_message(moment), fields
+
+    def _as_it_came(self, spool: Spool, content: bytes | None) -> Content:
+        """The content before anything was converted or taken out."""
+        fitting, heading = self._fitting, self._heading
+        if fitting is not None and fitting.received is not None:
+            found = fitting.received
+        else:
+            found = stored(self._rooms.store, spool.queue_id, content)
+        return found if heading is None else heading.as_it_came(found)
 
     def _envelope(self, now: float) -> Envelope:
         mail, by, hold_until = self._mail, self._mail.deliver_by, self._mail.hold_until

@@ -1,7 +1,7 @@
 """Asks the stages of a role in order; the first objection stands."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from postroom.mail.session import Client
 from postroom.policy.stage import AtMail, AtMessage, AtRcpt, Stage
@@ -38,8 +38,14 @@ class Chain:
         return await _ask(self._rcpt, moment)
 
     async def on_message(self, moment: AtMessage) -> Verdict:
-        """Whether the content is taken."""
-        return await _ask(self._message, moment)
+        """Whether the content is taken, and what all stages together want to go with it."""
+        verdicts: list[Accept] = []
+        for stage in self._message:
+            verdict = await stage(moment)
+            if not isinstance(verdict, Accept):
+                return verdict
+            verdicts.append(verdict)
+        return _joined(verdicts)
 
     def on_end(self, client: Client, *, accepted: bool) -> None:
         """The transaction is over, with a message that was taken in or without."""
@@ -53,3 +59,18 @@ async def _ask(stages: Sequence[Callable[[_Moment], Awaitable[Verdict]]], moment
         if not isinstance(verdict, Accept):
             return verdict
     return ACCEPT
+
+
+def _joined(verdicts: Sequence[Accept]) -> Accept:
+    """What goes with the message: the fields in the order of the stages, and the first reason to hold it."""
+    if len(verdicts) < 2:
+        return verdicts[0] if verdicts else ACCEPT
+    facts: dict[str, Any] = {}
+    for verdict in verdicts:
+        facts |= verdict.facts
+    return Accept(
+        b"".join([verdict.fields for verdict in verdicts]),
+        tuple(dict.fromkeys([tag for verdict in verdicts for tag in verdict.tags])),
+        next((verdict.hold for verdict in verdicts if verdict.hold), ""),
+        facts,
+    )

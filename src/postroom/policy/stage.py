@@ -6,8 +6,10 @@ from postroom.directory.model import Resolution
 from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.headers import Glance
+from postroom.mail.message import QueueId
 from postroom.mail.session import Client
 from postroom.mail.value import value
+from postroom.mailauth.content import Content
 from postroom.policy.verdict import Verdict
 
 
@@ -33,13 +35,20 @@ class AtRcpt:
 
 @value(frozen=True, slots=True)
 class AtMessage:
-    """The content is complete: ``size`` octets, of which ``start`` is the first part (all of a small message)."""
+    """The content is complete: ``size`` octets, of which ``start`` is the first part (all of a small message).
+
+    ``header`` and ``content`` are as they came, before anything was taken out or converted: the fields with their
+    CRLFs, and all of it. The header is there where mail is checked.
+    """
 
     client: Client
     envelope: Envelope
     size: int
     start: bytes
     glance: Glance
+    queue_id: QueueId = QueueId(0)
+    header: bytes = b""
+    content: Content = b""
 
 
 OnClient = Callable[[Client], Awaitable[Verdict]]

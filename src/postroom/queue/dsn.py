@@ -19,6 +19,7 @@ from postroom.mail.message import Message, QueueId, QueueIds
 from postroom.queue.carrier import ContentSource
 from postroom.queue.expansion import build, expand
 from postroom.queue.model import Draft, Intake
+from postroom.queue.signing import Signer, signed
 from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import DsnMade, MessageAccepted
 from postroom.report.reporter import Reporter
@@ -33,7 +34,8 @@ Resolve = Callable[[Address], Awaitable[Resolution]]
 class DsnMaker:
     """Composes DSNs. ``hostname`` is the reporting MTA; content that is not at hand is read from ``contents``.
 
-    ``ways`` say where DSNs go that leave the house, ``language`` is the one of those whose messages name none.
+    ``ways`` say where DSNs go that leave the house, ``language`` is the one of those whose messages name none,
+    ``signer`` signs them.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class DsnMaker:
         reporter: Reporter,
         ways: Ways = BY_DOMAIN,
         language: str = "en",
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._hostname = hostname
         self._ways = ways
         self._language = language
@@ -97,7 +101,7 @@ class DsnMaker:
                 language=self._language,
             )
         )
-        return self._intake(queue_id, dsn, resolution, now)
+        return await self._intake(queue_id, dsn, resolution, now)
 
     def tell(self, intake: Intake, about: Message, reports: Sequence[RecipientReport]) -> None:
         """Report a DSN whose intake has been committed."""
@@ -114,9 +118,11 @@ class DsnMaker:
             MessageAccepted(message, None, tuple(e.recipient for e in intake.entries), _names(intake.queued), 0.0)
         )
 
-    def _intake(self, queue_id: QueueId, dsn: Dsn, resolution: Resolution, now: float) -> Intake:
+    async def _intake(self, queue_id: QueueId, dsn: Dsn, resolution: Resolution, now: float) -> Intake:
         """The DSN as an intake without lease: whoever polls next carries it."""
         draft = Draft(queue_id, now, dsn.envelope, dsn.content, message_id=dsn.message_id)
+        if self._signer is not None:
+            draft = await signed(draft, self._signer, (resolution,))
         return build(draft, expand(draft, (resolution,), now, self._ways), None, now)
 
     async def _returned(

@@ -12,7 +12,7 @@ import orjson
 
 from postroom.directory.model import NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
-from postroom.mail.delivery import QueuedRecipient
+from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import ByMode, Envelope, Notify, Recipient
 from postroom.mail.message import Message
 from postroom.mail.notice import Action, RecipientReport
@@ -45,8 +45,8 @@ def to_json(detail: Mapping[str, Any]) -> str:
 class Expansion:
     """What became of the recipients; ``reports`` are for a DSN that is due at once.
 
-    ``release_at`` is when those who are queued may go, None: at once (RFC 4865 §4.2); ``held`` how many of them do not
-    go before an operator says so.
+    ``release_at`` is when those who are queued may go, None: at once (RFC 4865 §4.2); ``hold`` says why all of them
+    wait for an operator, ``held`` how many do.
     """
 
     message: Message
@@ -59,7 +59,13 @@ class Expansion:
     accounts: set[int] = field(default_factory=set)
     addresses: set[Address] = field(default_factory=set)
     release_at: float | None = None
+    hold: str = ""
     held: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether those who live here are queued as well: what they get goes to them later."""
+        return self.release_at is not None or bool(self.hold)
 
     @property
     def destinations(self) -> set[str]:
@@ -69,7 +75,7 @@ class Expansion:
 
 def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float, ways: Ways = BY_DOMAIN) -> Expansion:
     """Turn the recipients as RCPT gave them into those who receive. ``resolutions`` stand in their order."""
-    expansion = Expansion(_message(draft, ways), ways)
+    expansion = Expansion(_message(draft, ways), ways, hold=draft.hold)
     envelope = draft.envelope
     if envelope.has_options:
         if _is_late(draft, now):
@@ -94,19 +100,20 @@ def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float, ways: 
 
 def _receive(expansion: Expansion, draft: Draft, recipient: Recipient, resolved: Resolved, now: float) -> None:
     """An address of ours: its mailboxes now, or when it is released; its targets elsewhere; its DSN on success."""
-    release_at = expansion.release_at
+    waits = expansion.waits
     asked, wishes = recipient.address, recipient
     taken = expansion.ways.taken(expansion.message, asked, resolved.accounts)
     if taken:
         resolved = _take(expansion, recipient, resolved, taken, now)
         if recipient.notify is not None:  # whoever is left is one of several
             wishes = replace(recipient, notify=recipient.notify & ~Notify.SUCCESS)
-    elif release_at is not None and not resolved.forwards and not expansion.ways.takes(expansion.message, asked):
-        _queue(expansion, recipient, release_at, now, ours=True)  # who receives is known when it is released
+    elif waits and not resolved.forwards and not expansion.ways.takes(expansion.message, asked):
+        due = now if expansion.release_at is None else expansion.release_at
+        _queue(expansion, recipient, due, now, ours=True)  # who receives is known when it is released
         return
-    if resolved.forwards or (release_at is not None and resolved.accounts):
+    if resolved.forwards or (waits and resolved.accounts):
         _pass_on(expansion, wishes, resolved, now)
-    if release_at is None:
+    if not waits:
         _place(expansion, draft, asked, resolved, now)
     if recipient.notify is not None and recipient.notify & Notify.SUCCESS:
         _report_success(expansion, recipient, resolved, len(taken), now)
@@ -205,10 +212,13 @@ def _queue(
     expansion.addresses.add(recipient.address)
     message = expansion.message
     queued, rule = expansion.ways.out(message, recipient, len(expansion.queued), due, forwarder, ours=ours)
+    if expansion.hold:
+        queued = replace(queued, state=RecipientState.HELD, next_attempt=None)
     expansion.queued.append(queued)
-    if rule:
+    if rule or expansion.hold:
         expansion.held += 1
-        name, detail = str(recipient.address), to_json({"rule": rule})
+        why = {"rule": rule} if rule else {"quarantine": expansion.hold}
+        name, detail = str(recipient.address), to_json(why)
         expansion.history.append(HistoryRow(message.queue_id, now, "held", name, recipient.address.domain, "", detail))
 
 
@@ -224,7 +234,7 @@ def _fail(expansion: Expansion, draft: Draft, recipient: Recipient, reply: Reply
 
 
 def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, now: float) -> None:
-    """Queue an alias's targets elsewhere; before the release also those here, because they travel apart.
+    """Queue an alias's targets elsewhere; while it waits also those here, because they travel apart.
 
     NOTIFY and ORCPT go with them: whole for one target alone, else without SUCCESS (RFC 3461 §5.2.7.2, §5.2.7.3 c).
     """
@@ -232,7 +242,7 @@ def _pass_on(expansion: Expansion, recipient: Recipient, resolved: Resolved, now
     notify = recipient.notify
     if notify is not None and len(resolved.accounts) + len(targets) > 1:
         notify &= ~Notify.SUCCESS
-    if expansion.release_at is not None:
+    if expansion.waits:
         targets += [account.address for account in resolved.accounts]
     # RFC 3461 §5.2.1 d: what we add is the address of the RCPT command that we were given
     orcpt = recipient.orcpt or original_recipient(recipient.address)
@@ -276,6 +286,8 @@ def _accepted(draft: Draft, message: Message, now: float) -> HistoryRow:
             detail["tls"] = f"{client.tls.version} {client.tls.cipher}"
     if draft.account:
         detail["account"] = draft.account
+    if draft.facts:
+        detail |= draft.facts
     if envelope.has_options:
         detail |= _options(envelope, draft.received_at)
     return HistoryRow(

@@ -15,6 +15,7 @@ from postroom.queue.outage import Outage
 from postroom.queue.reporting import ReportAddresses
 from postroom.queue.reportmodel import ReportNote
 from postroom.queue.returning import Returns
+from postroom.queue.signing import Signer, signed
 from postroom.queue.store import QueueStore
 from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.events import MessageAccepted
@@ -45,8 +46,8 @@ class IntakeDoor:
     """Takes messages in, whatever brings them: SMTP, submission, the command line.
 
     ``ways`` say where those go who leave the house. ``outage`` is shared with the scheduler and the settler where there
-    are such, so that trouble is told once. ``returns`` gives recipients return paths, and knows what may be a bounce;
-    ``reports`` knows what may be a report of others.
+    are such, so that trouble is told once. ``returns`` gives recipients return paths, and knows what may be a bounce.
+    ``reports`` knows what may be a report of others; ``signer`` signs what is ours.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class IntakeDoor:
         outage: Outage | None = None,
         ways: Ways = BY_DOMAIN,
         returns: Returns | None = None,
+        signer: Signer | None = None,
         reports: ReportAddresses | None = None,
     ) -> None:
         self._store = store
@@ -72,6 +74,7 @@ class IntakeDoor:
         self._outage = outage or Outage(reporter)
         self._ways = ways
         self._returns = returns
+        self._signer = signer
         self._reports = reports
 
     async def accept(self, draft: Draft) -> Message:
@@ -81,6 +84,8 @@ class IntakeDoor:
         """
         started = self._clock.monotonic()
         resolutions = draft.resolutions or await self._resolve_all(draft)
+        if self._signer is not None:
+            draft = await signed(draft, self._signer, resolutions)
         now = self._clock.now()
         returned: tuple[str, ...] = ()
         ways, returns = self._ways, self._returns

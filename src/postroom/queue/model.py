@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import field
 from enum import Enum
+from typing import Any
 
 from postroom.directory.model import Resolution
 from postroom.mail.delivery import QueuedRecipient, RecipientState
@@ -38,7 +39,8 @@ class Draft:
     RCPT found them; empty: the intake resolves. ``content`` is None where it stands in chunks under the queue id: then
     ``content_size`` counts (-1: the length of ``content``), and ``content_start`` may hold the first piece, from
     which the header of a "delivered" DSN is taken. ``account`` is the login that submits it or ``""``, ``client`` None
-    for mail of our own, ``tags`` those of ``Message.tags``.
+    for mail of our own, ``tags`` those of ``Message.tags``. ``hold`` says why an operator is to look at it before
+    anybody gets it (``""``: nobody needs to); ``facts`` go to the row that opens its history.
     """
 
     queue_id: QueueId
@@ -53,6 +55,8 @@ class Draft:
     client: Client | None = None
     message_id: str = ""
     tags: tuple[str, ...] = ()
+    hold: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @value(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from postroom.report.events import (
     SessionRefused,
     StoreTrouble,
 )
+from postroom.report.keys import DkimKeyWaits, DkimTrouble
 from postroom.report.line import cut
+from postroom.report.road import CarriersEnded
 
 WORDS: Mapping[type[Report], str] = {
     LoginFailed: "login_failed",
@@ -34,7 +36,10 @@ WORDS: Mapping[type[Report], str] = {
     ListenerPaused: "listener_paused",
     CertificateExpiring: "certificate",
     CertificateTrouble: "certificate",
+    DkimKeyWaits: "dkim",
+    DkimTrouble: "dkim",
     InternalError: "internal_error",
+    CarriersEnded: "internal_error",
 }
 """What counts under which word of the settings."""
 
@@ -110,6 +115,8 @@ def word_of(report: Report) -> str:
     """Under which word a report counts; ``""`` for none."""
     if isinstance(report, StoreTrouble) and report.recovered:
         return ""
+    if isinstance(report, DkimKeyWaits) and report.what == "remove":  # tidying up can wait
+        return ""
     return WORDS.get(type(report), "")
 
 
@@ -134,14 +141,27 @@ def _example(at: float, report: Report) -> Example:
             return Example(at, "", "", cut(report.reason))
         case ListenerPaused():
             return Example(at, "", "", cut(f"{report.role}: {report.reason}"))
-        case CertificateExpiring():
-            return Example(at, "", "", cut(f"{', '.join(report.names)} ends soon"))
-        case CertificateTrouble():
-            return Example(at, "", "", cut(f"{', '.join(report.names)}: {report.reason}"))
+        case CarriersEnded():
+            return Example(at, "", "", cut(f"the carriers' process ended: {report.status}"))
         case InternalError():
             return Example(at, "", "", cut(f"{report.where}: {report.error.partition('(')[0]}"))
         case _:
-            return Example(at, "", "", "")
+            return Example(at, "", "", cut(_upkeep_reason(report)))
+
+
+def _upkeep_reason(report: Report) -> str:
+    """What is to be seen to, of certificates and keys."""
+    match report:
+        case CertificateExpiring():
+            return f"{', '.join(report.names)} ends soon"
+        case CertificateTrouble():
+            return f"{', '.join(report.names)}: {report.reason}"
+        case DkimKeyWaits():
+            return f"{report.what} {report.record}" + (f": {report.detail}" if report.detail else "")
+        case DkimTrouble():
+            return f"{report.domain}: {report.reason}"
+        case _:
+            return ""
 
 
 def trial(now: float) -> Alert:

@@ -9,6 +9,8 @@ from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
 from postroom.mail.value import value
+from postroom.report.checking import CheckingReport
+from postroom.report.keys import KeyReport
 from postroom.report.received import ReceivedReport
 from postroom.report.road import RoadReport
 
@@ -388,5 +390,7 @@ Report = (
     | MailboxClosed
     | InternalError
     | RoadReport
+    | KeyReport
+    | CheckingReport
     | ReceivedReport
 )

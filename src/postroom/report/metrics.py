@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client
+from postroom.report.checkingmetrics import CheckingMetrics
 from postroom.report.events import (
     AbuseSeen,
     AlertRaised,
@@ -42,6 +43,7 @@ from postroom.report.events import (
     TlsFailed,
 )
 from postroom.report.families import Counter, Gauge, Histogram
+from postroom.report.keysmetrics import KeyMetrics
 from postroom.report.receivedmetrics import ReceivedMetrics
 from postroom.report.roadmetrics import RoadMetrics
 
@@ -105,12 +107,10 @@ class Metrics:
             CertificateRenewed: self._certificate_renewed,
             CertificateTrouble: self._certificate_trouble,
         }
-        road = RoadMetrics()
-        self._handlers |= road.handlers
-        self._families += road.families
-        received = ReceivedMetrics()
-        self._handlers |= received.handlers
-        self._families += received.families
+        self.keys = KeyMetrics()
+        for part in (RoadMetrics(), self.keys, CheckingMetrics(), ReceivedMetrics()):
+            self._handlers |= part.handlers
+            self._families += part.families
         self.registry.register(self)
 
     def tell(self, report: Report) -> None:

@@ -11,6 +11,8 @@ from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome
 from postroom.mail.message import show_queue_id
 from postroom.mail.session import Client
+from postroom.report.checking import MailChecked
+from postroom.report.checkingtold import tell_checking
 from postroom.report.events import (
     AbuseSeen,
     AlertRaised,
@@ -47,6 +49,8 @@ from postroom.report.events import (
     StoreTrouble,
     TlsFailed,
 )
+from postroom.report.keys import DkimKeyChanged, DkimKeyWaits, DkimTrouble, KeyReport
+from postroom.report.keystold import tell_keys
 from postroom.report.line import DEBUG, ERROR, INFO, LONGEST_TRACE, MOST_NAMES, WARNING, Fields, Told, cut
 from postroom.report.received import ReceivedReport, ReportReceived, ReportUnread
 from postroom.report.receivedtold import tell_received
@@ -66,14 +70,8 @@ def tell(report: Report) -> Told:
             return Told(INFO, "message_accepted", _accepted(report))
         case AttemptMade():
             return Told(INFO, "attempt_made", _attempt(report))
-        case LeaseLost():
-            return Told(WARNING, "lease_lost", _of_message(report.queue_id, report.recipient))
-        case DsnMade():
-            fields = _of_message(report.queue_id, report.recipient)
-            return Told(INFO, "dsn_made", fields | {"about": show_queue_id(report.about), "kind": report.kind})
-        case QueueActed():
-            fields = {"action": report.action, "recipients": report.recipients, "what": cut(report.what)}
-            return Told(INFO, "queue_acted", fields)
+        case LeaseLost() | DsnMade() | QueueActed():
+            return _of_queue(report)
         case MailboxOpened() | MailboxClosed():
             return _of_mailbox(report)
         case (
@@ -88,11 +86,16 @@ def tell(report: Report) -> Told:
             return _of_upkeep(report)
         case CommandRefused() | SenderRefused() | RecipientRefused() | MessageRefused():
             return _of_refusal(report)
+        case MailChecked():
+            return tell_checking(report)
         case _:
-            return _of_others(report)
+            return _of_elsewhere(report)
 
 
-def _of_others(report: RoadReport | ReceivedReport) -> Told:
+def _of_elsewhere(report: RoadReport | KeyReport | ReceivedReport) -> Told:
+    """What has a module of its own."""
+    if isinstance(report, DkimKeyChanged | DkimKeyWaits | DkimTrouble):
+        return tell_keys(report)
     if isinstance(report, ReportReceived | ReportUnread):
         return tell_received(report)
     return tell_road(report)
@@ -103,6 +106,20 @@ _SessionReport = SessionOpened | SessionClosed | SessionRefused | TlsFailed | Lo
 _GuardReport = LockedOut | LockoutLifted | AbuseSeen | LimitNear | LimitReached
 _UpkeepReport = CertificateExpiring | CertificateRenewed | CertificateTrouble | AlertRaised | SourceTrouble
 _Refusal = CommandRefused | SenderRefused | RecipientRefused | MessageRefused
+
+
+def _of_queue(report: LeaseLost | DsnMade | QueueActed) -> Told:
+    match report:
+        case LeaseLost():
+            return Told(WARNING, "lease_lost", _of_message(report.queue_id, report.recipient))
+        case DsnMade():
+            fields = _of_message(report.queue_id, report.recipient)
+            return Told(INFO, "dsn_made", fields | {"about": show_queue_id(report.about), "kind": report.kind})
+        case QueueActed():
+            fields = {"action": report.action, "recipients": report.recipients, "what": cut(report.what)}
+            return Told(INFO, "queue_acted", fields)
+        case _:
+            assert_never(report)
 
 
 def _of_mailbox(report: MailboxOpened | MailboxClosed) -> Told:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -33,9 +33,11 @@ def make_app(
     metrics: Callable[[], bytes],
     challenge: Answer | None = None,
     api: Guarded | None = None,
+    pages: APIRouter | None = None,
 ) -> FastAPI:
     """The application. ``health`` looks at the node, ``metrics`` renders the Prometheus text (``Metrics.render``),
-    ``challenge`` answers those of an ACME authority, ``api`` is the API, where there are such.
+    ``challenge`` answers those of an ACME authority, ``api`` is the API, ``pages`` are those for everyone, where
+    there are such.
     """
     app = FastAPI(title="Postroom", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -54,8 +56,17 @@ def make_app(
 
     if challenge is not None:
         _serve_challenges(app, challenge)
+    if pages is not None:
+        app.include_router(pages)
     if api is not None:
         app.mount(PREFIX, api)
+    return app
+
+
+def make_public_app(pages: APIRouter) -> FastAPI:
+    """What the port by HTTPS serves: the pages for everyone, and nothing of the node."""
+    app = FastAPI(title="Postroom", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(pages)
     return app
 
 

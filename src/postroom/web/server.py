@@ -3,17 +3,22 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
 
 from postroom.config.model import WebSettings
+from postroom.config.pages import HttpsSettings
 from postroom.net.sockets import bind
 
 MOST_REQUESTS = 100  # at once; more get 503
 GRACE = 5  # seconds that open requests have when the server stops
 BACKLOG = 128
+
+
+Contexts = Callable[[], ssl.SSLContext]
 
 
 class _Server(uvicorn.Server):
@@ -26,7 +31,8 @@ class _Server(uvicorn.Server):
 class WebServer:
     """One open web port. ``open`` binds, ``start`` serves, ``stop`` ends gracefully."""
 
-    def __init__(self, app: FastAPI, settings: WebSettings) -> None:
+    def __init__(self, app: FastAPI, settings: WebSettings | HttpsSettings, contexts: Contexts | None = None) -> None:
+        """``contexts`` gives the TLS context for a port by HTTPS; it is asked when the port is served."""
         self._settings = settings
         config = uvicorn.Config(
             app,
@@ -40,6 +46,7 @@ class WebServer:
             timeout_keep_alive=5,
             timeout_graceful_shutdown=GRACE,
             backlog=BACKLOG,
+            ssl_context_factory=None if contexts is None else lambda _config, _default: contexts(),
         )
         self._server = _Server(config)
         self._socket: socket.socket | None = None
@@ -47,7 +54,8 @@ class WebServer:
 
     def open(self) -> tuple[str, int]:
         """Bind the port (before privileges are dropped); returns address and port. OSError if it is taken."""
-        listening = bind(self._settings.address, self._settings.port, backlog=BACKLOG)
+        address = self._settings.address
+        listening = bind(address, self._settings.port, backlog=BACKLOG, both_families=address == "::")
         self._socket = listening
         host, port = listening.getsockname()[:2]
         return str(host), int(port)

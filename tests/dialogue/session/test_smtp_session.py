@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.dialogue.auth import BINDINGS
 from tests.dialogue.transcript import Player, Transcript, read_transcript
+from tests.fakes.checked_world import make_checks
 from tests.fakes.clock import settle
 from tests.fakes.smtp_house import NOW, SmtpHouse
 from tests.fakes.stream import MemoryStream
@@ -36,6 +38,7 @@ OURS = {
     "delay",
     "sent",
     "suppressed",
+    "mailauth",
 }
 
 
@@ -68,6 +71,10 @@ class SessionPeer:
                 SuppressionSettings(), domain, Address.parse(address), Cause(cause), reason="", now=NOW, queue_id=0
             )
             house.suppressed.listed[one.key] = one
+        if "mailauth" in settings:  # a table in JSON
+            wanted = json.loads(settings["mailauth"])
+            checks = make_checks(house.clock, house.reports.append, **wanted)
+            house.house = replace(house.house, checks=checks)
         if "full" in settings:
             house.people.usages = dict.fromkeys(range(1, 10), Usage(1000, 1))
         token, _, owner = settings.get("token", "").partition("=")

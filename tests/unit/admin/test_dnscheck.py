@@ -2,7 +2,7 @@
 
 import pytest
 
-from postroom.admin.dnscheck import check_dns, is_reserved, records_to_publish
+from postroom.admin.dnscheck import check_dns, is_reserved
 from postroom.admin.finding import Finding, Level
 from postroom.dns.zone import Zone, ZoneResolver
 
@@ -85,10 +85,3 @@ def test_reserved() -> None:
     assert is_reserved("mx.example.com")
     assert is_reserved("localhost")
     assert not is_reserved("example.eu")
-
-
-def test_records() -> None:
-    records = records_to_publish("mx.example.org", ["example.org"])
-    assert ("example.org.", "MX", "10 mx.example.org.") in records
-    assert ("mx.example.org.", "A", "ADDRESS") in records
-    assert len(records) == len(set(records))

@@ -53,6 +53,29 @@ async def test_accepted_with_special_wishes() -> None:
     assert text.endswith("else told of the delay")
 
 
+async def test_what_was_checked() -> None:
+    checked = {
+        "results": [
+            ["spf", "pass", "list.example"],
+            ["dkim", "fail", "bank.example"],
+            ["dmarc", "fail", "bank.example"],
+        ],
+        "action": "tag",
+        "why": "DMARC fails for bank.example, which asks for p=reject; 192.0.2.9 forwards to us",
+    }
+    row = HistoryRow(ID, NOW, "accepted", detail=json.dumps({"from": "", "to": ["c@d.example"], "checked": checked}))
+    life = await tell_life(MemoryHistory([row]), MemoryQueueStore(), ID, now=NOW, schedules=Schedules(QueueSettings()))
+    accepted, moment = life.moments
+    assert (accepted.kind, moment.kind, moment.detail) == ("accepted", "checked", checked)
+    assert moment.text == (
+        "checked: spf=pass (list.example), dkim=fail (bank.example), dmarc=fail (bank.example); "
+        "taken in all the same, with the results in its header, because "
+        "DMARC fails for bank.example, which asks for p=reject; 192.0.2.9 forwards to us"
+    )
+    held = await say("held", "c@d.example", {"quarantine": "DMARC fails"})
+    assert held == "held for c@d.example until an operator releases it, because DMARC fails"
+
+
 async def test_what_came_back() -> None:
     detail = {"by": "verp", "returned": show_queue_id(ID), "cause": "mailbox_unknown", "reply": "550 5.1.1 nobody"}
     assert await say("bounced", "b@b.example", {**detail, "host": "mx.b.example"}) == (

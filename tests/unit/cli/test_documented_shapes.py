@@ -10,6 +10,7 @@ from postroom.admin.accounts import AccountView
 from postroom.admin.acmeview import CertificateView
 from postroom.admin.aliases import AliasView
 from postroom.admin.apppasswords import AppPasswordView, NewAppPassword
+from postroom.admin.dnsrecords.views import PublishedView, RecordView
 from postroom.admin.domains import DomainView
 from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
@@ -60,6 +61,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("span of a simulation", SpanView),
         ("destination of a simulation", DestinationView),
         ("`certificate list`", CertificateView),
+        ("`dns`", PublishedView),
+        ("record of dns", RecordView),
         ("`check`", Finding),
     ],
 )

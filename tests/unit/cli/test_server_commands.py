@@ -30,9 +30,8 @@ class TestInit:
         assert examined.settings.hostname == "mx.example.org"
         assert (folder / "data").stat().st_mode & 0o777 == 0o700
         assert (folder / "tls" / "key.pem").stat().st_mode & 0o777 == 0o600
-        assert "example.org.  MX  10 mx.example.org." in ended.out
-        assert 'example.org.  TXT  "v=spf1 mx -all"' in ended.out
-        assert "dkim" not in ended.out.lower()
+        assert "example.org. 3600 IN MX 10 mx.example.org." in ended.out
+        assert 'example.org. 3600 IN TXT "v=spf1 a:mx.example.org -all"' in ended.out
         assert f"postroom serve -c {folder / 'postroom.toml'}" in ended.out
         assert run("alias", "list", "--json").json == [
             {"address": "postmaster@example.org", "targets": ["alice@example.org"]}

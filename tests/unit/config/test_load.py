@@ -130,7 +130,7 @@ port = "many"
     [
         ("hostnam = 'x'\n", "did you mean hostname?"),
         ("max_size = 3\n", "max_size belongs in [smtp]"),
-        ("zzz = 3\n", "remove it; known here: acme, alert, auth, command, connections"),
+        ("zzz = 3\n", "remove it; known here: acme, alert, auth, autoconfig, command"),
     ],
 )
 def test_unknown_key_gets_the_nearest_advice(file: Path, text: str, remedy: str) -> None:

@@ -10,6 +10,7 @@ from postroom.inbound.content import ContentSpool
 from postroom.inbound.fitting import FittingSpool
 from postroom.mail.message import QueueId, QueueIds
 from postroom.mail.trouble import StoreUnavailable
+from postroom.mailauth.content import Content
 from postroom.queue.model import ContentChunk
 
 HEADER = b"MIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n"
@@ -30,6 +31,13 @@ async def through(store: MemoryQueueStore, content: bytes, size: int = 50_000) -
     return spool, kept
 
 
+async def whole(content: Content | None) -> bytes:
+    assert content is not None
+    if isinstance(content, bytes):
+        return content
+    return b"".join([piece async for piece in content()])
+
+
 @pytest.mark.parametrize("octets", [b"\0\n.\r\r\n.\r\nx", bytes(range(256)) * 2000], ids=["small", "large"])
 async def test_a_binary_part_is_encoded(octets: bytes) -> None:
     store = MemoryQueueStore()
@@ -40,7 +48,10 @@ async def test_a_binary_part_is_encoded(octets: bytes) -> None:
     assert email.message_from_bytes(kept, policy=email.policy.SMTP).get_payload(decode=True) == octets
     lines = kept.split(b"\r\n")
     assert not any(b"\r" in line or b"\n" in line or b"\0" in line or len(line) > 998 for line in lines)
+    assert await whole(spool.received) == HEADER + octets  # as signatures are of that
+    await spool.release()
     assert len(store.chunks) <= 1  # what was received is gone
+    assert spool.received is None
 
 
 async def test_text_is_left_alone() -> None:

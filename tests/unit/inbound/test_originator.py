@@ -7,8 +7,9 @@ from tests.fakes.queue_store import MemoryQueueStore
 from tests.fakes.smtp_house import SmtpHouse
 
 from postroom.inbound.content import ContentSpool
+from postroom.inbound.heading import MAX_HEADER
 from postroom.inbound.originator import Originator
-from postroom.inbound.submitted import MAX_HEADER, SubmittedSpool
+from postroom.inbound.submitted import SubmittedSpool
 from postroom.mail.envelope import Envelope
 from postroom.mail.message import QueueIds
 from postroom.policy.verdict import Refuse

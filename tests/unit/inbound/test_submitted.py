@@ -4,7 +4,8 @@ import pytest
 from tests.fakes.queue_store import MemoryQueueStore
 
 from postroom.inbound.content import ContentSpool
-from postroom.inbound.submitted import MAX_HEADER, SubmittedSpool
+from postroom.inbound.heading import MAX_HEADER
+from postroom.inbound.submitted import SubmittedSpool
 from postroom.mail.message import QueueIds
 from postroom.queue.model import INLINE_LIMIT
 

@@ -3,9 +3,9 @@
 import pytest
 from tests.fakes.smtp_house import NOW, SmtpHouse
 
+from postroom.inbound.heading import MAX_HEADER
 from postroom.inbound.originator import Originator
 from postroom.inbound.service import stages_of
-from postroom.inbound.submitted import MAX_HEADER
 from postroom.inbound.trace import Tracer
 from postroom.inbound.transaction import Rooms, Transaction
 from postroom.mail.address import Address

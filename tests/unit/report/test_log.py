@@ -71,6 +71,7 @@ def test_event_names_are_stable() -> None:
     assert {row["event"] for row in told(*REPORTS)} == {
         "server_ready",
         "server_draining",
+        "mail_checked",
         "site_blocked",
         "site_reopened",
         "site_shaped",
@@ -79,6 +80,8 @@ def test_event_names_are_stable() -> None:
         "sts_policy_fetched",
         "sts_policy_trouble",
         "tls_report_sent",
+        "dmarc_report_sent",
+        "dmarc_report_failed",
         "tls_report_failed",
         "bounce_returned",
         "complaint_returned",

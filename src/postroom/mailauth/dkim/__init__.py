@@ -1,1 +1,1 @@
-"""DKIM signatures: made, read and verified (RFC 6376, RFC 8301, RFC 8463, RFC 8616)."""
+"""DKIM, verified and signed; one pass over the body for all signatures (RFC 6376, RFC 8301, RFC 8463)."""

@@ -13,6 +13,8 @@ from postroom.storage.batch import BatchWriter, Outcome, Refused, Write
 from postroom.storage.sqlite.committer import SqliteCommitter
 from postroom.storage.sqlite.connection import connect, free_space, unavailable
 from postroom.storage.sqlite.directory import SqliteDirectory
+from postroom.storage.sqlite.dkim import SqliteDkim
+from postroom.storage.sqlite.dmarctally import SqliteDmarcTally
 from postroom.storage.sqlite.guard import SqliteGuard
 from postroom.storage.sqlite.history import SqliteHistory
 from postroom.storage.sqlite.mailbox import SqliteMailbox
@@ -72,11 +74,13 @@ class SqliteStore:
         self.history = SqliteHistory(self._writer, self._listings)
         self.guard = SqliteGuard(self._writer, self._lookups, self._listings)
         self.tls = SqliteTls(self._writer, self._listings)
+        self.dmarc_tally = SqliteDmarcTally(self._writer, self._listings)
         self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
         self.returned = SqliteReturned(self._writer, self._listings)
         self.reports = SqliteReports(self._writer, self._listings)
         self.reported = SqliteReported(self._writer, self._listings)
         self.sites = SqliteSites(self._writer, self._listings)
+        self.dkim = SqliteDkim(self._writer, self._lookups)
 
     @classmethod
     async def open(

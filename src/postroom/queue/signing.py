@@ -1,0 +1,204 @@
+"""Which mail is ours and by whose key it is signed, at the intake (RFC 6376 §5.1, DESIGN §4 step 6; docs/adr/0020).
+
+Ours is what accounts submit, what this server writes itself, and what clients of ``smtp.trusted_networks`` relay. Mail
+that only passes through (aliases, forwards, lists) is not: a signature of ours would vouch for a stranger's words.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Generic, Protocol, TypeVar
+
+from postroom.clock import Clock
+from postroom.directory.model import Account, NotLocal, Resolution
+from postroom.mail.address import Address
+from postroom.mail.headers import Header, split_header
+from postroom.mail.mailboxes import read_mailboxes
+from postroom.mail.message import QueueId
+from postroom.mail.session import Client, Role
+from postroom.mail.value import value
+from postroom.mailauth.content import Content
+from postroom.queue.model import Draft
+
+MOST_LOOKED_AT = 20
+"""DKIM-Signature fields that a message brought, and authors, that are looked at."""
+
+
+@value(frozen=True, slots=True)
+class Signed:
+    """What came of it: whole fields to stand in front of the prefix, the names of the keys (``r1._domainkey.…``), or
+    why mail of ours goes without. Nothing at all for mail that is not ours.
+    """
+
+    fields: bytes = b""
+    by: tuple[str, ...] = ()
+    why_not: str = ""
+
+
+_NOT_OURS = Signed()
+
+
+class Signer(Protocol):
+    """Signs what is ours."""
+
+    async def fields(self, draft: Draft) -> Signed:
+        """The signatures of a draft whose resolutions are known. Raises StoreUnavailable."""
+        ...
+
+
+class SigningKey(Protocol):
+    """A key, as far as it is looked at here."""
+
+    @property
+    def domain(self) -> str: ...  # noqa: D102 - the name says it
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+
+Key = TypeVar("Key", bound=SigningKey)
+Held_co = TypeVar("Held_co", bound=SigningKey, covariant=True)
+
+
+class Ring(Protocol[Held_co]):
+    """The keys that may sign now: ``mailauth.keys.ring``."""
+
+    def keys_for(self, domain: str) -> tuple[Held_co, ...]:
+        """Those for an author at ``domain``."""
+        ...
+
+    def knows(self, domain: str, selector: str) -> bool:
+        """Whether this is one of them."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class Accounts(Protocol):
+    """Knows whose an address is: the directory."""
+
+    async def account(self, name: str) -> Account | None:
+        """The account whose address is ``name``."""
+        ...
+
+    async def may_send_as(self, account: Account, address: Address) -> bool:
+        """Whether mail for ``address`` reaches the account."""
+        ...
+
+
+class Chunks(Protocol):
+    """Where large content lies before its intake: the queue's store."""
+
+    def read_chunks(self, queue_id: QueueId) -> AsyncIterator[bytes]:
+        """The chunks in order."""
+        ...
+
+
+class KeySigner(Generic[Key]):
+    """Signs by the ring of this node. ``sign`` makes the fields (``mailauth.dkim.signing.sign``), or raises ValueError
+    for what cannot be signed. ``is_trusted`` says which clients may relay by their address.
+    """
+
+    def __init__(
+        self,
+        ring: Ring[Key],
+        *,
+        sign: Callable[[Content, bytes, Sequence[Key], float], Awaitable[bytes]],
+        accounts: Accounts,
+        is_trusted: Callable[[str], bool],
+        contents: Chunks,
+        clock: Clock,
+    ) -> None:
+        self._ring = ring
+        self._sign = sign
+        self._accounts = accounts
+        self._is_trusted = is_trusted
+        self._contents = contents
+        self._clock = clock
+
+    async def fields(self, draft: Draft) -> Signed:
+        """The signatures of a draft."""
+        if not self._may_be_ours(draft):
+            return _NOT_OURS
+        start = draft.content_start if draft.content is None else draft.content
+        header = split_header(draft.prefix + start)
+        own = len(split_header(draft.prefix).fields) if draft.client is None else 0
+        if draft.client is None and any(field.name.lower() == b"received" for field in header.fields[own:]):
+            return _NOT_OURS  # it came from elsewhere, and a program of this machine only passes it on
+        domain = await self._domain_of(draft, header)
+        if isinstance(domain, Signed):
+            return domain
+        keys = self._ring.keys_for(domain)
+        if not keys:
+            return (
+                Signed(why_not=f"no key of {domain} or above can be seen in the DNS") if len(self._ring) else _NOT_OURS
+            )
+        if self._bears_one_of(header, keys):
+            return Signed(why_not="it bears a signature of ours already")
+        try:
+            fields = await self._sign(self._content(draft), draft.prefix, keys, self._clock.now())
+        except ValueError as error:
+            return Signed(why_not=str(error))
+        return Signed(fields, tuple([key.name for key in keys]))
+
+    def _may_be_ours(self, draft: Draft) -> bool:
+        client = draft.client
+        if client is None or draft.account:
+            return True
+        return self._is_relay(client, draft.resolutions)
+
+    def _is_relay(self, client: Client, resolutions: Sequence[Resolution]) -> bool:
+        """A machine of ours that sends out through mx. What a gateway of ours brings in for mailboxes here does not
+        count: that is strangers' mail.
+        """
+        if client.role is not Role.MX or not self._is_trusted(client.address):
+            return False
+        return any(isinstance(resolution, NotLocal) for resolution in resolutions)
+
+    async def _domain_of(self, draft: Draft, header: Header) -> str | Signed:
+        """The domain that signs: that of the author, or of the account where it may not write as that author.
+
+        So nobody gets a signature of a domain of ours for an address that is not theirs.
+        """
+        authors = header.all(b"from")
+        if len(authors) != 1:
+            return Signed(why_not=f"it has {len(authors) or 'no'} From fields")
+        mailboxes = read_mailboxes(authors[0].text)[:MOST_LOOKED_AT]
+        first = next((mailbox for mailbox in mailboxes if mailbox is not None), None)
+        if draft.client is None or not draft.account:
+            return Signed(why_not="its From names nobody") if first is None else first.domain
+        account = await self._accounts.account(draft.account)
+        if account is None:
+            return Signed(why_not="its account is gone")
+        for mailbox in mailboxes:
+            if mailbox is None or not await self._accounts.may_send_as(account, mailbox):
+                return account.address.domain
+        return account.address.domain if first is None else first.domain
+
+    def _bears_one_of(self, header: Header, keys: Sequence[Key]) -> bool:
+        """Whether it was signed here before: by a key that signs now, for the same domain."""
+        domain = keys[0].domain
+        for field in header.all(b"dkim-signature")[:MOST_LOOKED_AT]:
+            tags = dict(_tag(piece) for piece in field.text.split(";"))
+            if tags.get("d", "").lower() == domain and self._ring.knows(domain, tags.get("s", "").lower()):
+                return True
+        return False
+
+    def _content(self, draft: Draft) -> Content:
+        content = draft.content
+        if content is not None:
+            return content
+        return lambda: self._contents.read_chunks(draft.queue_id)
+
+
+def _tag(piece: str) -> tuple[str, str]:
+    name, _, text = piece.partition("=")
+    return name.strip(), text.strip()
+
+
+async def signed(draft: Draft, signer: Signer, resolutions: tuple[Resolution, ...]) -> Draft:
+    """The draft with its signatures in front, if it is ours. Raises StoreUnavailable."""
+    if not draft.resolutions:
+        draft = replace(draft, resolutions=resolutions)
+    found = await signer.fields(draft)
+    if found.fields:
+        return replace(draft, prefix=found.fields + draft.prefix, facts={**draft.facts, "signed": found.by})
+    return replace(draft, facts={**draft.facts, "unsigned": found.why_not}) if found.why_not else draft
