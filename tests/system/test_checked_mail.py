@@ -3,7 +3,7 @@
 import asyncio
 import smtplib
 import time
-from email.message import Message
+from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import SMTP
 from pathlib import Path
@@ -58,7 +58,7 @@ def send(program: Program, content: bytes, sender: str = "ann@good.example") -> 
         return code, text.decode()
 
 
-def inbox(program: Program) -> list[Message]:
+def inbox(program: Program) -> list[EmailMessage]:
     client = program.pop3(BOB)
     count = client.stat()[0]
     found = [
