@@ -9,6 +9,7 @@ from postroom.directory.store import DirectoryStore
 from postroom.mailauth.keys.store import DkimKeyStore
 from postroom.mailauth.reports.store import ReportStore
 from postroom.mailbox.store import MailboxStore
+from postroom.outbound.dmarcrpt.store import DmarcStore
 from postroom.outbound.tlsstore import TlsStore
 from postroom.policy.store import GuardStore
 from postroom.queue.reportmodel import ReportedStore
@@ -35,6 +36,8 @@ class Store(Protocol):
     def guard(self) -> GuardStore: ...
     @property
     def tls(self) -> TlsStore: ...
+    @property
+    def dmarc_tally(self) -> DmarcStore: ...
     @property
     def suppression(self) -> SuppressionStore: ...
     @property

@@ -9,10 +9,10 @@ from tests.fakes.letters import NOON
 from tests.fakes.tls_store import MemoryTlsStore
 
 from postroom.mail.delivery import StsMode, StsPolicy
+from postroom.outbound.daily.counts import TALLY_KEPT
 from postroom.outbound.tlsstore import (
     LEVEL_KEPT,
     MOST_POLICIES,
-    TALLY_KEPT,
     HostLevel,
     KeptPolicy,
     Tally,

@@ -24,6 +24,8 @@ from postroom.mail.trouble import ResolverUnavailable
 
 _IN = dns.rdataclass.IN
 _TRIES = 20
+NOTHING = Found((), Existence.NO_DATA, "")
+"""What a question with CD gets for a bogus name: an answer at all is what matters."""
 
 
 class DnsServer:
@@ -78,7 +80,8 @@ class DnsServer:
         response = dns.message.make_response(query, recursion_available=True)
         name = question.name.to_text()
         try:
-            found = self.zone.find(dns.rdatatype.to_text(question.rdtype), name)
+            unchecked = query.flags & dns.flags.CD and name.lower().removesuffix(".") in self.zone.bogus
+            found = NOTHING if unchecked else self.zone.find(dns.rdatatype.to_text(question.rdtype), name)
         except ResolverUnavailable:
             if name.lower().removesuffix(".") in self.zone.silent:
                 return None

@@ -8,17 +8,21 @@ from pathlib import Path
 
 from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.dkim_store import MemoryDkimStore
+from tests.fakes.dns_inspector import MemoryInspector, MemoryPolicies
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
 from tests.fakes.report_store import MemoryReportStore
 from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
+from tests.fakes.zone_editor import MemoryZones
 
+from postroom.admin.dnsrecords.model import DkimRecord, DkimRecords
+from postroom.cli.house import OpenStore
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.dns.authorities import Authorities, NoAuthorities
-from postroom.dns.resolver import Resolver
+from postroom.dns.resolver import InspectingResolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
 from postroom.mail.trouble import StoreUnavailable
@@ -94,6 +98,16 @@ class MemoryStore:
 
 
 @dataclass
+class MemoryDkim:
+    """Records of keys by domain."""
+
+    records: dict[str, list[DkimRecord]] = field(default_factory=dict)
+
+    async def to_publish(self, domain: str) -> Sequence[DkimRecord]:
+        return self.records.get(domain, [])
+
+
+@dataclass
 class MemoryHouse:
     """``unavailable``: opening the store raises this. ``exit_code``: what ``serve`` ends with."""
 
@@ -103,6 +117,23 @@ class MemoryHouse:
     exit_code: int = 0
     served: list[tuple[Settings, Path]] = field(default_factory=list)
     time: float = NOW
+    addresses: Sequence[str] = ()
+    dkim: MemoryDkim = field(default_factory=MemoryDkim)
+    policies: MemoryPolicies = field(default_factory=MemoryPolicies)
+    zones: MemoryZones = field(default_factory=MemoryZones)
+
+    def local_addresses(self) -> Sequence[str]:
+        return self.addresses
+
+    def dkim_records(self, store: OpenStore) -> MemoryDkim:
+        return self.dkim
+
+    def inspector(self, settings: Settings, dkim: DkimRecords) -> MemoryInspector:
+        return MemoryInspector(settings, ZoneResolver(self.zone), dkim, self.policies, self.local_addresses)
+
+    def zone_editor(self, settings: Settings) -> MemoryZones:
+        self.zones.names = tuple(zone.name for zone in settings.zone)
+        return self.zones
 
     def serve(self, settings: Settings, config_path: Path) -> int:
         self.served.append((settings, config_path))
@@ -115,7 +146,7 @@ class MemoryHouse:
         settings.store.file.touch()  # check looks whether it is there
         yield self.store
 
-    def resolver(self, settings: DnsSettings) -> Resolver:
+    def resolver(self, settings: DnsSettings) -> InspectingResolver:
         return ZoneResolver(self.zone)
 
     def authorities(self, settings: DnsSettings) -> Authorities:

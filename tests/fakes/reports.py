@@ -9,7 +9,7 @@ from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role, TlsFacts
-from postroom.report import checking, events, received, road
+from postroom.report import checking, events, keys, received, road
 from postroom.report.events import Report
 
 QUEUE_ID = QueueId(0x0123456789ABCDEF)
@@ -98,11 +98,18 @@ REPORTS: tuple[Report, ...] = (
     road.StsPolicyFetched("example.net", "none", "", "the certificate is not valid"),
     road.TlsReportSent("example.net", "mailto:tls@example.net", 100, 3),
     road.TlsReportSent("example.net", "mailto:tls@example.net", 100, 3, "connection refused"),
+    road.DmarcReportSent("example.net", "dmarc@example.net", 100),
+    road.DmarcReportSent("example.net", "", 0, "no answer for _dmarc.example.net TXT: SERVFAIL"),
     road.BounceReturned(QUEUE_ID, str(BOB), Cause.MAILBOX_UNKNOWN, True, "verp"),
     road.ComplaintReturned(QUEUE_ID, str(BOB), "abuse"),
     road.AddressSuppressed("example.org", str(BOB), "mailbox_unknown", 1_807_776_000.0),
     road.QueuePaused("domain", "example.net", "postroom queue pause"),
     road.QueuePaused("domain", "example.net", "postroom queue resume", resumed=True),
+    keys.DkimKeyChanged("example.org", "r1", "rsa-sha256", "active", "r1._domainkey.example.org"),
+    keys.DkimKeyChanged("example.org", "r1", "rsa-sha256", "seen", "r1._domainkey.example.org", "t=y"),
+    keys.DkimKeyWaits("example.org", "r1", "r1._domainkey.example.org", "publish", "ns1 does not have it"),
+    keys.DkimKeyWaits("example.org", "r1", "r1._domainkey.example.org", "remove"),
+    keys.DkimTrouble("example.org", "r1", "the zone could not be changed"),
     checking.MailChecked(
         STRANGER,
         "a@b.example",
@@ -118,6 +125,9 @@ REPORTS: tuple[Report, ...] = (
     received.ReportReceived(QUEUE_ID, "dmarc", "example.org", "google.com", "1", 120, 3, "google.com", "new"),
     received.ReportReceived(QUEUE_ID, "tls", "example.org", "isp.example", "2", 7, 0, None, "too many"),
     received.ReportUnread(QUEUE_ID, "example.org", "isp.example", "there is no report in it"),
+    road.CarriersEnded("signal 9", 3, 0.1),
+    road.CarriersEnded("exit 1", 0, 0.2, "the carriers did not get ready: the process ended"),
+    road.CarriersReady(4711),
     events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
 )
 

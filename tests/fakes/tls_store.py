@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from postroom.mail.trouble import StoreUnavailable
-from postroom.outbound.tlsstore import LEVEL_KEPT, MOST_POLICIES, TALLY_KEPT, HostLevel, KeptPolicy, Tally, TlsRecord
+from postroom.outbound.daily.counts import TALLY_KEPT
+from postroom.outbound.tlsstore import LEVEL_KEPT, MOST_POLICIES, HostLevel, KeptPolicy, Tally, TlsRecord
 
 
 @dataclass

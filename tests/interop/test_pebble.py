@@ -8,11 +8,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.interop.authority import EAB_KEY, Pebble
 from tests.system.fixtures import MakeProgram
 from tests.system.program import HOSTNAME, PATIENCE, ROLES, Program, to_toml, wait_until
@@ -61,6 +63,11 @@ def is_self_signed(certificate: x509.Certificate) -> bool:
     return certificate.issuer == certificate.subject
 
 
+def spki_digest(certificate: x509.Certificate) -> str:
+    info = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return sha256(info).hexdigest()
+
+
 def test_issued_used_and_renewed_while_sessions_stay(make_program: MakeProgram, make_pebble: MakePebble) -> None:
     pebble = make_pebble().start()
     program = server_of(make_program, pebble.settings(contact="me@example.org")).start()
@@ -81,7 +88,7 @@ def test_issued_used_and_renewed_while_sessions_stay(make_program: MakeProgram, 
 
     second = shown(program)
     assert second.serial_number != first.serial_number
-    assert second.public_key() != first.public_key(), "each certificate has a key of its own"
+    assert second.public_key() == first.public_key(), "the key stays, and TLSA records with it"
     assert session.noop()[0] == 250, "a session opened before the renewal stays usable after it"
     session.quit()
     (listed,) = program.listing("certificate", "list")
@@ -92,6 +99,25 @@ def test_issued_used_and_renewed_while_sessions_stay(make_program: MakeProgram, 
     assert "There are now 2 accounts" not in pebble.log()
     found = program.command("check", "--json", code=None)
     assert any("acme: renewed" in finding["what"] for finding in json.loads(found))
+
+
+def test_a_new_key_is_known_before_it_is_used(make_program: MakeProgram, make_pebble: MakePebble) -> None:
+    """RFC 7671 §8.1: its TLSA record can be published first."""
+    pebble = make_pebble().start()
+    program = server_of(make_program, pebble.settings(keep_key=False)).start()
+    program.wait_told("certificate_renewed")
+    first = shown(program)
+
+    def tlsa() -> list[str]:
+        records = json.loads(program.command("dns", "example.org", "--json"))["records"]
+        return [record["data"] for record in records if record["kind"] == "TLSA"]
+
+    now, following = tlsa()
+    assert now.split()[-1] == spki_digest(first)
+    program.command("certificate", "renew")
+    second = shown(program)
+    assert following.split()[-1] == spki_digest(second) != spki_digest(first)
+    assert tlsa()[0] == following
 
 
 def test_a_restart_asks_nobody(make_program: MakeProgram, make_pebble: MakePebble) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import trustme
+from bench.processes import family, memory_of
 
 HOSTNAME = "mail.example.org"
 PASSWORD = "correct horse"
@@ -168,11 +169,13 @@ class Program:
             self.wait()
 
     def rss(self) -> int:
-        """Resident octets of the server."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("the kernel tells no memory")
+        """Resident octets of the server, all its processes together."""
+        return memory_of(family(self.pid)).rss
+
+    @property
+    def carriers(self) -> list[int]:
+        """The processes that carry mail, by their process ids."""
+        return family(self.pid)[1:]
 
     # -- faces -------------------------------------------------------------------------------------------------------
 

@@ -102,6 +102,7 @@ class CertificateKeeper:
 
     async def run(self) -> None:
         """Until it is cancelled; an order under way is given up then."""
+        self._plan_key()
         while True:
             try:
                 await self._look()
@@ -154,11 +155,22 @@ class CertificateKeeper:
             self._fail(AcmeTrouble(f"the new certificate cannot be used: {error}"))
         else:
             self._stored, self._suggested = stored, None
+            self._plan_key()
             self._ask_at = self._clock.now() + SUGGESTION_WAIT * self._chance()
             self._state = self._shelf.succeeded(self._state, self._clock.now())
             self._reporter.tell(CertificateRenewed(stored.names, stored.expires_at))
         finally:
             abandoned.set()
+
+    def _plan_key(self) -> None:
+        """Make the next key ahead where keys change, so that its TLSA record can be published before it is used."""
+        if self._settings.keep_key or self._stored is None:
+            return
+        try:
+            self._shelf.next_key()
+        except OSError as error:
+            reason = f"data/acme cannot be written: {error.strerror or error}"
+            self._reporter.tell(CertificateTrouble(self._names, reason, self._due()))
 
     def _fail(self, trouble: AcmeTrouble) -> None:
         """Tell it, and wait longer each time; also across restarts, as far as the disk allows."""

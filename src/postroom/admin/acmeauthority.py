@@ -105,7 +105,9 @@ class _Order:
 
         account = self._account()
         session = self._session(account)
-        key_pem = _pem(ec.generate_private_key(ec.SECP256R1()))  # a fresh one each time: an old leak ends with it
+        # RFC 7671 §8.1: a key that stays, or one that was made known before, keeps TLSA records right
+        kept = self._shelf.kept_key() if self._settings.keep_key else None
+        key_pem = kept or self._shelf.next_key()
         csr = crypto_util.make_csr(key_pem, domains=list(names))
         try:
             order = session.new_order(csr)

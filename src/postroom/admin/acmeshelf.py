@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from postroom.config.certificates import TlsSettings
-from postroom.net.certificates import Certificate, CertificateError, load_certificate
+from postroom.net.certificates import Certificate, CertificateError, PrivateKey, load_certificate, read_key
 
 FOLDER = "acme"
 """Under the data folder."""
@@ -51,6 +54,7 @@ class Shelf:
         self.folder = data / FOLDER
         self.certificate = self.folder / "certificate.pem"
         """Key and chain, in one file so that they never mismatch."""
+        self._next_key = self.folder / "next-key.pem"
         self._state = self.folder / "state.json"
         self._request = self.folder / "renew"
 
@@ -76,12 +80,36 @@ class Shelf:
             draft.unlink()
             raise
         self._publish(draft, self.certificate)
+        if self.planned_key() == key_pem:
+            self._next_key.unlink()
         return load_certificate(self.certificate, None)
 
     def stored(self) -> Certificate | None:
         """The authority's certificate, or None where there is none of use: another one is ordered then."""
         try:
             return load_certificate(self.certificate, None)
+        except CertificateError:
+            return None
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def kept_key(self) -> bytes | None:
+        """The key of the certificate that there is, PEM."""
+        stored = self.stored()
+        return None if stored is None else _pem(stored.key)
+
+    def next_key(self) -> bytes:
+        """The key that a certificate with a new key is to have, PEM: made now, or earlier. ``keep`` uses it up."""
+        planned = self.planned_key()
+        if planned is None:
+            planned = _pem(ec.generate_private_key(ec.SECP256R1()))
+            self._write(self._next_key, planned)
+        return planned
+
+    def planned_key(self) -> bytes | None:
+        """The same if it was made, PEM. A broken file counts as none."""
+        try:
+            return _pem(read_key(self._next_key))
         except CertificateError:
             return None
 
@@ -183,3 +211,9 @@ def _read(path: Path) -> bytes:
 
 def _dump(fields: dict[str, object]) -> bytes:
     return json.dumps(fields, indent=1).encode() + b"\n"
+
+
+def _pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

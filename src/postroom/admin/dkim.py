@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from postroom.admin.dnsrecords.model import DkimRecord
 from postroom.admin.moments import local, maybe_iso
 from postroom.admin.refusal import Refused
 from postroom.config.trust import DkimSettings
@@ -142,6 +143,18 @@ def records_of(keys: Iterable[KeyPair]) -> list[RecordView]:
         for key in keys
         if key.state not in GONE
     ]
+
+
+class StoredRecords:
+    """The keys of the store as ``postroom dns`` asks for them: see ``dnsrecords.model.DkimRecords``."""
+
+    def __init__(self, store: DkimKeyStore) -> None:
+        self._store = store
+
+    async def to_publish(self, domain: str) -> Sequence[DkimRecord]:
+        """Of keys that sign, will, or have until lately. Raises StoreUnavailable."""
+        keys = await self._store.keys(domain)
+        return [DkimRecord(key.name, key.record, key.state.value) for key in keys if key.state not in GONE]
 
 
 async def records_to_publish(store: DkimKeyStore, domain: str) -> list[RecordView]:

@@ -14,6 +14,7 @@ from postroom.clock import Clock
 from postroom.config.guard import LimitSettings
 from postroom.config.section import read_rate
 from postroom.directory.cache import LruCache
+from postroom.directory.operator import postmaster_of
 from postroom.mail.address import Address
 from postroom.mail.envelope import Body, Envelope, Recipient
 from postroom.mail.headers import show_date
@@ -110,10 +111,7 @@ class Notices:
         """The postmaster of the settings, else of the domain of ours that this host belongs to."""
         if self._rooms.postmaster:
             return Address.parse(self._rooms.postmaster)
-        for domain in _domains_of(self._rooms.hostname):
-            if await self._rooms.is_local(domain):
-                return Address("postmaster", domain)
-        return None
+        return await postmaster_of(self._rooms.hostname, self._rooms.is_local)
 
     def _may_tell_operator(self) -> bool:
         now, last = self._rooms.clock.now(), self._to_operator
@@ -193,11 +191,3 @@ def _utc(at: float) -> str:
 
 def _header_of(text: bytes) -> bytes:
     return text.partition(b"\r\n\r\n")[0]
-
-
-def _domains_of(hostname: str) -> Iterator[str]:
-    """The host's own name, and the domain above it: mx.example.org, example.org."""
-    yield hostname
-    above = hostname.partition(".")[2]
-    if "." in above:
-        yield above

@@ -1,4 +1,4 @@
-"""Looks whether mail can leave as the settings say: DNSSEC for DANE, source addresses, who answers for TLS reports."""
+"""Looks whether mail can leave as the settings say: DNSSEC for DANE, source addresses, who answers for reports."""
 
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,6 +10,7 @@ from postroom.config.model import Settings
 from postroom.config.sending import SourceSettings
 from postroom.directory.directory import Directory
 from postroom.directory.model import Unknown
+from postroom.directory.operator import postmaster_of
 from postroom.dns.resolver import Family, Resolver
 from postroom.mail.address import Address
 from postroom.mail.trouble import ResolverUnavailable
@@ -37,22 +38,36 @@ async def check_road(
 
 
 async def check_reports(settings: Settings, directory: Directory) -> AsyncIterator[Finding]:
-    """Whether somebody gets what others write about our TLS reports. Raises StoreUnavailable."""
-    tlsrpt = settings.tlsrpt
-    if not tlsrpt.enabled:
-        return
-    contact = tlsrpt.contact or f"postmaster@{settings.hostname}"
+    """Whether somebody gets what others write about our reports. Raises StoreUnavailable."""
+    hostname = settings.hostname
+    if settings.tlsrpt.enabled:
+        given = settings.tlsrpt.contact
+        contact = given or f"postmaster@{hostname}"
+        async for finding in _check_contact("TLS", "tlsrpt.contact", given, contact, directory):
+            yield finding
+    if settings.dmarc_reports.enabled:
+        given = settings.dmarc_reports.contact
+        contact = given or str(await postmaster_of(hostname, directory.is_local) or f"postmaster@{hostname}")
+        async for finding in _check_contact("DMARC", "dmarc_reports.contact", given, contact, directory):
+            yield finding
+
+
+async def _check_contact(
+    kind: str, setting: str, given: str, contact: str, directory: Directory
+) -> AsyncIterator[Finding]:
+    """``contact`` is what the reports name, ``given`` what the settings say."""
     try:
-        resolution = await directory.resolve(Address.parse(contact))
+        address = Address.parse(contact)
     except ValueError as error:
-        yield Finding(Level.ERROR, AREA, f"tlsrpt.contact: {error}", "write a mail address")
+        yield Finding(Level.ERROR, AREA, f"{setting}: {error}", "write a mail address")
         return
+    resolution = await directory.resolve(address)
     if isinstance(resolution, Unknown):
-        what = f"TLS reports name {contact}, which does not exist"
-        yield Finding(Level.WARNING, AREA, what, f"postroom alias add {contact} WHO, or change tlsrpt.contact")
-    elif not tlsrpt.contact and not resolution.is_ours:
-        what = f"TLS reports name {contact}, and {settings.hostname} is no domain of this server"
-        yield Finding(Level.WARNING, AREA, what, "set tlsrpt.contact to an address that somebody reads")
+        what = f"{kind} reports name {contact}, which does not exist"
+        yield Finding(Level.WARNING, AREA, what, f"postroom alias add {contact} WHO, or change {setting}")
+    elif not given and not resolution.is_ours:
+        what = f"{kind} reports name {contact}, and {address.domain} is no domain of this server"
+        yield Finding(Level.WARNING, AREA, what, f"set {setting} to an address that somebody reads")
 
 
 def can_bind(address: str) -> bool:

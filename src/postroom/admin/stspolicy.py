@@ -2,6 +2,7 @@
 
 import hashlib
 
+from postroom.config.model import Settings
 from postroom.mail.value import value
 
 POLICY_PATH = "/.well-known/mta-sts.txt"
@@ -35,3 +36,11 @@ def policy_id(offer: StsOffer) -> str:
 def policy_record(offer: StsOffer) -> str:
     """The text of the TXT record at ``_mta-sts``."""
     return f"v=STSv1; id={policy_id(offer)};"
+
+
+def sts_offer(settings: Settings) -> StsOffer | None:
+    """What the settings ask of senders; None where no policy is published."""
+    publish = settings.publish
+    if publish.mta_sts == "off":
+        return None
+    return StsOffer(publish.mta_sts, (settings.hostname, *publish.backup_mx), int(publish.mta_sts_max_age))

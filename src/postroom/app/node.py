@@ -10,14 +10,12 @@ from pathlib import Path
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
-from postroom.admin.reportsroom import ReportsRoom
 from postroom.admin.returnsroom import ReturnsRoom
-from postroom.app.checking import make_checks
 from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
 from postroom.app.road import Road
-from postroom.app.signing import SigningRoom
+from postroom.app.trust import TrustRooms
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
@@ -41,6 +39,7 @@ from postroom.net.listener import Listener, Service
 from postroom.net.privileges import become, choose_user, hand_over
 from postroom.net.sockets import Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
+from postroom.outbound.daily.door import ReportPost
 from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
 from postroom.report.metrics import Metrics
@@ -61,15 +60,13 @@ GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
 TLS_SECONDS = 5.0
-"""How often what was learnt of TLS on the road is written behind."""
+"""How often what was learnt of TLS on the road, and what is counted for reports, is written behind."""
 
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
 """How often mail that came back is looked at, and reports of others are read."""
 
-KEY_SECONDS = 60.0
-"""How often the lives of signing keys go on."""
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -142,53 +139,42 @@ class Node:
         )
         self._ids = QueueIds(self._clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
         resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
-        self._checks = make_checks(self._settings, resolver, self._clock, self._reporter)
         self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
         self._gate.banned = self._guard.lockout.banned
         classifier = reply_classifier(self._settings.reply)
-        self._read = ReportsRoom(
+        self._trust = TrustRooms(
             self._settings,
             store,
-            resolve=self._directory.resolve,
-            is_local=self._directory.is_local,
+            directory=self._directory,
+            resolver=resolver,
+            sealer=self._sealer,
             clock=self._clock,
             reporter=self._reporter,
+            metrics=self._metrics,
         )
         self._back = ReturnsRoom(
             self._settings,
             store,
             secret=secret,
-            resolve=self._read.addresses.resolve,
+            resolve=self._trust.resolve,
             is_local=self._directory.is_local,
             classifier=classifier,
             clock=self._clock,
             reporter=self._reporter,
         )
-        self._signing: SigningRoom | None = None
-        if self._settings.dkim.enabled:
-            self._signing = SigningRoom(
-                self._settings,
-                store,
-                sealer=self._sealer,
-                directory=self._directory,
-                publisher=None,
-                clock=self._clock,
-                reporter=self._reporter,
-                metrics=self._metrics,
-            )
         self._road = Road(
             self._settings,
             store,
             node=self._name,
             resolver=resolver,
             returns=self._back.returns,
-            reports=self._read.addresses,
+            reports=self._trust.addresses,
             classifier=classifier,
             is_local=self._directory.is_local,
             ids=self._ids,
             clock=self._clock,
             reporter=self._reporter,
-            signer=None if self._signing is None else self._signing.signer,
+            signer=self._trust.signer,
         )
         self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
         self._build_services()
@@ -214,7 +200,7 @@ class Node:
             tagger=tagger_for(settings.route),
             resolver=self._back.returns,
             suppressions=self._back.suppressions,
-            checks=self._checks,
+            checks=self._trust.checks,
             revive=self._road.scheduler.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
@@ -259,11 +245,11 @@ class Node:
         await self._directory.refresh()
         await self._guard.start()
         await self._road.tls.start()
+        await self._trust.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
         await self._road.shaping.start()
-        if self._signing is not None:
-            await self._signing.refresh()
+        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -280,33 +266,7 @@ class Node:
         shown = [f"{o.settings.role.value} {show_host(a)}:{port}" for o in opened for a, port in o.addresses]
         await web.start(self._tls)
         shown += web.shown
-        self._chores.run(self._road.scheduler.run(), "scheduler")
-        self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
-        self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
-        self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
-        self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
-        self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
-        self._chores.repeat(RETURNED_SECONDS, self._read.work, "received reports")
-        self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
-        self._chores.repeat(0, self._notices.write, "notices")
-        self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
-        self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
-        if self._settings.tlsrpt.enabled:
-            reports = self._road.tls.reports(self._road.door, self._ids.next)
-            self._chores.repeat(REPORT_SECONDS, reports.send_due, "TLS reports")
-        if self._signing is not None:
-            self._chores.repeat(REFRESH_SECONDS, self._signing.refresh, "signing keys")
-            self._chores.repeat(KEY_SECONDS, self._signing.tick, "lives of signing keys")
-        self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
-        self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
-        watch = CertificateWatch(
-            self._tls,
-            self._settings.tls.warn_before,
-            clock=self._clock,
-            reporter=self._reporter,
-            show=self._metrics.set_certificates,
-        )
-        self._chores.repeat(CERTIFICATE_SECONDS, watch.look, "certificate watch")
+        self._begin_chores()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -320,6 +280,33 @@ class Node:
         self._reporter.tell(ServerReady(tuple(shown)))
         tell_service_manager("READY=1")
 
+    def _begin_chores(self) -> None:
+        """What is done again and again beside the mail."""
+        self._chores.run(self._road.scheduler.run(), "scheduler")
+        self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
+        self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
+        self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
+        self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
+        self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
+        self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
+        self._chores.repeat(0, self._notices.write, "notices")
+        self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
+        self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
+        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
+        if self._settings.tlsrpt.enabled:
+            self._chores.repeat(REPORT_SECONDS, self._road.tls.reports(post).send_due, "TLS reports")
+        self._trust.begin(self._chores, post)
+        self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
+        self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
+        watch = CertificateWatch(
+            self._tls,
+            self._settings.tls.warn_before,
+            clock=self._clock,
+            reporter=self._reporter,
+            show=self._metrics.set_certificates,
+        )
+        self._chores.repeat(CERTIFICATE_SECONDS, watch.look, "certificate watch")
+
     async def _end(self, web: WebPorts) -> None:
         """Drain: sessions first, because they still bring mail in; then the queue; then the rest."""
         timeout = self._settings.connections.drain_timeout
@@ -330,6 +317,7 @@ class Node:
         await self._chores.stop()
         await self._guard.close()
         await self._road.tls.close()
+        await self._trust.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         await web.stop()
@@ -345,7 +333,7 @@ class Node:
 
     async def _forget(self) -> None:
         await self._back.expire()
-        await self._read.expire()
+        await self._trust.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:

@@ -1,8 +1,11 @@
 """Builds the way of mail from the door to the far end: intake, queue, routes, carriers."""
 
+import os
 import random
+import sys
 from collections.abc import Awaitable, Callable
 
+from postroom.app.opening import store_path
 from postroom.clock import Clock
 from postroom.config.model import Settings
 from postroom.dns.resolver import Resolver
@@ -12,6 +15,10 @@ from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.carrier import MailboxCarrier
+from postroom.outbound.apart.fleet import Fleet
+from postroom.outbound.apart.keeper import Keeper
+from postroom.outbound.apart.remote import RemoteCarrier
+from postroom.outbound.apart.setup import Setup
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.command import CommandCarrier
 from postroom.outbound.maildir import MaildirCarrier
@@ -19,7 +26,7 @@ from postroom.outbound.route import MailRouter
 from postroom.outbound.shaping.traffic import Traffic
 from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
-from postroom.queue.dsn import DsnMaker
+from postroom.queue.dsn import DsnMaker, Resolve
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
 from postroom.queue.reporting import ReportAddresses
@@ -31,7 +38,11 @@ from postroom.queue.signing import Signer
 from postroom.queue.ways import Ways
 from postroom.report.events import StoreTrouble
 from postroom.report.reporter import Reporter
+from postroom.report.road import CarriersEnded
 from postroom.storage.sqlite.store import SqliteStore
+
+_CARRIERS = (sys.executable, "-P", "-m", "postroom.app.carriers")
+"""-P: nothing is loaded from the folder that the node was started in."""
 
 
 class Road:
@@ -74,12 +85,13 @@ class Road:
             clock=clock,
             reporter=reporter,
         )
-        self._build_outbound(resolver, classifier, is_local)
+        self._resolver = resolver
+        self._classifier = classifier
+        self._build_outbound(resolver, is_local)
+        self._carrier = self._make_carrier()
         self._build_queue()
 
-    def _build_outbound(
-        self, resolver: Resolver, classifier: Classifier, is_local: Callable[[str], Awaitable[bool]]
-    ) -> None:
+    def _build_outbound(self, resolver: Resolver, is_local: Callable[[str], Awaitable[bool]]) -> None:
         settings, clock, store = self._settings, self._clock, self._store
         self._traffic = Traffic(
             settings.outbound,
@@ -104,17 +116,45 @@ class Road:
             maildirs=settings.maildir,
             commands=settings.command,
         )
-        self._carrier = SmtpCarrier(
+
+    def _make_carrier(self) -> SmtpCarrier | Fleet:
+        processes = self._settings.outbound.processes
+        if processes == "auto":
+            processes = 1 if (os.cpu_count() or 1) > 1 else 0
+        return self._fleet(processes) if processes else self._carrier_of_ours()
+
+    def _carrier_of_ours(self) -> SmtpCarrier:
+        settings = self._settings
+        return SmtpCarrier(
             hostname=settings.hostname,
             settings=settings.outbound,
             smarthosts=settings.smarthost,
-            resolver=resolver,
-            content=store.queue,
-            clock=clock,
+            resolver=self._resolver,
+            content=self._store.queue,
+            clock=self._clock,
             note_tls=self.tls.note,
-            classifier=classifier,
+            classifier=self._classifier,
             traffic=self._traffic,
         )
+
+    def _fleet(self, processes: int) -> Fleet:
+        settings = self._settings
+        share = -(-settings.outbound.concurrency // processes)
+        setup = Setup(
+            hostname=settings.hostname,
+            loop=settings.loop,
+            outbound=settings.outbound.model_copy(update={"concurrency": share}),
+            smarthosts=settings.smarthost,
+            shaping=settings.shaping,
+            sources=settings.source,
+            pools=settings.pool,
+            replies=settings.reply,
+            dns=settings.dns,
+            store=store_path(settings),
+        ).to_bytes()
+        remotes = [RemoteCarrier(self._traffic.shaper.rule_of, self.tls.note) for _ in range(processes)]
+        keepers = [Keeper(one, _CARRIERS, setup, self._clock, self._reporter) for one in remotes]
+        return Fleet(remotes, keepers)
 
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
@@ -144,13 +184,7 @@ class Road:
             schedules=Schedules(settings.queue, settings.schedule, settings.route),
             suppression=settings.suppression,
         )
-        carriers: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
-        carriers[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
-        separator = settings.delivery.plus_separator
-        carriers[RouteKind.MAILDIR] = MaildirCarrier(
-            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
-        )
-        carriers[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
+        self._by_kind = self._carriers_by_kind(resolve)
         self.scheduler = Scheduler(
             settings=settings.queue,
             concurrency=settings.outbound.concurrency,
@@ -158,7 +192,7 @@ class Road:
             store=store.queue,
             router=self._traffic.naming(self.router),
             shaper=self._traffic.shaper,
-            carriers=carriers,
+            carriers=self._by_kind,
             settler=settler,
             clock=clock,
             reporter=reporter,
@@ -177,6 +211,35 @@ class Road:
             signer=self._signer,
             reports=self._reports,
         )
+
+    def _carriers_by_kind(self, resolve: Resolve) -> dict[RouteKind, Carrier]:
+        settings, store = self._settings, self._store
+        separator = settings.delivery.plus_separator
+        by_kind: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
+        by_kind[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, self._clock)
+        by_kind[RouteKind.MAILDIR] = MaildirCarrier(
+            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
+        )
+        by_kind[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
+        return by_kind
+
+    async def start(self) -> None:
+        """Have the carriers ready. OSError where they cannot be; if nobody asked for a process of theirs, they do
+        without one.
+        """
+        if isinstance(self._carrier, SmtpCarrier):
+            return
+        try:
+            await self._carrier.start()
+        except OSError as error:
+            if self._settings.outbound.processes != "auto":
+                raise
+            ours = self._carrier_of_ours()
+            self._reporter.tell(CarriersEnded("did not start", 0, 0.0, f"{error}; the node carries mail itself"))
+            for kind, carrier in self._by_kind.items():
+                if carrier is self._carrier:
+                    self._by_kind[kind] = ours
+            self._carrier = ours
 
     async def drain(self, seconds: float) -> None:
         """Let what is under way end for ``seconds``, give the rest back, and part from the peers."""

@@ -6,11 +6,14 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from postroom.admin.dnscheck import Inspector
+from postroom.admin.dnsrecords.applying import ZoneEditor
+from postroom.admin.dnsrecords.model import DkimRecords
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
 from postroom.directory.store import DirectoryStore
 from postroom.dns.authorities import Authorities
-from postroom.dns.resolver import Resolver
+from postroom.dns.resolver import InspectingResolver
 from postroom.mail.address import Address
 from postroom.mailauth.keys.store import DkimKeyStore
 from postroom.mailauth.reports.store import ReportStore
@@ -64,7 +67,7 @@ class House(Protocol):
         """The store, also while a server runs. Raises StoreUnavailable."""
         ...
 
-    def resolver(self, settings: DnsSettings) -> Resolver:
+    def resolver(self, settings: DnsSettings) -> InspectingResolver:
         """Who asks the DNS."""
         ...
 
@@ -74,6 +77,22 @@ class House(Protocol):
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
         """The addresses of the servers that it asks."""
+        ...
+
+    def local_addresses(self) -> Sequence[str]:
+        """The addresses of this machine."""
+        ...
+
+    def dkim_records(self, store: OpenStore) -> DkimRecords:
+        """Who knows the records of the keys that we sign with."""
+        ...
+
+    def inspector(self, settings: Settings, dkim: DkimRecords) -> Inspector:
+        """Who compares the DNS with what it should say."""
+        ...
+
+    def zone_editor(self, settings: Settings) -> ZoneEditor:
+        """Who changes the zones of the settings."""
         ...
 
     def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
@@ -90,17 +109,17 @@ class RealHouse:
 
     def serve(self, settings: Settings, config_path: Path) -> int:
         """Run the server."""
-        from postroom import app
+        from postroom.app.serving import serve
 
-        return app.serve(settings, config_path)
+        return serve(settings, config_path)
 
     def open_store(self, settings: Settings) -> AbstractAsyncContextManager[OpenStore]:
         """The store of the settings."""
-        from postroom import app
+        from postroom.app.opening import open_store
 
-        return app.open_store(settings)
+        return open_store(settings)
 
-    def resolver(self, settings: DnsSettings) -> Resolver:
+    def resolver(self, settings: DnsSettings) -> InspectingResolver:
         """The name servers of the settings."""
         from postroom.dns.dnspython import DnspythonResolver
 
@@ -117,6 +136,31 @@ class RealHouse:
         from postroom.dns.dnspython import server_addresses
 
         return server_addresses(settings)
+
+    def local_addresses(self) -> Sequence[str]:
+        """Those by which it would reach the world."""
+        from postroom.admin.dnsrecords.facts import local_addresses
+
+        return local_addresses()
+
+    def dkim_records(self, store: OpenStore) -> DkimRecords:
+        """Those of the store."""
+        from postroom.admin.dkim import StoredRecords
+
+        return StoredRecords(store.dkim)
+
+    def inspector(self, settings: Settings, dkim: DkimRecords) -> Inspector:
+        """By the name servers of the settings."""
+        from postroom.app.inspecting import Inspection
+        from postroom.clock import SystemClock
+
+        return Inspection(settings, dkim, SystemClock())
+
+    def zone_editor(self, settings: Settings) -> ZoneEditor:
+        """Signed updates."""
+        from postroom.dns.update import ZoneUpdater
+
+        return ZoneUpdater(settings.zone, self.resolver(settings.dns))
 
     def new_password(self, password: str, address: Address, secret: bytes, logins: Logins) -> NewPassword:
         """An argon2 hash, and keys for SCRAM."""

@@ -10,11 +10,14 @@ import typer
 
 from postroom.admin.accounts import add_account, read_address
 from postroom.admin.aliases import put_alias
-from postroom.admin.dkim import RecordView, make_first, records_of
-from postroom.admin.dnscheck import records_to_publish
+from postroom.admin.dkim import make_first
+from postroom.admin.dnsrecords.facts import gather
+from postroom.admin.dnsrecords.making import host_records
+from postroom.admin.dnsrecords.zonefile import zone_file, zone_line
 from postroom.admin.domains import add_domain, read_domain
 from postroom.admin.setup import Laid, lay_out
 from postroom.cli.desk import Desk, PasswordStdinOption, telling_troubles
+from postroom.cli.dns import published_for
 from postroom.cli.house import House, OpenStore
 from postroom.cli.output import say
 from postroom.cli.passwords import obtain_password
@@ -59,21 +62,19 @@ def init(
         acme = _wants_acme(public=public) if acme is None else acme
         laid = lay_out(folder, hostname, house.now(), public=public, acme=acme)
         settings = load(laid.settings)
-        keys = _fill(house, settings, name, address, password) if name else []
-    _report(laid, hostname, name, address, keys)
+        if name:
+            _fill(house, settings, name, address, password)
+    _report(laid, name, address, _records(house, settings, name))
 
 
-def _fill(
-    house: House, settings: Settings, domain: str, address: Address | None, password: str
-) -> Sequence[RecordView]:
-    """The first domain, its keys and the first account. Returns the records of the keys."""
+def _fill(house: House, settings: Settings, domain: str, address: Address | None, password: str) -> None:
+    """The first domain, its keys and the first account."""
 
-    async def job(store: OpenStore, settings: Settings) -> Sequence[RecordView]:
+    async def job(store: OpenStore, settings: Settings) -> None:
         await add_domain(store.directory, domain, house.now())
-        keys = await make_first(store.dkim, Sealer(), settings.dkim, domain, house.now())
+        await make_first(store.dkim, Sealer(), settings.dkim, domain, house.now())
         if address is not None:
             await fill_account(store, settings, address)
-        return records_of(keys)
 
     async def fill_account(store: OpenStore, settings: Settings, address: Address) -> None:
         if address.domain != domain:
@@ -84,7 +85,7 @@ def _fill(
         if address.key != postmaster:  # RFC 5321 §4.5.1: every domain has one
             await put_alias(store.directory, postmaster, [str(address)])
 
-    return Desk(house).work_in(settings, job)
+    Desk(house).work_in(settings, job)
 
 
 def _ask(question: str, default: str) -> str:
@@ -107,7 +108,14 @@ def _default_hostname() -> str:
     return name if "." in name else "localhost.localdomain"
 
 
-def _report(laid: Laid, hostname: str, domain: str, address: Address | None, keys: Sequence[RecordView]) -> None:
+def _records(house: House, settings: Settings, domain: str) -> list[str]:
+    """What the domain should publish, and the host where there is none yet."""
+    if domain:
+        return zone_file(published_for(house, settings, domain)).splitlines()
+    return [zone_line(each.record) for each in host_records(gather(settings, house.local_addresses))]
+
+
+def _report(laid: Laid, domain: str, address: Address | None, records: Sequence[str]) -> None:
     option = f" -c {laid.settings}"
     say(f"settings     {laid.settings}")
     say(f"data         {laid.data}")
@@ -120,12 +128,9 @@ def _report(laid: Laid, hostname: str, domain: str, address: Address | None, key
     if address is not None:
         say(f"account      {address}")
     say("")
-    say("Publish in the DNS (ADDRESS is this machine's public address):")
-    for name, kind, data in records_to_publish(hostname, [domain] if domain else []):
-        say(f"  {name}  {kind}  {data}")
-    for key in keys:
-        say(f"  {key.name}.  {key.kind}  {key.data}")
-    say("and ask the owner of ADDRESS for a PTR record that points back to " + hostname)
+    say("Publish in the DNS:")
+    for line in records:
+        say(f"  {line}")
     say("")
     say("Next:")
     if not domain:

@@ -13,6 +13,7 @@ from postroom.cli import (
     check,
     demo,
     dkim,
+    dns,
     domain,
     init,
     limits,
@@ -44,7 +45,8 @@ def make_program() -> typer.Typer:
     program.callback()(_globals)
     program.command("init")(init.init)
     program.command("serve")(serve.serve)
-    program.command("check")(check.check)
+    program.add_typer(check.commands(), name="check")
+    program.command("dns")(dns.dns)
     program.add_typer(domain.commands(), name="domain")
     program.add_typer(dkim.commands(), name="dkim")
     program.add_typer(user.commands(), name="user")

@@ -58,6 +58,11 @@ class AcmeSettings(Section):
     port: int = Field(
         80, ge=0, le=65535, description="Port of the same, open while the server runs; 0: the web port alone answers."
     )
+    keep_key: bool = Field(
+        True,
+        description="Renew with the key of the certificate that there is, so that TLSA records stay right. false: each "
+        "certificate has a new key; it is made one renewal ahead, so that postroom dns can show its TLSA record too.",
+    )
     renew_before: Duration = Field(
         0, description="How long before its end a certificate is renewed; 0: a third of its life."
     )

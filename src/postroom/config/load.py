@@ -271,6 +271,7 @@ def _look_at_modes(settings: Settings, path: Path) -> list[Problem]:
         ("web.token_file", settings.web.token_file),
         ("dkim.key_file", settings.dkim.key_file),
         *(("tls.more.key", more.key) for more in settings.tls.more),
+        *(("zone.secret_file", zone.secret_file) for zone in settings.zone),
     ):
         if file is not None:
             secret.append((file, key, "holds a secret"))

@@ -4,7 +4,7 @@ The descriptions are the settings reference: ``docs/settings.md`` is generated f
 Durations are seconds (written as a number, or as text such as ``"4h"``), sizes octets (a number, or ``"50MiB"``).
 What guards the door stands in ``guard``, who may log in and how in ``identity``, certificates in ``certificates``,
 where mail goes in ``road``, what the outside sees of us in ``sending``, what our mail is signed with in ``trust``, how
-incoming mail is checked in ``mailauth``.
+incoming mail is checked in ``mailauth``, what the DNS says of us in ``publishing``.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -14,10 +14,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from postroom.config.certificates import AcmeSettings, TlsSettings
+from postroom.config.dmarcreports import DmarcReportSettings
 from postroom.config.guard import AlertSettings, FloodSettings, LimitSettings, LockoutSettings
 from postroom.config.identity import AuthSettings, LdapSettings, OauthSettings
 from postroom.config.mailauth import MailauthSettings
 from postroom.config.pages import AutoconfigSettings, HttpsSettings
+from postroom.config.publishing import PublishSettings, ZoneSettings
 from postroom.config.replysettings import ReplyRuleSettings
 from postroom.config.reports import ReportsSettings
 from postroom.config.road import (
@@ -168,6 +170,10 @@ class DnsSettings(Section):
     )
     timeout: Duration = Field(10, gt=0, description="Longest wait for one answer, over all tries.")
     cache: int = Field(10000, ge=0, description="Answers kept in memory.")
+    watch: Duration = Field(
+        3600,
+        description="How often the records of our domains are compared with what should be published; 0: never.",
+    )
 
 
 class WebSettings(Section):
@@ -241,7 +247,10 @@ class Settings(Section):
     dkim: DkimSettings = Field(default_factory=DkimSettings)
     mailauth: MailauthSettings = Field(default_factory=MailauthSettings)
     reports: ReportsSettings = Field(default_factory=ReportsSettings)
+    dmarc_reports: DmarcReportSettings = Field(default_factory=DmarcReportSettings)
     dns: DnsSettings = Field(default_factory=DnsSettings)
+    publish: PublishSettings = Field(default_factory=PublishSettings)
+    zone: tuple[ZoneSettings, ...] = Field((), description="Zones that this server may change by itself.")
     web: WebSettings = Field(default_factory=WebSettings)
     https: HttpsSettings = Field(default_factory=HttpsSettings)
     autoconfig: AutoconfigSettings = Field(default_factory=AutoconfigSettings)

@@ -131,6 +131,11 @@ class OutboundSettings(Section):
         "name them as [[source]].",
     )
     port: int = Field(25, ge=1, le=65535, description="Port of MX hosts.")
+    processes: Literal["auto"] | Annotated[int, Field(ge=0, le=16)] = Field(
+        "auto",
+        description="Processes that carry mail to other servers, beside the one that accepts and stores. 0: none, that "
+        'one does all; "auto": one where there are two cores or more.',
+    )
     concurrency: int = Field(500, ge=1, description="Connections in total.")
     concurrency_per_site: int = Field(20, ge=1, description="Connections to one site.")
     messages_per_connection: int = Field(100, ge=1, description="Messages after which a connection is closed.")

@@ -9,6 +9,7 @@ from postroom.config.guard import LockoutSettings
 from postroom.config.lines import KeyPath
 from postroom.config.mailauthsense import check_mailauth
 from postroom.config.model import UNPRIVILEGED_PORTS, ListenerSettings, QueueSettings, Settings
+from postroom.config.publishsense import check_publishing
 from postroom.config.reportsense import check_reports
 from postroom.config.returnsense import check_returns
 from postroom.config.road import OutboundSettings
@@ -42,6 +43,7 @@ def check_sense(settings: Settings) -> Iterator[Finding]:
     yield from check_sending(settings)
     yield from check_trust(settings)
     yield from check_mailauth(settings)
+    yield from check_publishing(settings)
 
 
 def listeners_of(settings: Settings) -> tuple[ListenerSettings, ...]:

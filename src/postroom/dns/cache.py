@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from postroom.clock import Clock
-from postroom.dns.resolver import Answer, Existence, Family, MxRecord, Resolver, TlsaRecord, plain_name
+from postroom.dns.resolver import (
+    Answer,
+    CaaRecord,
+    Existence,
+    Family,
+    InspectingResolver,
+    MxRecord,
+    SrvRecord,
+    TlsaRecord,
+    plain_name,
+)
 from postroom.mail.trouble import ResolverUnavailable
 
 Record = TypeVar("Record")
@@ -33,7 +43,7 @@ class CachingResolver:
     An answer that is kept is given without suspending. Whoever asks what is being asked already waits for that answer.
     """
 
-    def __init__(self, resolver: Resolver, clock: Clock, size: int = 10000) -> None:
+    def __init__(self, resolver: InspectingResolver, clock: Clock, size: int = 10000) -> None:
         self._resolver = resolver
         self._clock = clock
         self._size = size
@@ -68,6 +78,25 @@ class CachingResolver:
     async def ptr(self, address: str) -> Answer[str]:
         """The names that an address points back to."""
         return await self._ask(("PTR", address), lambda: self._resolver.ptr(address))
+
+    async def srv(self, name: str) -> Answer[SrvRecord]:
+        """The SRV records."""
+        plain = plain_name(name)
+        return await self._ask(("SRV", plain), lambda: self._resolver.srv(plain))
+
+    async def caa(self, name: str) -> Answer[CaaRecord]:
+        """The CAA records at the name itself."""
+        plain = plain_name(name)
+        return await self._ask(("CAA", plain), lambda: self._resolver.caa(plain))
+
+    async def ns(self, name: str) -> Answer[str]:
+        """The name servers of a zone."""
+        plain = plain_name(name)
+        return await self._ask(("NS", plain), lambda: self._resolver.ns(plain))
+
+    async def answers_unchecked(self, name: str) -> bool:
+        """Asked anew each time: a diagnosis must not be old."""
+        return await self._resolver.answers_unchecked(name)
 
     def clear(self) -> None:
         """Forget everything."""

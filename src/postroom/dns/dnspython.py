@@ -11,17 +11,30 @@ import dns.name
 import dns.nameserver
 import dns.rdata
 import dns.rdatatype
+import dns.rdtypes.ANY.CAA
 import dns.rdtypes.ANY.CNAME
 import dns.rdtypes.ANY.MX
+import dns.rdtypes.ANY.NS
 import dns.rdtypes.ANY.PTR
 import dns.rdtypes.ANY.TLSA
 import dns.rdtypes.ANY.TXT
 import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
+import dns.rdtypes.IN.SRV
 import dns.resolver
 
 from postroom.config.model import DnsSettings
-from postroom.dns.resolver import Answer, Existence, Family, MxRecord, TlsaRecord, plain_name, reverse_name
+from postroom.dns.resolver import (
+    Answer,
+    CaaRecord,
+    Existence,
+    Family,
+    MxRecord,
+    SrvRecord,
+    TlsaRecord,
+    plain_name,
+    reverse_name,
+)
 from postroom.mail.trouble import ResolverUnavailable
 
 Record = TypeVar("Record")
@@ -35,6 +48,9 @@ class DnspythonResolver:
 
     def __init__(self, settings: DnsSettings) -> None:
         self._resolver = configured(settings)
+        self._unchecked = configured(settings)
+        # RFC 4035 §3.2.2: CD gets what a validating resolver would hold back.
+        self._unchecked.set_flags(dns.flags.RD | dns.flags.CD)
 
     async def mx(self, domain: str) -> Answer[MxRecord]:
         """The MX records, in no particular order."""
@@ -60,6 +76,30 @@ class DnspythonResolver:
     async def ptr(self, address: str) -> Answer[str]:
         """The names that an address points back to."""
         return await self._ask(reverse_name(address), dns.rdatatype.PTR, _read_ptr)
+
+    async def srv(self, name: str) -> Answer[SrvRecord]:
+        """The SRV records."""
+        return await self._ask(name, dns.rdatatype.SRV, _read_srv)
+
+    async def caa(self, name: str) -> Answer[CaaRecord]:
+        """The CAA records at the name itself."""
+        return await self._ask(name, dns.rdatatype.CAA, _read_caa)
+
+    async def ns(self, name: str) -> Answer[str]:
+        """The name servers of a zone."""
+        return await self._ask(name, dns.rdatatype.NS, _read_ns)
+
+    async def answers_unchecked(self, name: str) -> bool:
+        """Whether there is an answer once DNSSEC is left unchecked."""
+        try:
+            await self._unchecked.resolve(
+                dns.name.from_text(name), dns.rdatatype.SOA, raise_on_no_answer=False, search=False
+            )
+        except dns.resolver.NXDOMAIN:
+            return True
+        except (dns.exception.DNSException, OSError, UnicodeError):
+            return False
+        return True
 
     async def _ask(
         self, name: str, kind: dns.rdatatype.RdataType, read: Callable[[dns.rdata.Rdata], Record]
@@ -160,4 +200,20 @@ def _read_cname(record: dns.rdata.Rdata) -> str:
 
 def _read_ptr(record: dns.rdata.Rdata) -> str:
     assert isinstance(record, dns.rdtypes.ANY.PTR.PTR)  # noqa: S101 - as above
+    return plain_name(record.target.to_text())
+
+
+def _read_srv(record: dns.rdata.Rdata) -> SrvRecord:
+    assert isinstance(record, dns.rdtypes.IN.SRV.SRV)  # noqa: S101 - as above
+    return SrvRecord(record.priority, record.weight, record.port, plain_name(record.target.to_text()))
+
+
+def _read_caa(record: dns.rdata.Rdata) -> CaaRecord:
+    assert isinstance(record, dns.rdtypes.ANY.CAA.CAA)  # noqa: S101 - as above
+    tag, value = record.tag.decode("ascii", "replace").lower(), record.value.decode("utf-8", "replace")
+    return CaaRecord(bool(record.flags & 0x80), tag, value)
+
+
+def _read_ns(record: dns.rdata.Rdata) -> str:
+    assert isinstance(record, dns.rdtypes.ANY.NS.NS)  # noqa: S101 - as above
     return plain_name(record.target.to_text())

@@ -48,6 +48,27 @@ class TlsaRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SrvRecord:
+    """One SRV record (RFC 2782). ``target`` is lower-case without a final dot; ``""`` is the root: no such service."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaaRecord:
+    """One CAA record: who may issue certificates (RFC 8659 §4.1). A ``critical`` one with a ``tag`` that is
+    not known forbids it.
+    """
+
+    critical: bool
+    tag: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Generic[Record]):
     """What the DNS said. ``ttl`` is in seconds, also for a negative answer (RFC 2308 §5).
 
@@ -91,6 +112,29 @@ class Resolver(Protocol):
 
     async def ptr(self, address: str) -> Answer[str]:
         """The names that an IPv4 or IPv6 address points back to. ValueError if ``address`` is none."""
+        ...
+
+
+class InspectingResolver(Resolver, Protocol):
+    """What whoever looks after zones asks besides."""
+
+    async def srv(self, name: str) -> Answer[SrvRecord]:
+        """The SRV records; ``name`` with its ``_service._proto`` in front (RFC 2782)."""
+        ...
+
+    async def caa(self, name: str) -> Answer[CaaRecord]:
+        """The CAA records at the name itself; whoever wants those of its parents climbs (RFC 8659 §3)."""
+        ...
+
+    async def ns(self, name: str) -> Answer[str]:
+        """The name servers of a zone; none where ``name`` is not the apex of one."""
+        ...
+
+    async def answers_unchecked(self, name: str) -> bool:
+        """Whether there is an answer for a name once DNSSEC is left unchecked (CD, RFC 4035 §3.2.2).
+
+        If so where the others fail, the zone's signatures are broken. Raises nothing: no answer is False.
+        """
         ...
 
 

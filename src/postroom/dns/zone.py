@@ -6,14 +6,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from postroom.dns.resolver import Answer, Existence, Family, MxRecord, TlsaRecord, plain_name, reverse_name
+from postroom.dns.resolver import (
+    Answer,
+    CaaRecord,
+    Existence,
+    Family,
+    MxRecord,
+    SrvRecord,
+    TlsaRecord,
+    plain_name,
+    reverse_name,
+)
 from postroom.mail.trouble import ResolverUnavailable
 
 Record = TypeVar("Record")
 
 MAX_CHAIN = 8  # CNAMEs followed; real resolvers give up at about this many
 
-_TYPES = frozenset({"A", "AAAA", "MX", "TXT", "PTR", "CNAME", "TLSA", "SRV", "NS"})
+_TYPES = frozenset({"A", "AAAA", "MX", "TXT", "PTR", "CNAME", "TLSA", "SRV", "NS", "CAA"})
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|;.*|[^\s";]+')
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
@@ -34,7 +44,8 @@ class Zone:
     """Records by name and type as text in the form of zone files, host names absolute with or without a final dot.
 
     ``servfail`` and ``silent`` are names for which the server fails or does not answer at all; ``secure`` are names
-    whose records are signed, so that answers from them alone carry the AD bit; ``asked`` holds the last questions as
+    whose records are signed, so that answers from them alone carry the AD bit; ``bogus`` are names whose signatures are
+    broken: the server fails for them unless DNSSEC is left unchecked; ``asked`` holds the last questions as
     ``(type, name)``.
     """
 
@@ -44,6 +55,7 @@ class Zone:
     servfail: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     secure: set[str] = field(default_factory=set)
+    bogus: set[str] = field(default_factory=set)
     asked: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=1000))
 
     @classmethod
@@ -89,7 +101,7 @@ class Zone:
         for _ in range(MAX_CHAIN):
             if name in self.silent:
                 raise ResolverUnavailable(f"no answer for {name} {kind}: timed out")
-            if name in self.servfail:
+            if name in self.servfail or name in self.bogus:
                 raise ResolverUnavailable(f"no answer for {name} {kind}: SERVFAIL")
             types = self._types_at(name)
             if types is None:
@@ -168,6 +180,26 @@ class ZoneResolver:
         found = self.zone.find("PTR", reverse_name(address))
         return self._answer(found, tuple(plain_name(text) for text in found.texts))
 
+    async def srv(self, name: str) -> Answer[SrvRecord]:
+        """The SRV records, in the zone's order."""
+        found = self.zone.find("SRV", name)
+        return self._answer(found, tuple(_read_srv(text) for text in found.texts))
+
+    async def caa(self, name: str) -> Answer[CaaRecord]:
+        """The CAA records at the name itself."""
+        found = self.zone.find("CAA", name)
+        return self._answer(found, tuple(_read_caa(text) for text in found.texts))
+
+    async def ns(self, name: str) -> Answer[str]:
+        """The name servers of a zone."""
+        found = self.zone.find("NS", name)
+        return self._answer(found, tuple(plain_name(text) for text in found.texts))
+
+    async def answers_unchecked(self, name: str) -> bool:
+        """Whether there is an answer once DNSSEC is left unchecked."""
+        name = plain_name(name)
+        return name not in self.zone.silent and name not in self.zone.servfail
+
     def _answer(self, found: Found, records: tuple[Record, ...]) -> Answer[Record]:
         ttl = self.zone.ttl if found.existence is Existence.FOUND else self.zone.negative_ttl
         return Answer(records, float(ttl), self.zone.vouches_for(found), found.existence, found.name)
@@ -188,3 +220,13 @@ def _read_tlsa(text: str) -> TlsaRecord:
 def _read_mx(text: str) -> MxRecord:
     preference, host = text.split()
     return MxRecord(int(preference), plain_name(host))
+
+
+def _read_srv(text: str) -> SrvRecord:
+    priority, weight, port, target = text.split()
+    return SrvRecord(int(priority), int(weight), int(port), plain_name(target))
+
+
+def _read_caa(text: str) -> CaaRecord:
+    flags, tag, value = text.split(maxsplit=2)
+    return CaaRecord(bool(int(flags) & 0x80), tag.lower(), b"".join(txt_strings(value)).decode())

@@ -3,21 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from postroom.mail.value import value
+from postroom.dns.record import PublishFailed, ZoneRecord
 
-
-@value(frozen=True, slots=True)
-class ZoneRecord:
-    """One record: ``name`` without a final dot, ``kind`` such as TXT, ``data`` as zone files have it."""
-
-    name: str
-    kind: str
-    data: str
-    ttl: int = 3600
-
-
-class PublishFailed(Exception):
-    """The zone was not changed; the text says why and what to do."""
+__all__ = ["PublishFailed", "Publisher", "ZoneRecord"]
 
 
 class Publisher(Protocol):

@@ -19,7 +19,7 @@ from postroom.outbound.mxtls import MxTls, Wish, waives, wish_of
 from postroom.outbound.opening import Connect, Opener, SocketConnect
 from postroom.outbound.pool import Pool
 from postroom.outbound.session import Session
-from postroom.outbound.shaping.traffic import Traffic
+from postroom.outbound.shaping.traffic import Traffic, Way
 from postroom.outbound.tlsmet import NoteTls, note_nothing
 from postroom.outbound.tlspolicy import PLAIN, TlsNeed, TlsPlan, TlsPolicy
 from postroom.outbound.trouble import AttemptEnded, Step, Trouble, leads_on, worst
@@ -66,6 +66,10 @@ class SmtpCarrier:
 
     async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
         """One attempt: an outcome for each recipient. Never raises for what the peer or the network does."""
+        return await self.deliver_by(self._traffic.way(request.site, request.source), request)
+
+    async def deliver_by(self, way: Way, request: DeliveryRequest) -> dict[int, Outcome]:
+        """The same by a way that is known already."""
         site = request.site
         match site.kind:
             case RouteKind.DISCARD:
@@ -74,7 +78,7 @@ class SmtpCarrier:
                 what = f"{site.kind.value} is not carried by SMTP"
                 return _for_all(request.recipients, trouble.no_route(what).outcome)
             case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
-                outcomes = await self._carry(request)
+                outcomes = await self._carry(way, request)
                 if self._classifier is not None:
                     trouble.classify(outcomes, self._classifier)
                 return outcomes
@@ -86,7 +90,7 @@ class SmtpCarrier:
             if login is not None:
                 await login.close()
 
-    async def _carry(self, request: DeliveryRequest) -> dict[int, Outcome]:
+    async def _carry(self, way: Way, request: DeliveryRequest) -> dict[int, Outcome]:
         message = request.message
 
         def read() -> AsyncIterator[bytes]:
@@ -99,7 +103,7 @@ class SmtpCarrier:
                 check_size(len(content), message)
             except StoreUnavailable as error:
                 return _for_all(request.recipients, trouble.content_unreadable(error))
-        job = Job(message, request.recipients, content, read, self._traffic.way(request.site, request.source))
+        job = Job(message, request.recipients, content, read, way)
         if not message.envelope.require_tls:
             site = _apart(request.site, "TLS waived") if waives(message) else request.site
             return await self._carry_all(site, job)

@@ -1,18 +1,16 @@
 """What is known of TLS on the road, put together: policies, levels, tallies, their store, and the reports."""
 
-from collections.abc import Callable
-
 from postroom.clock import Clock
 from postroom.config.road import OutboundSettings, TlsrptSettings
 from postroom.dns.resolver import Resolver
 from postroom.mail.delivery import StsPolicy
-from postroom.mail.message import QueueId
 from postroom.mail.trouble import StoreUnavailable
+from postroom.outbound.daily.door import ReportPost
 from postroom.outbound.https import StrangersHttps
 from postroom.outbound.mtasts import MtaSts
 from postroom.outbound.tlslevels import TlsLevels
 from postroom.outbound.tlsmet import TlsMet, applied_sts
-from postroom.outbound.tlsrpt.sending import Door, ReportRooms, TlsReporter
+from postroom.outbound.tlsrpt.sending import ReportRooms, TlsReporter
 from postroom.outbound.tlsrpt.tally import TlsTally
 from postroom.outbound.tlsstore import TlsRecord, TlsStore
 from postroom.report.events import StoreTrouble
@@ -78,7 +76,7 @@ class TlsRoom:
         self._levels.note(met)
         self._tally.note(met)
 
-    def reports(self, door: Door, next_id: Callable[[], QueueId]) -> TlsReporter:
+    def reports(self, post: ReportPost) -> TlsReporter:
         """Who sends the daily reports; its ``send_due`` is to be called every minute where ``tlsrpt.enabled``."""
         return TlsReporter(
             self._tlsrpt,
@@ -88,8 +86,7 @@ class TlsRoom:
                 store=self._store,
                 resolver=self._resolver,
                 https=self._https,
-                door=door,
-                next_id=next_id,
+                post=post,
                 clock=self._clock,
                 tell=self._tell,
             ),

@@ -16,9 +16,6 @@ LEVEL_KEPT = 90 * 86400.0
 MOST_POLICIES = 20_000
 """Policies that are kept; more than a server holds in memory."""
 
-TALLY_KEPT = 3
-"""Days for which tallies are kept: a report is tried for a day after the one that it is about (RFC 8460 §5.5)."""
-
 
 class TlsLevel(Enum):
     """What TLS a host was last met with."""

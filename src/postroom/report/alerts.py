@@ -24,6 +24,7 @@ from postroom.report.events import (
 )
 from postroom.report.keys import DkimKeyWaits, DkimTrouble
 from postroom.report.line import cut
+from postroom.report.road import CarriersEnded
 
 WORDS: Mapping[type[Report], str] = {
     LoginFailed: "login_failed",
@@ -38,6 +39,7 @@ WORDS: Mapping[type[Report], str] = {
     DkimKeyWaits: "dkim",
     DkimTrouble: "dkim",
     InternalError: "internal_error",
+    CarriersEnded: "internal_error",
 }
 """What counts under which word of the settings."""
 
@@ -139,6 +141,8 @@ def _example(at: float, report: Report) -> Example:
             return Example(at, "", "", cut(report.reason))
         case ListenerPaused():
             return Example(at, "", "", cut(f"{report.role}: {report.reason}"))
+        case CarriersEnded():
+            return Example(at, "", "", cut(f"the carriers' process ended: {report.status}"))
         case InternalError():
             return Example(at, "", "", cut(f"{report.where}: {report.error.partition('(')[0]}"))
         case _:

@@ -80,6 +80,20 @@ class TlsReportSent:
 
 
 @value(frozen=True, slots=True)
+class DmarcReportSent:
+    """DMARC reports on one day of a domain left the house for ``target``, or did not (``trouble``).
+
+    ``domain`` is ``""`` where it is not about one domain, ``target`` where it is not about one address; ``messages`` is
+    how many the reports count.
+    """
+
+    domain: str
+    target: str
+    messages: int
+    trouble: str = ""
+
+
+@value(frozen=True, slots=True)
 class BounceReturned:
     """A bounce came back for a message of ours. ``permanent``: for good. ``by``: verp, envid, queue_id, message_id."""
 
@@ -119,6 +133,26 @@ class QueuePaused:
     resumed: bool = False
 
 
+@value(frozen=True, slots=True)
+class CarriersEnded:
+    """A process that carries mail ended unasked; ``status`` says how, ``under_way`` how many requests it had.
+
+    Another one is started in ``wait`` seconds. ``trouble`` is what it said before it was ready, or what it did wrong.
+    """
+
+    status: str
+    under_way: int
+    wait: float
+    trouble: str = ""
+
+
+@value(frozen=True, slots=True)
+class CarriersReady:
+    """A process that carries mail takes requests, after another one had ended; ``pid`` is its process id."""
+
+    pid: int
+
+
 RoadReport = (
     SiteBlocked
     | SiteReopened
@@ -127,8 +161,11 @@ RoadReport = (
     | TlsDowngraded
     | StsPolicyFetched
     | TlsReportSent
+    | DmarcReportSent
     | BounceReturned
     | ComplaintReturned
     | AddressSuppressed
     | QueuePaused
+    | CarriersEnded
+    | CarriersReady
 )

@@ -7,7 +7,9 @@ from postroom.report.families import Counter, Gauge, Histogram
 from postroom.report.road import (
     AddressSuppressed,
     BounceReturned,
+    CarriersEnded,
     ComplaintReturned,
+    DmarcReportSent,
     SiteBlocked,
     SiteReopened,
     StsPolicyFetched,
@@ -29,9 +31,11 @@ class RoadMetrics:
         self._downgrades = Counter("tls_downgrades", "MX hosts that offered less TLS than before.")
         self._policies = Counter("sts_policies", "MTA-STS policies that were fetched.", "result")
         self._tls_reports = Counter("tls_reports", "TLSRPT reports that were sent.", "result")
+        self._dmarc_reports = Counter("dmarc_reports", "DMARC reports that were sent.", "result")
         self._bounces = Counter("bounces_returned", "Bounces that came back, by cause.", "cause", "permanent")
         self._complaints = Counter("complaints_returned", "Complaints that came back.", "kind")
         self._suppressed = Counter("addresses_suppressed", "Addresses put on the suppression list.")
+        self._carriers_ended = Counter("carriers_ended", "Processes that carry mail and ended unasked.")
         self.handlers: dict[type[Report], Callable[..., None]] = {
             SiteBlocked: self._site_blocked,
             SiteReopened: self._site_reopened,
@@ -39,16 +43,19 @@ class RoadMetrics:
             TlsDowngraded: self._tls_downgraded,
             StsPolicyFetched: self._sts_policy_fetched,
             TlsReportSent: self._tls_report_sent,
+            DmarcReportSent: self._dmarc_report_sent,
             BounceReturned: self._bounce_returned,
             ComplaintReturned: self._complaint_returned,
             AddressSuppressed: self._address_suppressed,
+            CarriersEnded: self._carriers_died,
         }
 
     @property
     def families(self) -> list[Counter | Gauge | Histogram]:
         """What Prometheus is shown."""
         counters = [self._blocks, self._warmups, self._downgrades, self._policies, self._tls_reports]
-        return [*counters, self._bounces, self._complaints, self._suppressed, self._blocked]
+        others = [self._dmarc_reports, self._bounces, self._complaints, self._suppressed, self._carriers_ended]
+        return [*counters, *others, self._blocked]
 
     def _site_blocked(self, _: SiteBlocked) -> None:
         self._blocks[()] += 1
@@ -69,11 +76,17 @@ class RoadMetrics:
     def _tls_report_sent(self, report: TlsReportSent) -> None:
         self._tls_reports["failed" if report.trouble else "ok",] += 1
 
+    def _dmarc_report_sent(self, report: DmarcReportSent) -> None:
+        self._dmarc_reports["failed" if report.trouble else "ok",] += 1
+
     def _bounce_returned(self, report: BounceReturned) -> None:
         self._bounces[report.cause.value, "yes" if report.permanent else "no"] += 1
 
     def _complaint_returned(self, report: ComplaintReturned) -> None:
         self._complaints[report.kind if report.kind in _KINDS else "other",] += 1
+
+    def _carriers_died(self, _: CarriersEnded) -> None:
+        self._carriers_ended[()] += 1
 
     def _address_suppressed(self, _: AddressSuppressed) -> None:
         self._suppressed[()] += 1

@@ -3,11 +3,14 @@
 from typing import assert_never
 
 from postroom.mail.message import show_queue_id
-from postroom.report.line import DEBUG, INFO, WARNING, Told, cut
+from postroom.report.line import DEBUG, ERROR, INFO, WARNING, Told, cut
 from postroom.report.road import (
     AddressSuppressed,
     BounceReturned,
+    CarriersEnded,
+    CarriersReady,
     ComplaintReturned,
+    DmarcReportSent,
     QueuePaused,
     RoadReport,
     SiteBlocked,
@@ -43,20 +46,41 @@ def tell_road(report: RoadReport) -> Told:
             if report.trouble:
                 return Told(WARNING, "sts_policy_trouble", fields | {"trouble": cut(report.trouble)})
             return Told(INFO, "sts_policy_fetched", fields)
-        case TlsReportSent() | BounceReturned() | ComplaintReturned() | AddressSuppressed() | QueuePaused():
+        case TlsReportSent() | DmarcReportSent():
+            return _of_reports(report)
+        case BounceReturned() | ComplaintReturned() | AddressSuppressed() | QueuePaused():
             return _of_mail(report)
+        case CarriersEnded() | CarriersReady():
+            return _of_carriers(report)
         case _:
             assert_never(report)
 
 
-def _of_mail(report: TlsReportSent | BounceReturned | ComplaintReturned | AddressSuppressed | QueuePaused) -> Told:
+def _of_carriers(report: CarriersEnded | CarriersReady) -> Told:
+    if isinstance(report, CarriersReady):
+        return Told(INFO, "carriers_ready", {"pid": report.pid})
+    fields = {"status": report.status, "under_way": report.under_way, "wait": report.wait}
+    if report.trouble:
+        fields["trouble"] = cut(report.trouble)
+    return Told(ERROR, "carriers_ended", fields)
+
+
+def _of_reports(report: TlsReportSent | DmarcReportSent) -> Told:
     match report:
         case TlsReportSent():
-            fields = {"domain": report.domain, "target": cut(report.target)}
-            counts = {"sessions": report.sessions, "failures": report.failures}
-            if report.trouble:
-                return Told(WARNING, "tls_report_failed", fields | counts | {"trouble": cut(report.trouble)})
-            return Told(INFO, "tls_report_sent", fields | counts)
+            kind, counts = "tls", {"sessions": report.sessions, "failures": report.failures}
+        case DmarcReportSent():
+            kind, counts = "dmarc", {"messages": report.messages}
+        case _:
+            assert_never(report)
+    fields = {"domain": report.domain, "target": cut(report.target)} | counts
+    if report.trouble:
+        return Told(WARNING, f"{kind}_report_failed", fields | {"trouble": cut(report.trouble)})
+    return Told(INFO, f"{kind}_report_sent", fields)
+
+
+def _of_mail(report: BounceReturned | ComplaintReturned | AddressSuppressed | QueuePaused) -> Told:
+    match report:
         case BounceReturned():
             about = {"queue_id": show_queue_id(report.queue_id), "recipient": cut(report.recipient)}
             what = {"cause": report.cause.value, "permanent": report.permanent, "by": report.by}

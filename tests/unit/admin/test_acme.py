@@ -34,8 +34,12 @@ NAME = "mail.example.org"
 HOUR = 3600.0
 
 
-def issue(name: str, begins_at: float, life: float = LIFE) -> Issued:
+def issue(name: str, begins_at: float, life: float = LIFE, key_pem: bytes | None = None) -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
+    if key_pem is not None:
+        known = serialization.load_pem_private_key(key_pem, None)
+        assert isinstance(known, ec.EllipticCurvePrivateKey)
+        key = known
     begin = datetime.fromtimestamp(begins_at, UTC)
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Some Authority")])
     built = (
@@ -130,6 +134,20 @@ class TestShelf:
         assert stored is not None
         assert stored.names == (NAME,)
         assert [path.name for path in shelf.folder.iterdir()] == ["certificate.pem"]
+
+    def test_the_next_key_is_made_once_and_used_up(self, shelf: Shelf) -> None:
+        """RFC 7671 §8.1: it is known before it is used, so that its TLSA record can be there."""
+        assert (shelf.kept_key(), shelf.planned_key()) == (None, None)
+        planned = shelf.next_key()
+        assert shelf.next_key() == shelf.planned_key() == planned
+        issued = issue(NAME, START)
+        shelf.keep(issued.key_pem, issued.chain_pem)
+        assert shelf.planned_key() == planned
+        assert shelf.kept_key() not in (None, planned)
+        renewed = issue(NAME, START, key_pem=planned)
+        shelf.keep(renewed.key_pem, renewed.chain_pem)
+        assert shelf.kept_key() == planned
+        assert shelf.planned_key() is None
 
     def test_a_broken_certificate_counts_as_none(self, shelf: Shelf) -> None:
         shelf.certificate.write_bytes(b"-----BEGIN nothing")
@@ -277,6 +295,24 @@ def bench(tmp_path: Path) -> Bench:
 
 
 class TestKeeper:
+    async def test_the_next_key_is_made_ahead_where_keys_change(self, tmp_path: Path) -> None:
+        bench = Bench(tmp_path, keep_key=False)
+        async with bench.running():
+            assert bench.shelf.planned_key() is not None
+        kept = Bench(tmp_path / "other")
+        async with kept.running():
+            assert kept.shelf.planned_key() is None
+
+    async def test_a_disk_that_takes_no_key_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        bench = Bench(tmp_path, keep_key=False)
+
+        def full(_: Shelf) -> bytes:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Shelf, "next_key", full)
+        async with bench.running():
+            assert "No space left" in bench.troubles[0].reason
+
     async def test_orders_when_there_is_none(self, bench: Bench) -> None:
         async with bench.running():
             assert bench.authority.orders == [(NAME,)]

@@ -110,8 +110,8 @@ def test_which_addresses_are_here() -> None:
     assert not can_bind("192.0.2.77")  # RFC 5737: nobody's
 
 
-async def reports(**tlsrpt: Any) -> list[Finding]:
-    settings = settings_of(tlsrpt=tlsrpt)
+async def reports(kind: str, **section: Any) -> list[Finding]:
+    settings = settings_of(**{"tlsrpt": {"enabled": False}, "dmarc_reports": {"enabled": False}, kind: section})
     store = MemoryDirectoryStore()
     store.add_account("ann@postroom.net")
     directory = Directory(store, settings.delivery, ManualClock())
@@ -119,11 +119,19 @@ async def reports(**tlsrpt: Any) -> list[Finding]:
 
 
 async def test_who_answers_for_tls_reports() -> None:
-    (nobody,) = await reports(enabled=True)
+    (nobody,) = await reports("tlsrpt", enabled=True)
     assert (nobody.level, "mx.postroom.net is no domain" in nobody.what) == (Level.WARNING, True)
     assert "tlsrpt.contact" in nobody.remedy
-    (unknown,) = await reports(enabled=True, contact="tls@postroom.net")
+
+
+async def test_the_postmaster_answers_for_dmarc_reports() -> None:
+    assert await reports("dmarc_reports", enabled=True) == []
+
+
+@pytest.mark.parametrize("kind", ["tlsrpt", "dmarc_reports"])
+async def test_the_contact_of_reports(kind: str) -> None:
+    (unknown,) = await reports(kind, enabled=True, contact="tls@postroom.net")
     assert (unknown.level, "does not exist" in unknown.what) == (Level.WARNING, True)
-    assert await reports(enabled=True, contact="ann@postroom.net") == []
-    assert await reports(enabled=True, contact="tls@elsewhere.net") == []
-    assert await reports(enabled=False) == []
+    assert await reports(kind, enabled=True, contact="ann@postroom.net") == []
+    assert await reports(kind, enabled=True, contact="tls@elsewhere.net") == []
+    assert await reports(kind, enabled=False) == []

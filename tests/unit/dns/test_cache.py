@@ -61,7 +61,11 @@ async def test_each_kind_of_question_is_kept_apart() -> None:
         assert (await cache.addresses("mx.example.org", Family.IPV6)).existence is Existence.NO_DATA
         assert (await cache.txt("example.org")).records == (b"hello",)
         assert (await cache.ptr("192.0.2.1")).records == ("mx.example.org",)
-    assert len(zone.asked) == 4
+        assert (await cache.srv("example.org")).existence is Existence.NO_DATA
+        assert (await cache.caa("example.org")).existence is Existence.NO_DATA
+        assert (await cache.ns("example.org")).existence is Existence.NO_DATA
+        assert await cache.answers_unchecked("example.org")
+    assert len(zone.asked) == 7
 
 
 async def test_negative_answers_are_bounded() -> None:

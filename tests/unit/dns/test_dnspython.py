@@ -9,7 +9,7 @@ from tests.fakes.dns_server import DnsServer
 
 from postroom.config.model import DnsSettings
 from postroom.dns.dnspython import DnspythonResolver, server_addresses
-from postroom.dns.resolver import Existence, Family, MxRecord, TlsaRecord
+from postroom.dns.resolver import CaaRecord, Existence, Family, MxRecord, SrvRecord, TlsaRecord
 from postroom.dns.zone import Zone
 from postroom.mail.trouble import ResolverUnavailable
 
@@ -23,11 +23,17 @@ def make_zone() -> Zone:
             "null.example": {"MX": ["0 ."]},
             "_25._tcp.mx.example.org": {"TLSA": ["3 1 1 " + "ab" * 32, "2 0 0 00"]},
             "1.2.0.192.in-addr.arpa": {"PTR": ["MX.example.org."]},
+            "_pop3s._tcp.example.org": {"SRV": ["0 1 995 MX.example.org."]},
+            "_imap._tcp.example.org": {"SRV": ["0 0 0 ."]},
+            "ca.example.org": {"CAA": ['128 Issue "letsencrypt.org"', '0 iodef "mailto:a@example.org"']},
+            "ns.example.org": {"NS": ["NS1.example.net."]},
+            "bogus.example": {"A": ["192.0.2.5"]},
             "broken.example": {"A": ["192.0.2.3"]},
             "silent.example": {"A": ["192.0.2.4"]},
         }
     )
     zone.servfail.add("broken.example")
+    zone.bogus.add("bogus.example")
     zone.silent.add("silent.example")
     zone.secure.add("mx.example.org")
     return zone
@@ -63,6 +69,33 @@ async def test_tlsa_and_the_alias_itself() -> None:
         assert (missing.existence, missing.ttl) == (Existence.NO_SUCH_DOMAIN, 60)
         assert (await resolver.cname("alias.example.org")).records == ("mx.example.org",)
         assert (await resolver.cname("mx.example.org")).existence is Existence.NO_DATA
+
+
+async def test_services_authorities_and_name_servers() -> None:
+    async with DnsServer(make_zone()) as server:
+        resolver = make_resolver(server)
+        assert (await resolver.srv("_pop3s._tcp.example.org")).records == (SrvRecord(0, 1, 995, "mx.example.org"),)
+        assert (await resolver.srv("_imap._tcp.example.org")).records == (SrvRecord(0, 0, 0, ""),)
+        authorities = set((await resolver.caa("ca.example.org")).records)
+        assert authorities == {
+            CaaRecord(True, "issue", "letsencrypt.org"),
+            CaaRecord(False, "iodef", "mailto:a@example.org"),
+        }
+        assert (await resolver.ns("ns.example.org")).records == ("ns1.example.net",)
+        assert (await resolver.ns("example.org")).existence is Existence.NO_DATA
+
+
+async def test_broken_signatures_show_once_nobody_checks_them() -> None:
+    """RFC 4035 §3.2.2: the server fails unless CD is set."""
+    async with DnsServer(make_zone()) as server:
+        resolver = make_resolver(server, timeout=1)
+        with pytest.raises(ResolverUnavailable):
+            await resolver.addresses("bogus.example", Family.IPV4)
+        assert await resolver.answers_unchecked("bogus.example")
+        assert await resolver.answers_unchecked("missing.example")
+        assert not await resolver.answers_unchecked("broken.example")
+        assert not await resolver.answers_unchecked("silent.example")
+        assert not await resolver.answers_unchecked("a..b")
 
 
 async def test_cname_is_followed() -> None:

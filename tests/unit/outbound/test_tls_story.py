@@ -15,7 +15,6 @@ from tests.unit.outbound.making import StoredContent, make_request
 from postroom.config.road import OutboundSettings, TlsrptSettings
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Outcome, Site
-from postroom.mail.message import QueueId
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.https import StrangersHttps
 from postroom.outbound.route import MailRouter
@@ -141,7 +140,7 @@ async def test_the_story_of_a_policy(root: Issuer, tmp_path: Path) -> None:
 
         # The next day: the report, and a host that has lost its TLS.
         clock.advance(86400 + 4 * 3600)
-        reporter = house.room.reports(None, lambda: QueueId(1))  # type: ignore[arg-type]  # this report goes by HTTPS
+        reporter = house.room.reports(None)  # type: ignore[arg-type]  # this report goes by HTTPS
         await reporter.send_due()
         (body,) = [body for body, (_, line) in zip(web.bodies, web.asked, strict=True) if "/report" in line]
         counted = {

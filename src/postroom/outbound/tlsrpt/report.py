@@ -1,17 +1,13 @@
 """What a report says and looks like: JSON, file name, mail (RFC 8460 §4.4, §5). Pure."""
 
-import base64
 import gzip
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from textwrap import wrap
 from typing import Any
 
 from postroom.mail.address import Address
-from postroom.mail.headers import show_date
 from postroom.mail.value import value
-from postroom.outbound.tlsrpt.tally import DAY
+from postroom.outbound.daily.letter import Letter, compose, file_name, show_day
 from postroom.outbound.tlsstore import Tally
 
 
@@ -43,12 +39,11 @@ def make_report(reporting: Reporting, domain: str, day: int, tallies: Sequence[T
         policies.setdefault(tally.policy, []).append(tally)
     successes = sum(tally.count for tally in tallies if not tally.failure)
     failures = sum(tally.count for tally in tallies if tally.failure)
-    start = datetime.fromtimestamp(day * DAY, UTC)
     shown = {
         "organization-name": reporting.organization,
         "date-range": {
-            "start-datetime": f"{start:%Y-%m-%d}T00:00:00Z",
-            "end-datetime": f"{start:%Y-%m-%d}T23:59:59Z",
+            "start-datetime": f"{show_day(day)}T00:00:00Z",
+            "end-datetime": f"{show_day(day)}T23:59:59Z",
         },
         "contact-info": str(reporting.contact),
         "report-id": report_id,
@@ -59,53 +54,35 @@ def make_report(reporting: Reporting, domain: str, day: int, tallies: Sequence[T
     return TlsReport(domain, day, report_id, gzip.compress(text, mtime=0), successes + failures, failures)
 
 
-def file_name(reporting: Reporting, report: TlsReport) -> str:
-    """RFC 8460 §5.1."""
-    start = report.day * DAY
-    mark = report.report_id.partition("@")[0]
-    return f"{reporting.contact.domain}!{report.domain}!{start}!{start + DAY - 1}!{mark}.json.gz"
-
-
-def compose(reporting: Reporting, report: TlsReport, recipient: Address, *, message_id: str, now: float) -> bytes:
+def compose_mail(reporting: Reporting, report: TlsReport, recipient: Address, *, message_id: str, now: float) -> bytes:
     """The mail that carries it, as content with CRLF (RFC 8460 §5.3)."""
-    boundary = f"=_{report.report_id.partition('@')[0]}"
     submitter = reporting.contact.domain
-    day = f"{datetime.fromtimestamp(report.day * DAY, UTC):%Y-%m-%d}"
-    lines = [
-        f"From: <{reporting.contact}>",
-        f"To: <{recipient}>",
-        f"Subject: Report Domain: {report.domain}",
-        f" Submitter: {submitter}",
-        f" Report-ID: <{report.report_id}>",
-        f"Date: {show_date(now)}",
-        f"Message-ID: {message_id}",
-        f"TLS-Report-Domain: {report.domain}",
-        f"TLS-Report-Submitter: {submitter}",
-        "TLS-Required: No",  # RFC 8689 §3; RFC 8460 §5.3: failures of TLS must not hold it up
-        "Auto-Submitted: auto-generated",  # RFC 3834 §5
-        "MIME-Version: 1.0",
-        'Content-Type: multipart/report; report-type="tlsrpt";',
-        f' boundary="{boundary}"',
-        "",
-        f"--{boundary}",
-        "Content-Type: text/plain; charset=us-ascii",
-        "Content-Transfer-Encoding: 7bit",
-        "",
-        f"This is an aggregate report on TLS, made by {reporting.hostname}.",
-        f"It is about mail for {report.domain} on {day} (UTC):",
-        f"{report.sessions} sessions, {report.failures} of which failed.",
-        "",
-        f"--{boundary}",
-        "Content-Type: application/tlsrpt+gzip",
-        "Content-Transfer-Encoding: base64",
-        "Content-Disposition: attachment;",
-        f' filename="{file_name(reporting, report)}"',
-        "",
-        *wrap(base64.b64encode(report.body).decode(), 76),
-        f"--{boundary}--",
-        "",
-    ]
-    return "\r\n".join(lines).encode()
+    return compose(
+        Letter(
+            sender=reporting.contact,
+            recipient=recipient,
+            domain=report.domain,
+            submitter=submitter,
+            report_id=report.report_id,
+            day=report.day,
+            message_id=message_id,
+            now=now,
+            container='multipart/report; report-type="tlsrpt"',
+            extra=(
+                f"TLS-Report-Domain: {report.domain}",
+                f"TLS-Report-Submitter: {submitter}",
+                "TLS-Required: No",  # RFC 8689 §3; RFC 8460 §5.3: failures of TLS must not hold it up
+            ),
+            words=(
+                f"This is an aggregate report on TLS, made by {reporting.hostname}.",
+                f"It is about mail for {report.domain} on {show_day(report.day)} (UTC):",
+                f"{report.sessions} sessions, {report.failures} of which failed.",
+            ),
+            media_type="application/tlsrpt+gzip",
+            file_name=file_name(submitter, report.domain, report.day, report.report_id, "json.gz"),  # RFC 8460 §5.1
+            body=report.body,
+        )
+    )
 
 
 def _show_policy(domain: str, policy: str, tallies: Sequence[Tally]) -> dict[str, Any]:

@@ -10,39 +10,25 @@ from postroom.config.road import TlsrptSettings
 from postroom.dns.resolver import Resolver
 from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope, Recipient
-from postroom.mail.message import Message, QueueId, show_queue_id
 from postroom.mail.trouble import ResolverUnavailable
 from postroom.mail.value import value
+from postroom.outbound.daily.counts import DAY
+from postroom.outbound.daily.door import ReportPost
+from postroom.outbound.daily.rounds import DailyRounds
 from postroom.outbound.https import HttpsFailed
 from postroom.outbound.mxtls import TLS_REQUIRED_NO
 from postroom.outbound.tlsrpt.record import ReportTarget, read_targets
-from postroom.outbound.tlsrpt.report import Reporting, TlsReport, compose, make_report
-from postroom.outbound.tlsrpt.tally import DAY, TlsTally
+from postroom.outbound.tlsrpt.report import Reporting, TlsReport, compose_mail, make_report
+from postroom.outbound.tlsrpt.tally import TlsTally
 from postroom.outbound.tlsstore import TlsStore
-from postroom.queue.model import Draft
 from postroom.report.events import Report
 from postroom.report.road import TlsReportSent
 
 JITTER = 4 * 3600.0
 """Seconds after midnight within which reports begin to leave (RFC 8460 §4.1)."""
 
-FIRST_RETRY = 900.0
-GIVEN_UP_AFTER = 86400.0
-"""Seconds for which a report that nobody takes is tried (RFC 8460 §5.5)."""
-
-AT_ONCE = 50
-"""Domains dealt with in one round, so that mail comes in between."""
-
 _POST_TIMEOUT = 60.0
 _MAX_POSTED = 10 * 1024 * 1024  # octets; RFC 8460 §5.2: more is commonly not taken
-
-
-class Door(Protocol):
-    """Where messages come in: the intake."""
-
-    async def accept(self, draft: Draft) -> Message:
-        """On return the message is safe. Raises StoreUnavailable."""
-        ...
 
 
 class Poster(Protocol):
@@ -61,18 +47,10 @@ class ReportRooms:
     store: TlsStore
     resolver: Resolver
     https: Poster
-    door: Door
-    next_id: Callable[[], QueueId]
+    post: ReportPost
     clock: Clock
     tell: Callable[[Report], None]
     chance: Callable[[], float] = random.random
-
-
-@value(frozen=True, slots=True)
-class _Retry:
-    first: float
-    at: float
-    wait: float
 
 
 class TlsReporter:
@@ -84,27 +62,16 @@ class TlsReporter:
         contact = Address.parse(settings.contact or f"postmaster@{hostname}")
         self._reporting = Reporting(settings.organization or hostname, contact, hostname)
         self._begins: dict[int, float] = {}
-        self._retries: dict[tuple[int, str], _Retry] = {}
+        self._rounds = DailyRounds(rooms.tally.counts, self._begin_of)
 
     async def send_due(self) -> None:
         """Send what is due, ``AT_ONCE`` domains at most. Raises StoreUnavailable; what was not sent stays due."""
-        rooms, now = self._rooms, self._rooms.clock.now()
-        rooms.tally.forget()
-        left = AT_ONCE
-        for day in rooms.tally.days():
-            if now < self._begin_of(day):
-                continue
-            for domain in rooms.tally.of_day(day):
-                retry = self._retries.get((day, domain))
-                if retry is not None and now < retry.at:
-                    continue
-                await self._deal_with(day, domain)
-                left -= 1
-                if not left:
-                    return
-        self._begins = {day: at for day, at in self._begins.items() if day in rooms.tally.days()}
+        rooms = self._rooms
+        for day, domain in self._rounds.due(rooms.clock.now()):
+            await self._deal_with(day, domain)
+        self._begins = {day: at for day, at in self._begins.items() if day in rooms.tally.counts.days()}
 
-    def _begin_of(self, day: int) -> float:
+    def _begin_of(self, day: int, _domain: str) -> float:
         """Some hours after the day's end, always the same."""
         if day not in self._begins:
             self._begins[day] = (day + 1) * DAY + self._rooms.chance() * JITTER
@@ -151,22 +118,16 @@ class TlsReporter:
 
     async def _mail(self, report: TlsReport, recipient: Address) -> None:
         """Through the one door; the queue does the rest. The null sender: nothing answers it (RFC 3834 §3.3)."""
-        rooms, reporting = self._rooms, self._reporting
-        queue_id, now = rooms.next_id(), rooms.clock.now()
-        message_id = f"<{show_queue_id(queue_id)}@{reporting.hostname}>"
-        content = compose(reporting, report, recipient, message_id=message_id, now=now)
-        envelope = Envelope(None, (Recipient(recipient),))
-        # RFC 8460 §5.3: neither MTA-STS nor DANE may hold it up; and what comes of TLS with it is not counted.
-        tags = (TLS_REQUIRED_NO,)
-        await rooms.door.accept(Draft(queue_id, now, envelope, content, len(content), message_id=message_id, tags=tags))
+        reporting = self._reporting
+        await self._rooms.post.send(
+            Envelope(None, (Recipient(recipient),)),
+            lambda message_id, now: compose_mail(reporting, report, recipient, message_id=message_id, now=now),
+            # RFC 8460 §5.3: neither MTA-STS nor DANE may hold it up; and what comes of TLS with it is not counted.
+            tags=(TLS_REQUIRED_NO,),
+        )
 
     async def _put_off(self, day: int, domain: str, target: str, report: TlsReport | None, trouble: str) -> None:
-        now = self._rooms.clock.now()
-        before = self._retries.get((day, domain))
-        first = now if before is None else before.first
-        wait = FIRST_RETRY if before is None else before.wait * 2
-        if now + wait <= first + GIVEN_UP_AFTER:
-            self._retries[(day, domain)] = _Retry(first, now + wait, wait)
+        if self._rounds.put_off(day, domain, self._rooms.clock.now()):
             return
         sessions, failures = (0, 0) if report is None else (report.sessions, report.failures)
         self._rooms.tell(TlsReportSent(domain, target, sessions, failures, trouble))
@@ -174,5 +135,4 @@ class TlsReporter:
 
     async def _done(self, day: int, domain: str) -> None:
         await self._rooms.store.reported(day, domain)
-        self._rooms.tally.drop(day, domain)
-        self._retries.pop((day, domain), None)
+        self._rounds.done(day, domain)

@@ -14,6 +14,7 @@ from postroom.storage.sqlite.committer import SqliteCommitter
 from postroom.storage.sqlite.connection import connect, free_space, unavailable
 from postroom.storage.sqlite.directory import SqliteDirectory
 from postroom.storage.sqlite.dkim import SqliteDkim
+from postroom.storage.sqlite.dmarctally import SqliteDmarcTally
 from postroom.storage.sqlite.guard import SqliteGuard
 from postroom.storage.sqlite.history import SqliteHistory
 from postroom.storage.sqlite.mailbox import SqliteMailbox
@@ -73,6 +74,7 @@ class SqliteStore:
         self.history = SqliteHistory(self._writer, self._listings)
         self.guard = SqliteGuard(self._writer, self._lookups, self._listings)
         self.tls = SqliteTls(self._writer, self._listings)
+        self.dmarc_tally = SqliteDmarcTally(self._writer, self._listings)
         self.suppression = SqliteSuppression(self._writer, self._lookups, self._listings)
         self.returned = SqliteReturned(self._writer, self._listings)
         self.reports = SqliteReports(self._writer, self._listings)

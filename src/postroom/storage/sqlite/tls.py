@@ -7,10 +7,10 @@ from typing import Any
 import apsw
 
 from postroom.mail.delivery import StsMode, StsPolicy
+from postroom.outbound.daily.counts import DAY, TALLY_KEPT
 from postroom.outbound.tlsstore import (
     LEVEL_KEPT,
     MOST_POLICIES,
-    TALLY_KEPT,
     HostLevel,
     KeptPolicy,
     Tally,
@@ -23,8 +23,6 @@ from postroom.storage.sqlite.statements import as_json
 
 _MOST = 100_000
 """Rows of one kind that are read at the start. The tables in memory hold no more."""
-
-_DAY = 86400
 
 _LOAD_POLICIES = """
 SELECT domain, mode, mx, policy_id, expires_at, text, fetched_at FROM tls_policy WHERE expires_at > ?
@@ -56,7 +54,7 @@ _FORGET = (
     ("DELETE FROM tls_policy WHERE expires_at <= ?", lambda now: now),
     (_TOO_MANY, lambda _now: MOST_POLICIES),
     ("DELETE FROM tls_level WHERE seen_at <= ?", lambda now: now - LEVEL_KEPT),
-    ("DELETE FROM tls_tally WHERE day <= ?", lambda now: int(now // _DAY) - TALLY_KEPT),
+    ("DELETE FROM tls_tally WHERE day <= ?", lambda now: int(now // DAY) - TALLY_KEPT),
 )
 
 
@@ -93,7 +91,7 @@ def _load(connection: apsw.Connection, now: float) -> TlsRecord:
         tuple(
             [HostLevel(host, TlsLevel(level), *times) for host, level, *times in rows(_LOAD_LEVELS, now - LEVEL_KEPT)]
         ),
-        tuple([Tally(*row) for row in rows(_LOAD_TALLIES, int(now // _DAY) - TALLY_KEPT)]),
+        tuple([Tally(*row) for row in rows(_LOAD_TALLIES, int(now // DAY) - TALLY_KEPT)]),
     )
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 
 from postroom.admin.programs import apple, outlook, thunderbird
 from postroom.admin.programs.offer import Offer, offer_of
-from postroom.admin.stspolicy import POLICY_HOST, POLICY_PATH, StsOffer, policy_text
+from postroom.admin.stspolicy import POLICY_HOST, POLICY_PATH, policy_text, sts_offer
 from postroom.config.model import Settings
 from postroom.config.pages import AutoconfigSettings
 from postroom.config.sense import listeners_of
@@ -124,8 +124,9 @@ async def _body(request: Request, most: int) -> bytes:
 
 def publication_of(settings: Settings, is_local: IsLocal, signer: Callable[[], Certificate | None]) -> Publication:
     """What the pages of a server with these settings say."""
+    sts = sts_offer(settings)
     return Publication(
-        policy_text(StsOffer("testing", (settings.hostname,), 7 * 86400)),
+        None if sts is None else policy_text(sts),
         offer_of(listeners_of(settings), settings.autoconfig.host or settings.hostname),
         settings.autoconfig,
         is_local,

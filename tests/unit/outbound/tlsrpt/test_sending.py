@@ -16,11 +16,14 @@ from postroom.config.road import TlsrptSettings
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.delivery import Peer
 from postroom.mail.message import Message, QueueIds
+from postroom.outbound.daily.counts import DAY
+from postroom.outbound.daily.door import ReportPost
+from postroom.outbound.daily.rounds import AT_ONCE, GIVEN_UP_AFTER
 from postroom.outbound.https import HttpsFailed
 from postroom.outbound.mxtls import TLS_REQUIRED_NO
 from postroom.outbound.tlsmet import NO_POLICY, AppliedPolicy, TlsMet
-from postroom.outbound.tlsrpt.sending import AT_ONCE, GIVEN_UP_AFTER, JITTER, ReportRooms, TlsReporter
-from postroom.outbound.tlsrpt.tally import DAY, TlsTally
+from postroom.outbound.tlsrpt.sending import JITTER, ReportRooms, TlsReporter
+from postroom.outbound.tlsrpt.tally import TlsTally
 from postroom.outbound.tlsstore import TlsLevel, TlsRecord
 from postroom.queue.model import Draft
 from postroom.report.events import Report
@@ -67,8 +70,7 @@ class World:
             store=self.store,
             resolver=ZoneResolver(self.zone),
             https=self.doors,
-            door=self.doors,
-            next_id=QueueIds(self.clock.now).next,
+            post=ReportPost(self.doors, QueueIds(self.clock.now).next, self.clock, "mail.us.example"),
             clock=self.clock,
             tell=self.told.append,
             chance=lambda: 0.5,
@@ -192,7 +194,7 @@ async def test_who_does_not_ask_gets_none(record: str) -> None:
     await world.next_day()
     assert world.doors.drafts == []
     assert world.told == []
-    assert world.tally.days() == ()
+    assert world.tally.counts.days() == ()
     assert world.store.tallies == {}
 
 
@@ -216,7 +218,7 @@ async def test_what_nobody_takes_is_tried_again_for_a_day(doors: dict[str, Any])
     world.tally.note(GOOD)
     await world.next_day()
     started = world.clock.now()
-    while world.tally.days() and world.clock.now() < started + 2 * DAY:
+    while world.tally.counts.days() and world.clock.now() < started + 2 * DAY:
         world.clock.advance(60)
         await world.reporter.send_due()
     assert 5 <= len(world.doors.posted) <= 10
@@ -246,7 +248,7 @@ async def test_one_endpoint_that_takes_it_is_enough() -> None:
     world.tally.note(GOOD)
     await world.next_day()
     assert len(world.doors.drafts) == 1
-    assert world.tally.days() == ()
+    assert world.tally.counts.days() == ()
     assert [bool(report.trouble) for report in world.told if isinstance(report, TlsReportSent)] == [True, False]
 
 

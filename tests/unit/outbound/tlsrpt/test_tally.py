@@ -7,10 +7,10 @@ import pytest
 from tests.fakes.hand_clock import HandClock
 
 from postroom.mail.delivery import Peer
+from postroom.outbound.daily.counts import DAY, TALLY_KEPT, CountLimits
 from postroom.outbound.tlsmet import NO_POLICY, AppliedPolicy, TlsMet
-from postroom.outbound.tlsrpt import tally as tally_module
-from postroom.outbound.tlsrpt.tally import DAY, TlsTally
-from postroom.outbound.tlsstore import TALLY_KEPT, Tally, TlsLevel
+from postroom.outbound.tlsrpt.tally import TlsTally
+from postroom.outbound.tlsstore import Tally, TlsLevel
 
 STS = AppliedPolicy("sts", ("version: STSv1", "mode: testing"), ("*.example.org",))
 PEER = Peer("mx.example.org", "192.0.2.1", 25, "TLSv1.3 AES", "sts testing", "198.51.100.7")
@@ -57,11 +57,11 @@ def test_days_and_domains_are_apart(tally: TlsTally, clock: HandClock) -> None:
     tally.note(replace(GOOD, domains=("example.org", "example.com")))
     clock.advance(DAY)
     tally.note(replace(GOOD, applied=NO_POLICY))
-    assert tally.days() == (10, 11)
-    assert tally.of_day(10) == ("example.org", "example.com")
-    tally.drop(10, "example.org")
-    tally.drop(10, "example.com")
-    assert tally.days() == (11,)
+    assert tally.counts.days() == (10, 11)
+    assert tally.counts.of_day(10) == ("example.org", "example.com")
+    tally.counts.drop(10, "example.org")
+    tally.counts.drop(10, "example.com")
+    assert tally.counts.days() == (11,)
     assert counts(tally, 11) == {"": 1}
 
 
@@ -71,8 +71,8 @@ def test_what_does_not_count(tally: TlsTally, clock: HandClock) -> None:
     off = TlsTally(clock, enabled=False)
     off.note(GOOD)
     off.note_sts_failure("example.org", STS, "sts-policy-invalid", "why")
-    assert tally.of_day(10) == ()
-    assert off.days() == ()
+    assert tally.counts.of_day(10) == ()
+    assert off.counts.days() == ()
     assert off.changed() == ()
 
 
@@ -91,8 +91,8 @@ def test_what_changed_is_given_once_and_survives_a_restart(tally: TlsTally, cloc
 def test_old_days_are_let_go_of(tally: TlsTally, clock: HandClock) -> None:
     tally.note(GOOD)
     clock.advance(TALLY_KEPT * DAY)
-    tally.forget()
-    assert tally.days() == ()
+    tally.counts.forget(clock.now())
+    assert tally.counts.days() == ()
     assert tally.changed() == ()
 
 
@@ -101,13 +101,11 @@ def test_a_policy_that_could_not_be_had(tally: TlsTally) -> None:
     assert counts(tally) == {"sts-webpki-invalid": 1}
 
 
-def test_it_is_bounded(tally: TlsTally, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally_module, "MAX_DOMAINS", 2)
-    monkeypatch.setattr(tally_module, "MAX_FAILURES", 3)
-    monkeypatch.setattr(tally_module, "MAX_POLICIES", 2)
+def test_it_is_bounded(clock: HandClock) -> None:
+    tally = TlsTally(clock, enabled=True, limits=CountLimits(domains=2, policies=2, details=3))
     for number in range(10):
         tally.note(replace(BAD, reason=f"reason {number}", domains=(f"d{number % 5}.example",)))
-    assert tally.of_day(10) == ("d0.example", "d1.example")
+    assert tally.counts.of_day(10) == ("d0.example", "d1.example")
     for number in range(10):
         tally.note(replace(BAD, reason="x" * 10000 + str(number), domains=("d0.example",)))
         tally.note(replace(BAD, reason=f"reason {number}", domains=("d0.example",)))
@@ -120,15 +118,13 @@ def test_it_is_bounded(tally: TlsTally, monkeypatch: pytest.MonkeyPatch) -> None
     assert len({one.policy for one in tally.of_domain(10, "d0.example")}) == 2
 
 
-def test_octets_are_bounded_and_come_free_again(
-    tally: TlsTally, clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tally_module, "MAX_OCTETS", 10_000)
+def test_octets_are_bounded_and_come_free_again(clock: HandClock) -> None:
+    tally = TlsTally(clock, enabled=True, limits=CountLimits(octets=10_000))
     for _ in range(3):
         for number in range(100):
             tally.note(replace(GOOD, domains=(f"d{number}.example",)))
         day = int(clock.now() // DAY)
-        kept = [domain for domain in tally.of_day(day) if tally.of_domain(day, domain)]
+        kept = [domain for domain in tally.counts.of_day(day) if tally.of_domain(day, domain)]
         assert 10 < len(kept) < 40
         clock.advance(DAY * TALLY_KEPT)
-        tally.forget()
+        tally.counts.forget(clock.now())

@@ -1,0 +1,169 @@
+"""The node's end: a carrier that has its requests carried by the child (the port ``queue.carrier.Carrier``)."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from postroom.mail.cause import Cause
+from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, Site
+from postroom.mail.reply import Reply
+from postroom.outbound.apart.events import Answered, Faulted, Met, Ready, Said, read_events
+from postroom.outbound.apart.frames import Kind, WireError
+from postroom.outbound.apart.link import Link
+from postroom.outbound.apart.requests import write_numbers, write_request, write_requests
+from postroom.outbound.shaping.rules import Rule
+from postroom.outbound.tlsmet import NoteTls
+
+BATCH_OCTETS = 256 << 10
+"""Octets of content after which a frame is full."""
+
+_LOST = Reply.of(451, "4.3.0", "the carrier ended before it knew; it may have been delivered")
+_NOBODY = Reply.of(451, "4.3.0", "there is no carrier at the moment")
+
+
+class CarrierFault(Exception):
+    """A bug in the child's carrier; the text is its trace."""
+
+
+class _Asked:
+    """A request, and who waits for its outcomes. ``sent``: the child has it."""
+
+    __slots__ = ("request", "sent", "waiter")
+
+    def __init__(self, request: DeliveryRequest, waiter: "asyncio.Future[dict[int, Outcome]]") -> None:
+        self.request = request
+        self.waiter = waiter
+        self.sent = False
+
+
+class RemoteCarrier:
+    """Any number of requests at once. Without a link they wait for the next one, unless there is ``trouble``: then they
+    are deferred, as a fault of this house.
+
+    ``rule_of`` says by which rule of traffic a site goes, ``note_tls`` hears what was met of TLS.
+    """
+
+    def __init__(self, rule_of: Callable[[Site], Rule], note_tls: NoteTls) -> None:
+        self._rule_of = rule_of
+        self._note_tls = note_tls
+        self._link: Link | None = None
+        self._last = 0
+        self._asked: dict[int, _Asked] = {}
+        self._unsent: deque[int] = deque()
+        self._cancelled: list[int] = []
+        self._flushing = False
+        self._trouble = ""
+        self.on_ready: Callable[[str], None] = _nothing
+        """Called with what keeps the child from work, ``""`` for nothing."""
+
+    @property
+    def under_way(self) -> int:
+        """Requests without outcomes."""
+        return len(self._asked)
+
+    async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
+        """One attempt; see the port. CarrierFault where the carrier has a bug."""
+        if self._trouble:
+            return _for_all(request, Deferred(_NOBODY, detail=self._trouble, cause=Cause.LOCAL))
+        loop = asyncio.get_running_loop()
+        self._last = number = self._last + 1
+        waiter: asyncio.Future[dict[int, Outcome]] = loop.create_future()
+        self._asked[number] = asked = _Asked(request, waiter)
+        self._unsent.append(number)
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if self._asked.pop(number, None) is not None and asked.sent:
+                self._cancelled.append(number)
+                self._flush()
+            raise
+
+    def attach(self, link: Link) -> None:
+        """Have it carried by the child at the other end, which is ready."""
+        self._link = link
+        self._trouble = ""
+        self._flush()
+
+    def detach(self) -> int:
+        """The child is gone. What it had is deferred, ambiguous; returns how many requests that were."""
+        self._link = None
+        self._cancelled.clear()
+        lost = [number for number, asked in self._asked.items() if asked.sent]
+        for number in lost:
+            asked = self._asked.pop(number)
+            self._answer(asked, _for_all(asked.request, Deferred(_LOST, ambiguous=True, cause=Cause.LOCAL)))
+        return len(lost)
+
+    def give_up(self, trouble: str) -> None:
+        """There will be no child for a while: what waits is deferred, and what comes too."""
+        self._trouble = trouble
+        self._unsent.clear()
+        asked, self._asked = self._asked, {}
+        for one in asked.values():
+            self._answer(one, _for_all(one.request, Deferred(_NOBODY, detail=trouble, cause=Cause.LOCAL)))
+
+    def on_frame(self, kind: Kind, body: memoryview) -> None:
+        """What the child says. WireError where that is nothing it could say."""
+        if kind is not Kind.EVENTS:
+            raise WireError(f"the child sent {kind.name}")
+        for event in read_events(body):
+            match event:
+                case Answered(number=number, outcomes=outcomes):
+                    asked = self._asked.pop(number, None)  # None: cancelled meanwhile
+                    if asked is not None:
+                        self._answer(asked, outcomes)
+                case Met(met=met):
+                    self._note_tls(met)
+                case Faulted(number=number):
+                    asked = self._asked.pop(number, None)
+                    if asked is not None and not asked.waiter.done():
+                        asked.waiter.set_exception(CarrierFault(f"{event.error}\n{event.trace}"))
+                case Said():
+                    logging.getLogger(event.library).log(event.level, "%s", event.text)
+                case Ready(trouble=trouble):
+                    self.on_ready(trouble)
+
+    def on_room(self) -> None:
+        """The link takes more."""
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what waits, as far as the link takes it."""
+        self._flushing = False
+        link = self._link
+        if link is None:
+            return
+        if self._cancelled:
+            link.send(Kind.CANCELLED, write_numbers(self._cancelled))
+            self._cancelled.clear()
+        while self._unsent and not link.is_full:
+            batch = []
+            octets = 0
+            while self._unsent and octets < BATCH_OCTETS:
+                number = self._unsent.popleft()
+                asked = self._asked.get(number)
+                if asked is None:  # cancelled before it left
+                    continue
+                asked.sent = True
+                request = asked.request
+                batch.append(write_request(number, request, self._rule_of(request.site)))
+                octets += len(request.content or b"")
+            if batch:
+                link.send(Kind.REQUESTS, write_requests(batch))
+
+    @staticmethod
+    def _answer(asked: _Asked, outcomes: dict[int, Outcome]) -> None:
+        if not asked.waiter.done():
+            asked.waiter.set_result(outcomes)
+
+
+def _for_all(request: DeliveryRequest, outcome: Outcome) -> dict[int, Outcome]:
+    return {recipient.number: outcome for recipient in request.recipients}
+
+
+def _nothing(_: str) -> None:
+    """Nobody waits for the child."""

@@ -1,0 +1,193 @@
+"""Requests on their way to the child: plain values in ``marshal``, as the child trusts the node; content stays bytes.
+
+What no carrier looks at stays behind: the envelope's recipients, and how often and with what success each was tried.
+"""
+
+import marshal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from postroom.config.section import Rate
+from postroom.mail.address import Address
+from postroom.mail.delivery import DeliveryRequest, QueuedRecipient, RouteKind, Site, StsMode, StsPolicy
+from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Notify, Recipient, Ret
+from postroom.mail.message import Message
+from postroom.outbound.shaping.rules import Rule
+
+Plain = tuple[Any, ...]
+
+MAX_KNOWN = 2000
+"""Sites and rules that are remembered as they were read; they come again with each request."""
+
+_VERSION = 4
+
+_KINDS = {kind.value: kind for kind in RouteKind}
+_BODIES = {body.value: body for body in Body}
+
+
+def write_request(number: int, request: DeliveryRequest, rule: Rule) -> Plain:
+    """The request under its number, with the rule of traffic that it goes by."""
+    message, site = request.message, request.site
+    envelope = message.envelope
+    return (
+        number,
+        (
+            message.queue_id,
+            message.received_at,
+            message.prefix,
+            message.content_size,
+            message.account,
+            message.client,
+            message.message_id,
+            message.tags,
+        ),
+        (
+            _address(envelope.reverse_path),
+            envelope.body.value,
+            envelope.smtputf8,
+            None if envelope.ret is None else envelope.ret.value,
+            envelope.envid,
+            _options(envelope) if envelope.has_options else None,
+        ),
+        [_recipient(one) for one in request.recipients],
+        (_site(site), _rule(rule)),
+        request.content,
+        request.source,
+    )
+
+
+def write_requests(requests: list[Plain]) -> bytes:
+    """Some of them for one frame."""
+    return marshal.dumps(requests, _VERSION)
+
+
+class RequestReader:
+    """Reads them. Of equal sites and rules one is made, as long as they are remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[Plain, tuple[Site, Rule]] = {}
+
+    def read(self, data: bytes | memoryview) -> list[tuple[int, DeliveryRequest, Rule]]:
+        """The requests of one frame, each with its number and its rule."""
+        return [self._request(plain) for plain in marshal.loads(data)]  # noqa: S302 - our own node wrote it
+
+    def _request(self, plain: Plain) -> tuple[int, DeliveryRequest, Rule]:
+        number, message, envelope, recipients, way, content, source = plain
+        found = self._known.get(way)
+        if found is None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            found = self._known[way] = (_read_site(way[0]), _read_rule(way[1]))
+        site, rule = found
+        queue_id, received_at, *rest = message
+        whole = Message(queue_id, received_at, _read_envelope(envelope), *rest)
+        return (
+            number,
+            DeliveryRequest(whole, tuple([_read_recipient(r) for r in recipients]), site, content, source),
+            rule,
+        )
+
+
+def write_numbers(numbers: Sequence[int]) -> bytes:
+    """The numbers of requests."""
+    return marshal.dumps(list(numbers), _VERSION)
+
+
+def read_numbers(data: bytes | memoryview) -> list[int]:
+    """The numbers of requests."""
+    numbers: list[int] = marshal.loads(data)  # noqa: S302 - our own node wrote it
+    return numbers
+
+
+# Each part. ---------------------------------------------------------------------------
+
+
+def _address(address: Address | None) -> Plain | None:
+    return None if address is None else (address.local, address.domain)
+
+
+def _read_address(plain: Plain | None) -> Address | None:
+    return None if plain is None else Address(*plain)
+
+
+def _options(envelope: Envelope) -> Plain:
+    by = envelope.deliver_by
+    return (
+        None if by is None else (by.seconds, by.mode.value, by.trace),
+        envelope.hold_until,
+        envelope.priority,
+        envelope.require_tls,
+        envelope.hold_request,
+    )
+
+
+def _read_envelope(plain: Plain) -> Envelope:
+    reverse_path, body, smtputf8, ret, envid, options = plain
+    path = _read_address(reverse_path)
+    kept = None if ret is None else Ret(ret)
+    if options is None:
+        return Envelope(path, (), _BODIES[body], smtputf8, kept, envid)
+    by, *rest = options
+    deliver_by = None if by is None else DeliverBy(by[0], ByMode(by[1]), by[2])
+    return Envelope(path, (), _BODIES[body], smtputf8, kept, envid, deliver_by, *rest)
+
+
+def _recipient(queued: QueuedRecipient) -> Plain:
+    one = queued.recipient
+    notify = None if one.notify is None else one.notify.value
+    return queued.number, one.address.local, one.address.domain, notify, one.orcpt, _address(queued.return_path)
+
+
+def _read_recipient(plain: Plain) -> QueuedRecipient:
+    number, local, domain, notify, orcpt, return_path = plain
+    wanted = None if notify is None else Notify(notify)
+    recipient = Recipient(Address(local, domain), wanted, orcpt)
+    return QueuedRecipient(number, recipient, return_path=_read_address(return_path))
+
+
+def _site(site: Site) -> Plain:
+    sts = site.sts
+    return (
+        site.key,
+        site.kind.value,
+        site.hosts,
+        site.port,
+        site.route,
+        site.relays,
+        site.pool,
+        site.schedule,
+        site.dnssec,
+        None if sts is None else (sts.domain, sts.mode.value, sts.mx, sts.policy_id, sts.expires_at, sts.text),
+    )
+
+
+def _read_site(plain: Plain) -> Site:
+    key, kind, *rest, sts = plain
+    policy = None if sts is None else StsPolicy(sts[0], StsMode(sts[1]), *sts[2:])
+    return replace(Site(key, _KINDS[kind], *rest), sts=policy)
+
+
+def _rate(rate: Rate | None) -> Plain | None:
+    return None if rate is None else (rate.count, rate.window)
+
+
+def _rule(rule: Rule) -> Plain:
+    return (
+        rule.name,
+        rule.concurrency,
+        _rate(rule.connection_rate),
+        tuple([_rate(rate) for rate in rule.message_rates]),
+        rule.messages_per_connection,
+        rule.recipients_per_message,
+        rule.idle_timeout,
+        rule.backoff,
+        rule.longest_backoff,
+        rule.adapt,
+    )
+
+
+def _read_rule(plain: Plain) -> Rule:
+    name, concurrency, opening, rates, *rest = plain
+    connection_rate = None if opening is None else Rate(*opening)
+    return Rule(name, concurrency, connection_rate, tuple([Rate(*rate) for rate in rates]), *rest)
