@@ -16,6 +16,7 @@ from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.pauses import PauseView
 from postroom.admin.queue import QueueView, RecipientView
+from postroom.admin.reports import DmarcView, Imported, ReportPart, ReportTotal, ReportView, TlsPart
 from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
 from postroom.admin.sites import SiteView
 from postroom.admin.suppression import SuppressionPage, SuppressionView
@@ -51,6 +52,12 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("sender of stats", SenderTally),
         ("`suppression list`", SuppressionPage),
         ("entry of the suppression list", SuppressionView),
+        ("`reports`", ReportTotal),
+        ("`reports dmarc`", DmarcView),
+        ("part of `reports dmarc`", ReportPart),
+        ("`reports tls`", TlsPart),
+        ("`reports list`, `reports failures`, `reports complaints`, `reports show`", ReportView),
+        ("`reports import`", Imported),
         ("simulation", Simulation),
         ("span of a simulation", SpanView),
         ("destination of a simulation", DestinationView),

@@ -36,6 +36,7 @@ class TestInit:
         assert (folder / "tls" / "key.pem").stat().st_mode & 0o777 == 0o600
         assert "example.org. 3600 IN MX 10 mx.example.org." in ended.out
         assert 'example.org. 3600 IN TXT "v=spf1 a:mx.example.org -all"' in ended.out
+        assert {key.domain for key in empty.store.dkim.pairs.values()} == {"example.org"}
         assert f"postroom serve -c {folder / 'postroom.toml'}" in ended.out
         assert run("alias", "list", "--json").json == [
             {"address": "postmaster@example.org", "targets": ["alice@example.org"]}
