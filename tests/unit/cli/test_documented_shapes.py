@@ -22,6 +22,7 @@ from postroom.admin.simulation.views import DestinationView, Simulation, SpanVie
 from postroom.admin.sites import SiteView
 from postroom.admin.suppression import SuppressionPage, SuppressionView
 from postroom.admin.tallies import CauseTally, DomainTally, SenderTally, Stats
+from postroom.cli.checkdns import DnsFindingView
 from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -68,6 +69,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("`dkim check`", dkim.LookView),
         ("record of dns", RecordView),
         ("`check`", Finding),
+        ("`check dns`", DnsFindingView),
     ],
 )
 def test_fields(row: str, view: type) -> None:
