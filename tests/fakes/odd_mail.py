@@ -1,4 +1,8 @@
-"""Mail that is odd in every way that canonicalisation cares about, made from a random source."""
+"""Mail that is odd in every way that canonicalisation cares about, made from a random source.
+
+Left out is what dkimpy and OpenDKIM read otherwise than RFC 6376 §2.8 and RFC 6376 §3.4.4 say: vertical tabs and form
+feeds, which they take for white space, and white space at the end of a last line without CRLF, which they keep.
+"""
 
 from random import Random
 
@@ -16,7 +20,6 @@ _WORDS = [
     b"(comment)",
     b"x" * 300,
     b"..",
-    b"x\x0b.\x0cx",
 ]
 _LINES = [
     b"",
@@ -37,13 +40,10 @@ _LINES = [
 ]
 
 
-def odd_message(random: Random, *, spaced_names: bool = False, sender: bytes = b"joe@example.org") -> bytes:
-    """One message with From, To, Subject, Date, others, and a body or none.
-
-    ``spaced_names``: white space may stand before a colon (RFC 5322 §4.5), which some programs do not take.
-    """
+def odd_message(random: Random) -> bytes:
+    """One message with From, To, Subject, Date, others, and a body or none."""
     fields = [
-        (b"From", b" Joe <" + sender + b">"),
+        (b"From", b" Joe <joe@example.org>"),
         (random.choice([b"To", b"TO", b"to"]), b" a@example.net," + random.choice(_SPACE) + b"b@example.net"),
         (b"Subject", _value(random)),
         (b"Date", b" Thu, 26 Nov 2026 10:00:00 +0000"),
@@ -52,8 +52,7 @@ def odd_message(random: Random, *, spaced_names: bool = False, sender: bytes = b
     if random.random() < 0.3:
         fields += [(b"Subject", _value(random)), (b"Date", b"")][: random.randrange(3)]
     random.shuffle(fields)
-    spaces = [b"", b"", b" ", b"\t "] if spaced_names else [b""]
-    header = b"".join(name + random.choice(spaces) + b":" + text + b"\r\n" for name, text in fields)
+    header = b"".join(name + b":" + text + b"\r\n" for name, text in fields)
     return header + b"\r\n" + _body(random)
 
 
@@ -72,6 +71,6 @@ def _value(random: Random) -> bytes:
 def _body(random: Random) -> bytes:
     lines = [random.choice(_LINES) for _ in range(random.choice([0, 0, 1, 1, 3, 10]))]
     body = b"\r\n".join(lines)
-    if lines and random.random() < 0.7:
+    if lines and (random.random() < 0.7 or body.endswith((b" ", b"\t"))):
         body += b"\r\n"
     return body + b"\r\n" * random.choice([0, 0, 0, 1, 2, 5])

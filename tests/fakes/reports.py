@@ -9,7 +9,7 @@ from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role, TlsFacts
-from postroom.report import checking, events, received, road
+from postroom.report import checking, events, keys, received, road
 from postroom.report.events import Report
 
 QUEUE_ID = QueueId(0x0123456789ABCDEF)
@@ -105,6 +105,11 @@ REPORTS: tuple[Report, ...] = (
     road.AddressSuppressed("example.org", str(BOB), "mailbox_unknown", 1_807_776_000.0),
     road.QueuePaused("domain", "example.net", "postroom queue pause"),
     road.QueuePaused("domain", "example.net", "postroom queue resume", resumed=True),
+    keys.DkimKeyChanged("example.org", "r1", "rsa-sha256", "active", "r1._domainkey.example.org"),
+    keys.DkimKeyChanged("example.org", "r1", "rsa-sha256", "seen", "r1._domainkey.example.org", "t=y"),
+    keys.DkimKeyWaits("example.org", "r1", "r1._domainkey.example.org", "publish", "ns1 does not have it"),
+    keys.DkimKeyWaits("example.org", "r1", "r1._domainkey.example.org", "remove"),
+    keys.DkimTrouble("example.org", "r1", "the zone could not be changed"),
     checking.MailChecked(
         STRANGER,
         "a@b.example",

@@ -26,7 +26,9 @@ def the_account(house: MemoryHouse, key: str) -> Account:
 
 class TestDomain:
     def test_add_and_list(self, run: Run) -> None:
-        assert run("domain", "add", "BÜCHER.example").out == "added xn--bcher-kva.example\n"
+        added = run("domain", "add", "BÜCHER.example").out.splitlines()
+        assert added[0] == "added xn--bcher-kva.example"
+        assert [line.split()[0].partition(".")[2] for line in added[2:]] == ["_domainkey.xn--bcher-kva.example."] * 2
         listed = run("domain", "list")
         assert "bücher.example" in listed.out
         assert "example.org" in listed.out

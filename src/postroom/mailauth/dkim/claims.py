@@ -1,7 +1,7 @@
 """Which DKIM-Signature fields of a header are tried, and what each claims to be (RFC 6376 §6.1, §6.1.1, RFC 6008)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from postroom.mail.domain import normalise_domain
@@ -99,14 +99,16 @@ def marked(checks: Sequence[DkimCheck], claims: Sequence[Claim]) -> tuple[DkimCh
 
 def _describe(tags: dict[str, str]) -> DkimCheck:
     """Domain, selector and algorithm as far as they can be read; ``""`` for what is no name."""
-    domain = selector = algorithm = ""
+    domain = _readable(lambda: read_domain(tags))
+    selector = _readable(lambda: read_selector(tags, domain))
+    return DkimCheck(Result.NEUTRAL, domain, selector, _readable(lambda: read_algorithm(tags)))
+
+
+def _readable(read: Callable[[], str]) -> str:
     try:
-        domain = read_domain(tags)
-        selector = read_selector(tags, domain)
-        algorithm = read_algorithm(tags)
+        return read()
     except SignatureFault:
-        pass
-    return DkimCheck(Result.NEUTRAL, domain, selector, algorithm)
+        return ""
 
 
 def _authors(header: SignedHeader) -> set[str]:

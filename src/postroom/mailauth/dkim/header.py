@@ -34,11 +34,14 @@ class SignedHeader:
         ``place`` is where the signature stands in the header, -1 if it does not yet: h= never means the very field
         that it is in.
         """
-        canonical = self.relaxed if relaxed else self.simple
         own = relax_field if relaxed else _simple
-        parts = [canonical(chosen) for chosen in self._chosen(names, place)]
-        parts.append(own(signature.name, without_value(signature.value)))
-        return sha256(b"".join(parts)).digest()
+        data = self.signed_fields(names, relaxed=relaxed, place=place)
+        return sha256(data + own(signature.name, without_value(signature.value))).digest()
+
+    def signed_fields(self, names: Iterable[bytes], *, relaxed: bool, place: int = -1) -> bytes:
+        """The fields that ``names`` say, in canonical form, as they are hashed before the signature."""
+        canonical = self.relaxed if relaxed else self.simple
+        return b"".join([canonical(chosen) for chosen in self._chosen(names, place)])
 
     def relaxed(self, place: int) -> bytes:
         """A field in its relaxed form, with its CRLF (RFC 6376 §3.4.2)."""
@@ -62,7 +65,10 @@ class SignedHeader:
         for name in names:
             chosen = left.get(name)
             if chosen is None:
-                chosen = left[name] = iter([each for each in reversed(self.places(name)) if each != place])
+                places = self._places.get(name, ())
+                chosen = left[name] = reversed(
+                    [each for each in places if each != place] if place in places else places
+                )
             found = next(chosen, None)
             if found is not None:
                 yield found

@@ -6,11 +6,11 @@ which nobody can tell for sure of mail that is yet to be relayed, and verifiers 
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 
-from postroom.mail.headers import Field
 from postroom.mailauth.content import Content
 from postroom.mailauth.dkim.body import BodyHasher
-from postroom.mailauth.dkim.header import SignedHeader
+from postroom.mailauth.dkim.header import SignedHeader, relax_field
 from postroom.mailauth.dkim.opening import MAX_HEADER, opened
 from postroom.mailauth.dkim.signingkey import SigningKey
 
@@ -23,8 +23,7 @@ _LAST_TAG = b"\r\n b="
 _WIDTH = 76
 
 # RFC 6376 §5.4.1. What people are shown, or answer by, is listed once more than it is there, so that none can be added
-# (RFC 6376 §5.4); and what a mail program goes by is, if it is there at all: gateways add these fields to mail that
-# lacks them.
+# (RFC 6376 §5.4); what a mail program goes by only if it is there: gateways add these to mail that lacks them.
 _ALWAYS = (b"from", b"to", b"cc", b"reply-to", b"subject", b"date", b"message-id")
 _IF_PRESENT = (
     b"mime-version",
@@ -49,8 +48,10 @@ async def sign(content: Content, prefix: bytes, keys: Sequence[SigningKey], now:
     One for each key, in their order; relaxed in header and body, of the whole body. ``prefix`` is whole fields,
     ``now`` is in seconds since the Unix epoch. The same input gives the same fields.
 
-    The work is done here, a third of a millisecond for RSA-2048 and 10 KB; only large bodies are hashed in a thread.
-    Signing lets other threads run, but not the event loop that it is called in.
+    The work is done in the calling thread, less than half a millisecond of CPU for both algorithms and 10 KB; only
+    large bodies are hashed in another. ``cryptography`` lets other threads run while it signs: whoever has more to
+    sign than one core can do, and cores to spare, gains by ``SigningKey.sign`` in threads. Of the 0.26 ms that
+    RSA-2048 takes the event loop then spends 0.05, but it is 0.35 ms in all.
 
     Raises StoreUnavailable where the pieces of the content cannot be had, and HeaderTooLong.
     """
@@ -63,7 +64,8 @@ async def sign(content: Content, prefix: bytes, keys: Sequence[SigningKey], now:
         await message.feed(hasher)
     body_hash = b64encode(hasher.result(_BODY_FORM).digest)
     names = names_to_sign(message.fields)
-    return b"".join([_signature_field(message.fields, names, body_hash, key, int(now)) for key in keys])
+    data = message.fields.signed_fields(names, relaxed=True)
+    return b"".join([_signature_field(data, names, body_hash, key, int(now)) for key in keys])
 
 
 def names_to_sign(header: SignedHeader) -> tuple[bytes, ...]:
@@ -81,15 +83,14 @@ def names_to_sign(header: SignedHeader) -> tuple[bytes, ...]:
     return tuple(names[:MAX_NAMES])
 
 
-def _signature_field(
-    header: SignedHeader, names: Sequence[bytes], body_hash: bytes, key: SigningKey, now: int
-) -> bytes:
-    """One field, folded, with its CRLF."""
+def _signature_field(data: bytes, names: Sequence[bytes], body_hash: bytes, key: SigningKey, now: int) -> bytes:
+    """One field, folded, with its CRLF. ``data`` is the fields that are signed, in canonical form."""
     tags = f"v=1; a={key.algorithm.value}; c=relaxed/relaxed; d={key.domain}; s={key.selector}; t={now};"
     parts = [(b" ", tag) for tag in tags.encode().split(b" ")]
     parts += _parts_of_list(names)
     value = _folded([*parts, (b" ", b"bh=" + body_hash + b";")]) + _LAST_TAG
-    digest = header.digest(names, Field(_NAME, value, 0, 0), relaxed=True)
+    # RFC 6376 §3.7 step 2: then the signature itself, its value empty as yet
+    digest = sha256(data + relax_field(_NAME, value)).digest()
     signature = b64encode(key.sign(digest))
     # RFC 6376 §3.5 b=: white space in it means nothing, so it may be folded anywhere.
     first = _WIDTH - len(_LAST_TAG)

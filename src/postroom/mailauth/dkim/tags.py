@@ -48,7 +48,9 @@ def read_tags(text: bytes) -> dict[str, str]:
 
 def without_space(value: str) -> str:
     """The value without any white space, where that is no part of it (RFC 6376 §2.10, §2.11)."""
-    return _ANY_FWS.sub("", value)
+    for space in " \t\r\n":  # four searches in C are ten times as fast as one pattern
+        value = value.replace(space, "")
+    return value
 
 
 def listed(value: str) -> list[str]:

@@ -75,7 +75,7 @@ class Sealer:
             raise SealError(what, remedy)
         try:
             return self._aead.decrypt(nonce, sealed, _bound_to(name))
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             what = f"the key {_show(name)} is damaged in the store, or belongs to another name"
             raise SealError(what, "restore it from a backup, or remove it: the next is made by itself") from error
 

@@ -1,6 +1,7 @@
 """The port of stored signing keys on SQLite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -112,6 +113,11 @@ def _bring(connection: apsw.Connection, calls: Sequence[NewKey]) -> Sequence[boo
 
 
 def _save(connection: apsw.Connection, calls: Sequence[Sequence[KeyPair]]) -> Sequence[Sequence[bool]]:
+    with _erasing(connection):
+        return _save_all(connection, calls)
+
+
+def _save_all(connection: apsw.Connection, calls: Sequence[Sequence[KeyPair]]) -> Sequence[Sequence[bool]]:
     answers = []
     for pairs in calls:
         saved = []
@@ -129,10 +135,21 @@ def _save(connection: apsw.Connection, calls: Sequence[Sequence[KeyPair]]) -> Se
     return answers
 
 
+@contextmanager
+def _erasing(connection: apsw.Connection) -> Iterator[None]:
+    """What is overwritten or deleted meanwhile does not stay in the file: private keys are gone when they go."""
+    connection.pragma("secure_delete", True)
+    try:
+        yield
+    finally:
+        connection.pragma("secure_delete", False)
+
+
 def _reseal(connection: apsw.Connection, calls: Sequence[Sequence[tuple[KeyName, bytes]]]) -> Sequence[None]:
-    for secrets in calls:
-        connection.executemany(_RESEAL, [(secret, *name) for name, secret in secrets])
-        connection.execute(_RAISE)
+    with _erasing(connection):
+        for secrets in calls:
+            connection.executemany(_RESEAL, [(secret, *name) for name, secret in secrets])
+            connection.execute(_RAISE)
     return [None] * len(calls)
 
 

@@ -16,14 +16,13 @@ YEAR = 365 * DAY
 CHANGING = (KeyState.MADE, KeyState.PUBLISHED, KeyState.SEEN)
 
 
-async def live(house: KeyHouse, seconds: float, restart_every: float = 0.0) -> None:
+async def live(house: KeyHouse, seconds: float, restart_every: float = 0.0, quiet: float = DAY / 4) -> None:
     """Live on, by minutes while keys change and by quarters of a day otherwise; at every step nothing unseen signs."""
     end = house.clock.now() + seconds
     restarted = house.clock.now()
     while house.clock.now() < end:
-        house.clock.advance(
-            60.0 if house.keys(*CHANGING[:1], *CHANGING[2:]) or (house.publishes and house.keys(*CHANGING)) else DAY / 4
-        )
+        changing = house.keys(*CHANGING) if house.publishes else house.keys(KeyState.SEEN)
+        house.clock.advance(60.0 if changing else quiet)
         assert house.unseen_signers() == [], "before the round"
         if restart_every and house.clock.now() - restarted >= restart_every:
             restarted = house.clock.now()
@@ -193,16 +192,16 @@ async def test_by_hand_the_operator_is_asked_and_nothing_signs_before() -> None:
     assert {each.what for each in asked} == {"publish"}
     assert len(asked) == 2 * 3, "at once, and once a day"
     house.publish_all()
-    await live(house, 2 * HOUR)
+    await live(house, 2 * HOUR, quiet=300)
     first = house.signing()
     assert len(first) == 2
     await live(house, 70 * DAY)  # the successors wait for the operator; the old ones go on
     assert house.signing() == first
     assert len(house.keys(KeyState.PUBLISHED)) == 1
     house.publish_all()
-    await live(house, DAY)
+    await live(house, DAY, quiet=900)
     house.publish_all()
-    await live(house, 10 * DAY)
+    await live(house, 10 * DAY, quiet=HOUR)
     assert house.signing().isdisjoint(first) or len(house.signing() - first) >= 1
     removable = house.keys(KeyState.REMOVABLE)
     assert removable
