@@ -51,7 +51,7 @@ coverage: $(STAMP)
 
 bench: $(STAMP)  ## side by side against Postfix, where it is installed
 	$(BIN)/python -m bench
-	$(BIN)/python -m bench.trust
+	$(BIN)/python -m bench.signatures
 
 standards: $(STAMP)  ## docs/standards.md anew, from the citations in code and tests
 	$(BIN)/python -m tests.standards > docs/standards.md

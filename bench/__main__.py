@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import measure
+from bench import measure, milters, trust
 from bench.crowd import backlog, crowd, million
 from bench.far import SITES, FarSink, spread
 from bench.generators import Sink, send_many
@@ -37,6 +37,8 @@ MEASUREMENTS = (
     "secured",
     "sites",
     "submitted",
+    "checked",
+    "signed",
     "guarded",
     "latency",
     "memory",
@@ -127,6 +129,8 @@ def _measure(plan: Plan, work: Path) -> tuple[dict[str, Findings], float]:
             _spread(plan, work, found["postroom"])
         if "submitted" in plan.what:
             _submit(plan, work, sink, found)
+        if {"checked", "signed"} & set(plan.what):
+            _trust(plan, work, sink, found)
         if {"million", "backlog"} & set(plan.what) and "postroom" in found:
             _crowd(plan, work, sink, found["postroom"])
         if "guarded" in plan.what and "postroom" in found:
@@ -218,6 +222,36 @@ def _submit(plan: Plan, work: Path, sink: Sink, found: dict[str, Findings]) -> N
                 f"round {number + 1} of {plan.rounds}: {name} submitted {last.accepted:,.0f}/s, "
                 f"{last.complete:,.0f}/s complete"
             )
+
+
+def _trust(plan: Plan, work: Path, sink: Sink, found: dict[str, Findings]) -> None:
+    """Mail that is checked when it comes in, and signed when it goes out, in turns."""
+    if trouble := milters.why_not():
+        _say(f"checked and signed are left out: {trouble}")
+        return
+    origin = trust.Origin(work)
+    origin.names.start()
+    try:
+        for number in range(plan.rounds):
+            for name in plan.servers:
+                if "checked" in plan.what:
+                    server = trust.checking_server(name, work / name, origin)
+                    with _up(server, work / name):
+                        trust.checked(server, origin, 200)
+                        os.sync()
+                        found[name].checked.append(trust.checked(server, origin, plan.messages // 2))
+                    _say(
+                        f"round {number + 1} of {plan.rounds}: {name} checked {found[name].checked[-1].complete:,.0f}/s"
+                    )
+                if "signed" in plan.what:
+                    server = trust.signing_server(name, work / name, sink)
+                    with _up(server, work / name):
+                        trust.signed(server, sink, 200)
+                        os.sync()
+                        found[name].signed.append(trust.signed(server, sink, plan.messages // 2))
+                    _say(f"round {number + 1} of {plan.rounds}: {name} signed {found[name].signed[-1].complete:,.0f}/s")
+    finally:
+        origin.names.stop()
 
 
 def _secure(plan: Plan, work: Path, found: dict[str, Findings]) -> None:

@@ -47,11 +47,11 @@ class Sink:
         return int(found[-1]) if found else 0
 
 
-def send_many(port: int, recipient: str, messages: int) -> float:
+def send_many(port: int, recipient: str, messages: int, sender: str = "sender@origin.example") -> float:
     """``messages`` of 10 KB, each on a new connection, 20 at a time; the seconds that took."""
     program = tool("smtp-source") or "smtp-source"
     command = [program, "-s", str(SESSIONS), "-l", str(MESSAGE_SIZE), "-m", str(messages)]
-    command += ["-M", "origin.example", "-f", "sender@origin.example", "-t", recipient, f"inet:127.0.0.1:{port}"]
+    command += ["-M", "origin.example", "-f", sender, "-t", recipient, f"inet:127.0.0.1:{port}"]
     begun = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:

@@ -15,6 +15,8 @@ from typing import cast
 
 import uvloop
 
+from bench.dialogue import Dialogue, transaction
+
 _CONTENT = (
     b"From: <sender@origin.example>\r\nTo: <%s>\r\nSubject: load\r\n"
     b"Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%d.%d@origin.example>\r\n\r\n"
@@ -50,50 +52,30 @@ class _Session(asyncio.Protocol):
         self._load = load
         self._due = due
         self._dot = 0.0
-        self._step = 0
-        self._ok = False
-        recipient = load.recipient
-        content = _CONTENT % (recipient, load.seed, number) + _BODY + b".\r\n"
-        self._script = (
-            (b"220", b"EHLO origin.example\r\n"),
-            (b"250", b"MAIL FROM:<sender@origin.example>\r\n"),
-            (b"250", b"RCPT TO:<" + recipient + b">\r\n"),
-            (b"250", b"DATA\r\n"),
-            (b"354", content),
-            (b"250", b"QUIT\r\n"),
-        )
-        self._buffer = b""
+        content = _CONTENT % (load.recipient, load.seed, number) + _BODY + b".\r\n"
+        self._dialogue = Dialogue(transaction(b"sender@origin.example", load.recipient, content))
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._buffer.endswith(b"\r\n") or self._transport is None:
+        line = self._dialogue.heard(data)
+        if self._transport is None:
             return
-        last = self._buffer[:-2].rpartition(b"\r\n")[2]
-        if last[3:4] == b"-":
-            return
-        self._buffer = b""
-        if self._step == len(self._script):  # 221
-            return
-        code, line = self._script[self._step]
-        if not last.startswith(code):
+        if line:
+            if self._dialogue.is_sending:
+                self._dot = time.monotonic()
+            elif self._dialogue.is_taken:
+                now = time.monotonic()
+                self._load.due.append(now - self._due)
+                self._load.dot.append(now - self._dot)
+            self._transport.write(line)
+        elif self._dialogue.complaint:
             self._transport.close()
-            return
-        self._step += 1
-        if self._step == 5:
-            self._dot = time.monotonic()
-        elif self._step == 6:
-            now = time.monotonic()
-            self._load.due.append(now - self._due)
-            self._load.dot.append(now - self._dot)
-            self._ok = True
-        self._transport.write(line)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._load.over(self._ok)
+        self._load.over(self._dialogue.is_taken)
 
 
 class _Load:

@@ -44,6 +44,7 @@ class Server(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def stored(self) -> int: ...
+    def newest(self, account: str) -> bytes: ...
     def waiting(self) -> int: ...
     def deferred(self) -> int: ...
 
@@ -89,29 +90,33 @@ def warm_up(server: Server, sink: Sink, messages: int) -> None:
     os.sync()
 
 
-def stored(server: Server, messages: int) -> Rates:
+Send = Callable[[int, str, int], float]
+"""Sends so many messages to a port for a recipient; the seconds that took."""
+
+
+def stored(server: Server, messages: int, send: Send = send_many) -> Rates:
     """Until every message is in the mailbox."""
     before = server.stored()
-    cpu = cpu_of(_pid(server))
+    cpu = _cpu(server)
     begun = time.monotonic()
-    seconds = send_many(server.smtp_port, LOCAL, messages)
+    seconds = send(server.smtp_port, LOCAL, messages)
     end = _first_true(lambda: server.waiting() == 0, what=f"{server.name}: the queue did not become empty")
-    cpu = cpu_of(_pid(server)) - cpu
+    cpu = _cpu(server) - cpu
     there = server.stored() - before
     if there != messages:
         raise BenchError(f"{server.name}: {messages} messages sent, {there} in the mailbox")
     return Rates(messages / seconds, messages / (end - begun), cpu / messages * 1000)
 
 
-def relayed(server: Server, sink: FarEnd, messages: int) -> Rates:
+def relayed(server: Server, sink: FarEnd, messages: int, send: Send = send_many) -> Rates:
     """Until the sink has counted every message and nothing is left in the queue."""
     before = sink.count()
-    cpu = cpu_of(_pid(server))
+    cpu = _cpu(server)
     begun = time.monotonic()
-    seconds = send_many(server.smtp_port, REMOTE, messages)
+    seconds = send(server.smtp_port, REMOTE, messages)
     _first_true(lambda: sink.count() - before >= messages, what=f"{server.name}: the sink did not get all")
     end = _first_true(lambda: server.waiting() == 0, what=f"{server.name}: the queue did not become empty")
-    cpu = cpu_of(_pid(server)) - cpu
+    cpu = _cpu(server) - cpu
     there = sink.count() - before
     if there != messages or server.deferred():
         raise BenchError(f"{server.name}: {messages} messages sent, {there} relayed, {server.deferred()} deferred")
@@ -121,7 +126,7 @@ def relayed(server: Server, sink: FarEnd, messages: int) -> Rates:
 def submitted(server: Server, sink: Sink, messages: int) -> Submitted:
     """By TLS with AUTH, one session to a message, until the sink has counted every message and the queue is empty."""
     before = sink.count()
-    cpu = sum(map(cpu_of, server.pids))
+    cpu = _cpu(server)
     begun = time.monotonic()
     command = [sys.executable, "-m", "bench.secure", "--port", str(server.submissions_port), "--sender", LOCAL]
     command += ["--recipient", REMOTE, "--messages", str(messages)]
@@ -133,7 +138,7 @@ def submitted(server: Server, sink: Sink, messages: int) -> Submitted:
     result = SecureResult(**json.loads(done.stdout))
     _first_true(lambda: sink.count() - before >= messages, what=f"{server.name}: the sink did not get all")
     end = _first_true(lambda: server.waiting() == 0, what=f"{server.name}: the queue did not become empty")
-    cpu = sum(map(cpu_of, server.pids)) - cpu
+    cpu = _cpu(server) - cpu
     return Submitted(
         accepted=messages / result.seconds,
         complete=messages / (end - begun),
@@ -196,6 +201,12 @@ def _extra(server: Server, work: Callable[[], None]) -> int:
     with MemoryWatch(pid, pause=0.05) as watch:
         work()
     return watch.peak.pss - shared
+
+
+def _cpu(server: Server) -> float:
+    """Of all that serves, what runs beside it included."""
+    _pid(server)  # it still runs
+    return sum(map(cpu_of, server.pids))
 
 
 def _pid(server: Server) -> int:

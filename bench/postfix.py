@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from bench.processes import BenchError, answers, family, free_port, is_alive, stop_pids, wait_until
 from bench.sasl import DovecotSasl
@@ -60,6 +61,15 @@ def tool(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
+class Helper(Protocol):
+    """A program beside Postfix."""
+
+    @property
+    def pid(self) -> int | None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 class Postfix:
     """One instance under ``folder``, that takes mail for ``domain`` into a Maildir for each account."""
 
@@ -83,7 +93,8 @@ class Postfix:
         self._mail = folder / "mail"
         self._accounts = accounts
         self._pids: list[int] = []
-        self._submissions = ""
+        self._services = ""
+        self._beside: list[Helper] = []
         self.submissions_port = 0
         self._sasl: DovecotSasl | None = None
         self._settings = {
@@ -112,13 +123,21 @@ class Postfix:
         """More settings, before the start."""
         self._settings.update(settings)
 
+    def add_service(self, lines: str) -> None:
+        """More lines for master.cf, before the start."""
+        self._services += lines
+
+    def beside(self, helper: Helper) -> None:
+        """A program that runs while Postfix does, and counts as part of it; before the start."""
+        self._beside.append(helper)
+
     def offer_submissions(
         self, certificate: Path, key: Path, sasl_folder: Path, *, address: str, password: str
     ) -> None:
         """Implicit TLS with AUTH on a port of its own, answered by Dovecot; before the start."""
         self.submissions_port = free_port()
         self._sasl = DovecotSasl(sasl_folder, self._queue, address=address, password=password)
-        self._submissions = (
+        self.add_service(
             f"127.0.0.1:{self.submissions_port} inet n - n - - smtpd\n"
             "  -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
             "  -o smtpd_client_restrictions=permit_sasl_authenticated,reject\n"
@@ -150,8 +169,10 @@ class Postfix:
         os.chown(self._mail, _DELIVERY_UID, _DELIVERY_UID)
         (self._config / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in self._settings.items()))
         (self._config / "master.cf").write_text(
-            f"127.0.0.1:{self.smtp_port} inet n - n - - smtpd\n{self._submissions}{_SERVICES}"
+            f"127.0.0.1:{self.smtp_port} inet n - n - - smtpd\n{self._services}{_SERVICES}"
         )
+        for helper in self._beside:
+            helper.start()
         self._run("start")
         wait_until(lambda: answers(self.smtp_port), seconds=20, what="Postfix did not open its port")
         if self._sasl is not None:
@@ -159,6 +180,8 @@ class Postfix:
 
     def stop(self) -> None:
         """Stop the instance and every process of it."""
+        for helper in self._beside:
+            helper.stop()
         if self._sasl is not None:
             self._sasl.stop()
         pid = self.pid
@@ -180,7 +203,8 @@ class Postfix:
     def pids(self) -> tuple[int, ...]:
         """The master processes of all that serves."""
         sasl = None if self._sasl is None else self._sasl.pid
-        return tuple([pid for pid in (self.pid, sasl) if pid is not None])
+        beside = [helper.pid for helper in self._beside]
+        return tuple([pid for pid in (self.pid, sasl, *beside) if pid is not None])
 
     def stored(self) -> int:
         """How many messages lie in the Maildirs."""
@@ -189,6 +213,10 @@ class Postfix:
     def contents(self, account: str) -> list[bytes]:
         """The messages in one account's Maildir."""
         return [path.read_bytes() for path in self._maildir(account)]
+
+    def newest(self, account: str) -> bytes:
+        """The message that came last."""
+        return max(self._maildir(account), key=lambda path: path.stat().st_mtime_ns).read_bytes()
 
     def waiting(self) -> int:
         """How many messages lie in the queue, deferred ones included."""

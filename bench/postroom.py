@@ -27,7 +27,7 @@ certificate = "certificate.pem"
 key = "key.pem"
 
 [smtp]
-trusted_networks = ["127.0.0.0/8"]
+trusted_networks = {trusted}
 max_size = "200MiB"
 
 [[listener]]
@@ -166,8 +166,14 @@ class Postroom:
         road: str,
         further: str = "",
         prepare: Callable[[Path], None] | None = None,
+        trusted: tuple[str, ...] = ("127.0.0.0/8",),
+        signed: bool = False,
     ) -> None:
-        """``prepare`` is given the database before the server opens it."""
+        """``prepare`` is given the database before the server opens it. ``trusted`` networks may relay; ``signed``: the
+        domain's keys sign, whether they are seen in the DNS or not.
+        """
+        self._trusted = trusted
+        self._signed = signed
         self._folder = folder
         self._prepare = prepare
         self._further = road + further  # tables of the settings file
@@ -182,10 +188,13 @@ class Postroom:
         """Write the settings, add the accounts, start the server, learn its ports."""
         self._folder.mkdir(parents=True, exist_ok=True)
         make_certificate(self._folder)
-        self._settings.write_text(_SETTINGS + self._further)
+        self._settings.write_text(_SETTINGS.replace("{trusted}", json.dumps(self._trusted)) + self._further)
         self._run("domain", "add", self._domain)
         for account in self._accounts:
             self._run("user", "add", account, "--password-stdin", typed=PASSWORD + "\n")
+        if self._signed:
+            for key in json.loads(self._run("dkim", "list", "--json")):
+                self._run("dkim", "activate", key["domain"], key["selector"], "--force")
         if self._prepare is not None:
             self._prepare(self.database)
         self._serve()
@@ -260,16 +269,28 @@ class Postroom:
         finally:
             store.close()
 
+    def newest(self, account: str) -> bytes:
+        """The message that came last."""
+        client = self._collect(f"{account}@{self._domain}")
+        messages, _ = client.stat()
+        lines = client.retr(messages)[1]
+        client.quit()
+        return b"\n".join(lines)
+
     def _mailbox(self, account: str) -> int:
+        client = self._collect(account)
+        messages, _ = client.stat()
+        client.quit()
+        return messages
+
+    def _collect(self, account: str) -> poplib.POP3_SSL:
         trust = ssl.create_default_context()
         trust.check_hostname = False
         trust.verify_mode = ssl.CERT_NONE  # our own certificate on loopback
         client = poplib.POP3_SSL("127.0.0.1", self._ports["pop3s"], context=trust, timeout=60)
         client.user(account)
         client.pass_(PASSWORD)
-        messages, _ = client.stat()
-        client.quit()
-        return messages
+        return client
 
     def _is_ready(self) -> bool:
         if self.pid is None:
@@ -282,8 +303,9 @@ class Postroom:
                 return True
         return False
 
-    def _run(self, *command: str, typed: str = "") -> None:
+    def _run(self, *command: str, typed: str = "") -> str:
         whole = [sys.executable, "-m", "postroom", *command, "-c", str(self._settings)]
         done = subprocess.run(whole, input=typed, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
             raise BenchError(f"postroom {' '.join(command)} failed: {(done.stdout + done.stderr).strip()}")
+        return done.stdout

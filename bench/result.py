@@ -36,6 +36,10 @@ class Findings:
     """With passwords hashed alike."""
     guarded: list[float] = field(default_factory=list)
     """With every limit on: stored with the guard, as a share of what the same server stores without."""
+    checked: list[Rates] = field(default_factory=list)
+    """Stored after SPF and DKIM, and at Postroom DMARC."""
+    signed: list[Rates] = field(default_factory=list)
+    """Relayed with signatures."""
     latency: list[LoadResult] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     big: list[Big] = field(default_factory=list)
@@ -149,6 +153,22 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
             lambda f: [100 * r.client_cpu for r in f.submitted],
             more_is_better=False,
         ),
+        line(
+            "checked (SPF, DKIM, DMARC): in the mailbox",
+            "/s",
+            lambda f: [r.complete for r in f.checked],
+            at_least="ratio 2",
+            more_is_better=True,
+        ),
+        line("checked: CPU per message", "ms", lambda f: [r.cpu for r in f.checked], more_is_better=False),
+        line(
+            "relayed with DKIM signatures: settled",
+            "/s",
+            lambda f: [r.complete for r in f.signed],
+            at_least="ratio 2.5",
+            more_is_better=True,
+        ),
+        line("signed: CPU per message", "ms", lambda f: [r.cpu for r in f.signed], more_is_better=False),
         line(
             "stored with every limit on",
             "%",

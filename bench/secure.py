@@ -15,12 +15,14 @@ from typing import cast
 
 import uvloop
 
+from bench.closedload import ClosedLoad
+from bench.dialogue import Dialogue, transaction
+
 _CONTENT = (
     b"From: <%s>\r\nTo: <%s>\r\nSubject: load\r\n"
     b"Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%d.%d@origin.example>\r\n\r\n"
 )
 _BODY = (b"x" * 78 + b"\r\n") * 128
-_PATIENCE = 300.0  # seconds for the whole run
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,9 @@ class _Session(asyncio.Protocol):
             self._incoming, self._outgoing, server_hostname="localhost", session=load.ticket
         )
         self._shaken = False
-        self._step = 0
-        self._buffer = b""
-        self._ok = False
         self._transport: asyncio.Transport | None = None
         content = _CONTENT % (load.sender, load.recipient, load.seed, number) + _BODY + b".\r\n"
-        self._script = (
-            (b"220", b"EHLO origin.example\r\n"),
-            (b"250", b"AUTH PLAIN " + load.secret + b"\r\n"),
-            (b"235", b"MAIL FROM:<" + load.sender + b">\r\n"),
-            (b"250", b"RCPT TO:<" + load.recipient + b">\r\n"),
-            (b"250", b"DATA\r\n"),
-            (b"354", content),
-            (b"250", b"QUIT\r\n"),
-        )
+        self._dialogue = Dialogue(transaction(load.sender, load.recipient, content, login=load.secret))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -70,7 +61,7 @@ class _Session(asyncio.Protocol):
         self._work()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._load.over(self._ok, self._shaken and bool(self._tls.session_reused))
+        self._load.over(self._dialogue.is_taken, self._shaken and bool(self._tls.session_reused))
 
     def _work(self) -> None:
         try:
@@ -91,26 +82,16 @@ class _Session(asyncio.Protocol):
             self._transport.write(out)
 
     def _heard(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._buffer.endswith(b"\r\n"):
-            return
-        last = self._buffer[:-2].rpartition(b"\r\n")[2]
-        if last[3:4] == b"-":
-            return
-        self._buffer = b""
-        if self._step == len(self._script):  # 221
+        line = self._dialogue.heard(data)
+        if line:
+            if self._dialogue.is_taken:
+                self._load.ticket = self._tls.session or self._load.ticket
+            self._tls.write(line)
+        elif self._dialogue.complaint:
+            self._load.complaint = self._dialogue.complaint.decode("ascii", "replace")
             self._close()
-            return
-        code, line = self._script[self._step]
-        if not last.startswith(code):
-            self._load.complaint = last.decode("ascii", "replace")
+        elif self._dialogue.is_over:
             self._close()
-            return
-        self._step += 1
-        if self._step == len(self._script):
-            self._ok = True
-            self._load.ticket = self._tls.session or self._load.ticket
-        self._tls.write(line)
 
     def _close(self) -> None:
         if self._transport is not None:
@@ -129,44 +110,19 @@ class _Load:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.check_hostname = False
         self.context.verify_mode = ssl.CERT_NONE  # a certificate of the bench's own, on loopback
-        self._port = port
         self._messages = messages
-        self._sessions = sessions
-        self._begun = self._done = self._failed = self._resumed = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._finished = asyncio.Event()
+        self._resumed = 0
+        self._loop = ClosedLoad(port, messages, sessions, lambda number: _Session(self, number))
 
     async def run(self) -> SecureResult:
-        cpu, begun = time.process_time(), time.monotonic()
-        for _ in range(min(self._sessions, self._messages)):
-            self._next()
-        await asyncio.wait_for(self._finished.wait(), _PATIENCE)
-        seconds = time.monotonic() - begun
-        return SecureResult(
-            self._done - self._failed, self._failed, self._resumed, seconds, (time.process_time() - cpu) / seconds
-        )
+        spent = await self._loop.run()
+        sent = self._messages - spent.failed
+        return SecureResult(sent, spent.failed, self._resumed, spent.seconds, spent.client_cpu)
 
     def over(self, ok: bool, resumed: bool) -> None:
         """A session ended."""
-        self._done += 1
-        self._failed += not ok
         self._resumed += resumed
-        if self._done == self._messages:
-            self._finished.set()
-        elif self._begun < self._messages:
-            self._next()
-
-    def _next(self) -> None:
-        self._begun += 1
-        task = asyncio.create_task(self._open(self._begun))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _open(self, number: int) -> None:
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: _Session(self, number), "127.0.0.1", self._port)
-        except OSError:
-            self.over(False, False)
+        self._loop.over(ok=ok)
 
 
 def main() -> None:

@@ -1,157 +1,143 @@
-"""`python -m bench.trust`: CPU that checking and signing take, for one message of 10 KB, dkimpy beside it.
+"""Mail that is checked on the way in (SPF, DKIM, DMARC), and signed on the way out; the same for both servers."""
 
-Times are those of the process, the event loop included, medians of rounds that alternate.
-"""
-
-import argparse
 import asyncio
-import statistics
-import threading
+import json
+import smtplib
+import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 
-import dkim
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from postroom.clock import SystemClock
-from postroom.dns.zone import Zone, ZoneResolver
-from postroom.mailauth.dkim.checking import SignatureChecker
+from bench import measure
+from bench.generators import Sink, send_many
+from bench.measure import ACCOUNTS, DOMAIN, LOCAL, REMOTE, Rates, Server
+from bench.milters import OpenDkim, check_spf, use_milter
+from bench.names import Names
+from bench.postfix import Postfix
+from bench.postroom import Postroom, by_sink
+from bench.processes import BenchError, wait_until
+from bench.replay import ReplayResult, write_letters
 from postroom.mailauth.dkim.signing import sign
-from postroom.mailauth.dkim.signingkey import Algorithm, SigningKey, key_record, make_key, write_key
-from postroom.mailauth.model import Result
+from postroom.mailauth.dkim.signingkey import Algorithm, SigningKey, key_record, make_key
 
-MEASUREMENTS = ("signing",)
-OCTETS = 10_240
-ROUNDS, TIMES = 7, 200
-_HEADER = b"""Received: from client.example.org (client.example.org [192.0.2.1])
-\tby mx.example.org with ESMTPSA id 0123456789
-\tfor <someone@example.net>; Thu, 26 Nov 2026 10:00:00 +0000
-From: "Somebody of Example" <somebody@example.org>
-To: Someone <someone@example.net>,
-\tSomeone Else <else@example.net>
-Subject: What we have talked about the other day, and what came of it
-Date: Thu, 26 Nov 2026 10:00:00 +0000
-Message-ID: <20261126100000.0123456789@example.org>
-In-Reply-To: <20261125100000.0123456789@example.net>
-References: <20261124100000.0123456789@example.org>
-\t<20261125100000.0123456789@example.net>
-MIME-Version: 1.0
-Content-Type: text/plain; charset="utf-8"
-Content-Transfer-Encoding: 8bit
+ORIGIN = "origin.example"
+SENDER = f"sender@{ORIGIN}"
 
-""".replace(b"\n", b"\r\n")
-_LINE = b"It is a line of some length, as people write them, with spaces in between.\r\n"
+_LETTERS = 500  # different ones, sent again and again: each is verified anew whoever verifies it
+_PATIENCE = 300
+_LINE = b"x" * 78 + b"\r\n"
+_CHECKING = """
+[dns]
+servers = ["{address}:53"]
+
+[mailauth]
+exempt_networks = []
+"""
+_OUT_OF_REACH = """
+[dns]
+servers = ["127.0.0.1:9"]
+"""
+"""Nobody answers there: keys are not looked for while signing is measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table, in milliseconds of CPU. ``at_most`` is what issue and design ask for, None for nothing."""
+class Origin:
+    """A domain whose mail passes everything: its letters in a file, and the name server that vouches for it."""
 
-    what: str
-    postroom: float
-    dkimpy: float | None
-    at_most: float | None
-
-
-def message() -> bytes:
-    """10 KB of text."""
-    return _HEADER + _LINE * ((OCTETS - len(_HEADER)) // len(_LINE))
-
-
-async def signing() -> list[Line]:
-    """Both keys over one message, and one signature of each kind verified, the key at hand."""
-    keys = [SigningKey("example.org", each.name.lower(), each, make_key(each)) for each in Algorithm]
-    resolver = ZoneResolver(Zone.of({key.name: {"TXT": [f'"{key_record(key)}"']} for key in keys}))
-    checker = SignatureChecker(resolver, SystemClock())
-    content, now = message(), time.time()
-    by_rsa = await sign(content, b"", keys[:1], now) + content
-    by_ed25519 = await sign(content, b"", keys[1:], now) + content
-    by_both = await sign(content, b"", keys, now) + content
-    for each in (by_rsa, by_ed25519, by_both):
-        assert {check.result for check in (await checker.check(each)).dkim} == {Result.PASS}
-    pem, record = write_key(keys[0].private), key_record(keys[0]).encode()
-    names = [b"from", b"to", b"subject", b"date", b"message-id", b"mime-version", b"content-type"]
-    relaxed = (b"relaxed", b"relaxed")
-    theirs = partial(dkim.sign, content, b"rsa", b"example.org", pem, canonicalize=relaxed, include_headers=names)
-    verify = partial(dkim.verify, by_rsa, dnsfunc=lambda name, timeout=5: record)
-    assert verify()
-    measured = {
-        "sign, RSA-2048 and Ed25519": lambda: sign(content, b"", keys, now),
-        "sign, RSA-2048": lambda: sign(content, b"", keys[:1], now),
-        "verify, RSA-2048": lambda: checker.check(by_rsa),
-        "verify, Ed25519": lambda: checker.check(by_ed25519),
-        "verify, both": lambda: checker.check(by_both),
-        "no signature": lambda: checker.check(content),
-    }
-    ours: dict[str, list[float]] = {what: [] for what in measured}
-    others: dict[str, list[float]] = {"sign, RSA-2048": [], "verify, RSA-2048": []}
-    for _ in range(ROUNDS):
-        for what, act in measured.items():
-            ours[what].append(await _cpu(act))
-        for what, call in (("sign, RSA-2048", theirs), ("verify, RSA-2048", verify)):
-            others[what].append(_cpu_of_calls(call))
-    limits = {"sign, RSA-2048 and Ed25519": 1.0, "verify, RSA-2048": 0.6}
-    return [
-        Line(
-            what,
-            statistics.median(found),
-            statistics.median(others[what]) if what in others else None,
-            limits.get(what),
+    def __init__(self, work: Path) -> None:
+        key = SigningKey(ORIGIN, "s1", Algorithm.RSA, make_key(Algorithm.RSA))
+        self.letters = work / "letters"
+        write_letters(self.letters, asyncio.run(_signed_letters(key)))
+        record = key_record(key)
+        strings = " ".join(f'"{record[at : at + 250]}"' for at in range(0, len(record), 250))
+        self.names = Names(
+            work / "names",
+            (
+                f'{ORIGIN}. 3600 IN TXT "v=spf1 ip4:127.0.0.1 -all"',
+                f"{key.name}. 3600 IN TXT {strings}",
+                f'_dmarc.{ORIGIN}. 3600 IN TXT "v=DMARC1; p=reject; rua=mailto:dmarc@{ORIGIN}"',
+                f"{ORIGIN}. 3600 IN A 127.0.0.1",
+            ),
         )
-        for what, found in ours.items()
-    ]
+
+    def send(self, port: int, recipient: str, messages: int) -> float:
+        """As ``send_many``, by the client that sends what was signed."""
+        command = [sys.executable, "-m", "bench.replay", "--port", str(port), "--letters", str(self.letters)]
+        command += ["--sender", SENDER, "--recipient", recipient, "--messages", str(messages)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"the client of signed mail failed: {done.stderr.strip()[-500:]}")
+        return ReplayResult(**json.loads(done.stdout)).seconds
 
 
-def in_two_threads() -> float:
-    """How much sooner two threads have signed than one after the other: 2 where neither holds up the other."""
-    key = SigningKey("example.org", "rsa", Algorithm.RSA, make_key(Algorithm.RSA))
-
-    def work() -> None:
-        for _ in range(500):
-            key.sign(b"x" * 32)
-
-    start = time.perf_counter()
-    work()
-    work()
-    one = time.perf_counter() - start
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    start = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return one / (time.perf_counter() - start)
+def checking_server(name: str, folder: Path, origin: Origin) -> Server:
+    """A server that checks what comes from strangers, loopback among them."""
+    if name == "postfix":
+        postfix = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings={}, prefix=origin.names.prefix)
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        milter = OpenDkim(folder / "opendkim")
+        milter.verify(origin.names)
+        check_spf(postfix, folder / "spf")
+        use_milter(postfix, milter)
+        return postfix
+    further = _CHECKING.format(address=origin.names.address)
+    return Postroom(folder, domain=DOMAIN, accounts=ACCOUNTS, road="", further=further, trusted=())
 
 
-async def _cpu(act: Callable[[], Awaitable[object]]) -> float:
-    """Milliseconds of CPU for one time."""
-    start = time.process_time()
-    for _ in range(TIMES):
-        await act()
-    return (time.process_time() - start) / TIMES * 1000
+def checked(server: Server, origin: Origin, messages: int) -> Rates:
+    """Until every message is in the mailbox, with what was found about it."""
+    rates = measure.stored(server, messages, origin.send)
+    found = server.newest(ACCOUNTS[0]).lower()
+    for word in (
+        b"dkim=pass",
+        *((b"spf=pass", b"dmarc=pass") if server.name == "postroom" else (b"received-spf: pass",)),
+    ):
+        if word not in found:
+            raise BenchError(f"{server.name}: no {word.decode()} in what was stored")
+    return rates
 
 
-def _cpu_of_calls(call: Callable[[], object], times: int = 20) -> float:
-    start = time.process_time()
-    for _ in range(times):
-        call()
-    return (time.process_time() - start) / times * 1000
+def signing_server(name: str, folder: Path, sink: Sink) -> Server:
+    """A server that signs what its own network sends: RSA-2048, and Postroom Ed25519 too."""
+    if name == "postfix":
+        postfix = Postfix(folder, domain=DOMAIN, accounts=ACCOUNTS, settings={"relayhost": f"[127.0.0.1]:{sink.port}"})
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        milter = OpenDkim(folder / "opendkim")
+        key = make_key(Algorithm.RSA)
+        milter.sign(DOMAIN, "s1", key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        use_milter(postfix, milter)
+        return postfix
+    return Postroom(
+        folder, domain=DOMAIN, accounts=ACCOUNTS, road=by_sink(sink.port), further=_OUT_OF_REACH, signed=True
+    )
 
 
-def main() -> None:
-    """Measure, show."""
-    parser = argparse.ArgumentParser(prog="python -m bench.trust", description="What trust costs, in CPU.")
-    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=MEASUREMENTS, help="only these measurements")
-    parser.parse_args()
-    lines = asyncio.run(signing())
-    print(f"{'CPU for a message of 10 KB, in ms':<36}{'Postroom':>10}{'dkimpy':>10}{'ratio':>8}{'at most':>9}")
-    for line in lines:
-        theirs = f"{line.dkimpy:>10.2f}{line.dkimpy / line.postroom:>8.1f}" if line.dkimpy else " " * 18
-        limit = f"{line.at_most:>9.1f}" if line.at_most else ""
-        print(f"{line.what:<36}{line.postroom:>10.3f}{theirs}{limit}")
-    print(f"two threads sign {in_two_threads():.1f} times as fast as one")
+def signed(server: Server, sink: Sink, messages: int) -> Rates:
+    """Until the sink has counted every message; all of them from a domain of ours. First one that stays here too, to
+    look at.
+    """
+    wanted = 2 if server.name == "postroom" else 1
+    before, taken = server.stored(), sink.count()
+    with smtplib.SMTP("127.0.0.1", server.smtp_port, "origin.example", timeout=20) as client:
+        client.sendmail(LOCAL, [LOCAL, REMOTE], f"From: {LOCAL}\r\nSubject: is it signed?\r\n\r\nhello\r\n")
+    wait_until(lambda: server.stored() > before and sink.count() > taken, seconds=20, what="nothing came of a message")
+    there = server.newest(ACCOUNTS[0]).lower().count(b"\ndkim-signature:")
+    if there != wanted:
+        raise BenchError(f"{server.name}: {there} signatures instead of {wanted}")
+    return measure.relayed(
+        server, sink, messages, lambda port, recipient, count: send_many(port, recipient, count, sender=LOCAL)
+    )
 
 
-if __name__ == "__main__":
-    main()
+async def _signed_letters(key: SigningKey) -> list[bytes]:
+    """Each of 10 KiB before it was signed."""
+    letters = []
+    for number in range(_LETTERS):
+        letter = (
+            b"From: <%s>\r\nTo: <%s>\r\nSubject: load %d\r\nDate: Mon, 23 Nov 2026 12:00:00 +0000\r\n"
+            b"Message-ID: <%d@%s>\r\n\r\n" % (SENDER.encode(), LOCAL.encode(), number, number, ORIGIN.encode())
+        )
+        letter += b"letter %d\r\n" % number + _LINE * ((10240 - len(letter)) // len(_LINE))
+        letters.append(await sign(letter, b"", [key], time.time()) + letter)
+    return letters

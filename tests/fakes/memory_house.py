@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.fakes.directory_store import MemoryDirectoryStore
 from tests.fakes.dkim_store import MemoryDkimStore
+from tests.fakes.dns_inspector import MemoryInspector, MemoryPolicies
 from tests.fakes.guard_store import MemoryGuardStore
 from tests.fakes.mailbox_store import MemoryMailboxStore
 from tests.fakes.queue_store import MemoryQueueStore
@@ -16,7 +17,7 @@ from tests.fakes.site_store import MemorySiteStore
 from tests.fakes.suppression_store import MemorySuppressionStore
 from tests.fakes.zone_editor import MemoryZones
 
-from postroom.admin.dnsrecords.model import DkimRecord
+from postroom.admin.dnsrecords.model import DkimRecord, DkimRecords
 from postroom.cli.house import OpenStore
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
@@ -125,6 +126,7 @@ class MemoryHouse:
     time: float = NOW
     addresses: Sequence[str] = ()
     dkim: MemoryDkim = field(default_factory=MemoryDkim)
+    policies: MemoryPolicies = field(default_factory=MemoryPolicies)
     zones: MemoryZones = field(default_factory=MemoryZones)
 
     def local_addresses(self) -> Sequence[str]:
@@ -132,6 +134,9 @@ class MemoryHouse:
 
     def dkim_records(self, store: OpenStore) -> MemoryDkim:
         return self.dkim
+
+    def inspector(self, settings: Settings, dkim: DkimRecords) -> MemoryInspector:
+        return MemoryInspector(settings, ZoneResolver(self.zone), dkim, self.policies, self.local_addresses)
 
     def zone_editor(self, settings: Settings) -> MemoryZones:
         self.zones.names = tuple(zone.name for zone in settings.zone)

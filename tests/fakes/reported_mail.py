@@ -336,7 +336,7 @@ def tls_mail(report: object = None) -> bytes:
         b"From: tlsrpt@big.example\r\nTo: tls-reports@example.org\r\n"
         b"Subject: Report Domain: example.org Submitter: big.example Report-ID: <1@big.example>\r\n"
         b"TLS-Report-Domain: example.org\r\nTLS-Report-Submitter: big.example\r\nMIME-Version: 1.0\r\n"
-        b'Content-Type: multipart/report; report-type="tlsrpt"; '
+        b'Content-Type: multipart/report; report-type="tlsrpt";\r\n '
         b'boundary="----=_NextPart_000_024E_01CC9B0A.AFE54C00"\r\n'
         b"\r\n------=_NextPart_000_024E_01CC9B0A.AFE54C00\r\nContent-Type: text/plain\r\n\r\nA report.\r\n"
         b"------=_NextPart_000_024E_01CC9B0A.AFE54C00\r\nContent-Type: application/tlsrpt+gzip\r\n"

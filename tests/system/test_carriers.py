@@ -84,7 +84,8 @@ async def test_killed_again_and_again_nothing_is_lost(
     under_way = sum([line["under_way"] for line in program.told("carriers_ended")])
     told = (
         f"seed {SEED}: {KILLS} kills of the carriers with {under_way} requests under way, "
-        f"{len(witness.acknowledged)} acknowledged, {len(arrived)} at the far end, {len(twice)} of them twice ({len(unexplained)} unexplained), {len(lost)} lost"
+        f"{len(witness.acknowledged)} acknowledged, {len(arrived)} at the far end, "
+        f"{len(twice)} of them twice ({len(unexplained)} unexplained), {len(lost)} lost"
     )
     record_property("told", told)
     print(told)

@@ -132,7 +132,7 @@ def test_a_bomb_and_a_huge_attachment_cost_little(make_program: MakeProgram) -> 
     bring(program, samples.mail(samples.zipped(samples.PLAIN_FORM.encode())))
     wait_until(lambda: len(listed(program, "dmarc")) == 1, "the server is warm")
     before = program.rss()
-    bomb = samples.zipped(samples.PLAIN_FORM.replace("<record>", " " * (1 << 30) + "<record>", 1).encode())
+    bomb = samples.zipped(samples.PLAIN_FORM.replace("<record>", " " * (256 << 20) + "<record>", 1).encode())
     bring(program, samples.mail(bomb))
     wait_until(lambda: len(program.told("report_unreadable")) == 1, "the bomb is told")
     assert "expands" in program.told("report_unreadable")[0]["reason"]

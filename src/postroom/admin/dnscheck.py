@@ -1,10 +1,16 @@
-"""Looks whether the DNS leads mail here: MX and addresses of the host, as other servers see them (RFC 5321 §5.1)."""
+"""Compares the DNS with what it should say, for the host and for domains: what is wrong, what of it, what to do."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
+from postroom.admin.dnsfaults.model import DnsFinding, PolicyFetcher, Scene, SpfAsker
+from postroom.admin.dnsfaults.run import look_at_domain, look_at_host
+from postroom.admin.dnsrecords.facts import Local, gather
+from postroom.admin.dnsrecords.making import records_for, records_of_host
+from postroom.admin.dnsrecords.model import DkimRecords, Facts
 from postroom.admin.finding import Finding, Level
-from postroom.dns.resolver import Existence, Family, Resolver
-from postroom.mail.trouble import ResolverUnavailable
+from postroom.config.model import Settings
+from postroom.dns.resolver import InspectingResolver
 
 AREA = "dns"
 # RFC 2606 §2, §3, RFC 6761 §6, RFC 6762: names that no resolver will ever know
@@ -16,56 +22,87 @@ def is_reserved(name: str) -> bool:
     return any(name == reserved or name.endswith("." + reserved) for reserved in _RESERVED)
 
 
-async def check_dns(resolver: Resolver, hostname: str, domains: Sequence[str]) -> AsyncIterator[Finding]:
-    """What the DNS says of this host and of each domain; ends early, and says so, where no resolver answers."""
-    if is_reserved(hostname):
-        what = f"{hostname} is a name for examples and tests: nothing to look up"
-        yield Finding(Level.SKIPPED, AREA, what)
-        return
-    try:
-        async for finding in _check_host(resolver, hostname):
-            yield finding
-        for domain in domains:
-            if is_reserved(domain):
-                yield Finding(Level.SKIPPED, AREA, f"{domain} is a name for examples and tests")
-            else:
-                yield await _check_domain(resolver, hostname, domain)
-    except ResolverUnavailable as error:
-        yield Finding(Level.SKIPPED, AREA, f"not checked: no resolver answers ({error})", "see [dns] in the settings")
+class Inspector(Protocol):
+    """Whoever compares. One for one event loop."""
+
+    async def look(self, domains: Sequence[str]) -> list[DnsFinding]:
+        """The host first, then each domain. Raises StoreUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
 
 
-async def _check_host(resolver: Resolver, hostname: str) -> AsyncIterator[Finding]:
-    if hostname.startswith("["):
-        yield Finding(
-            Level.WARNING, AREA, f"the hostname is an address literal {hostname}", "use a name with A records"
+class DnsInspector:
+    """Looks at the host and at domains. ``look`` raises StoreUnavailable where keys cannot be read."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        resolver: InspectingResolver,
+        *,
+        spf: SpfAsker,
+        policies: PolicyFetcher,
+        dkim: DkimRecords,
+        local: Local | None = None,
+    ) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._spf = spf
+        self._policies = policies
+        self._dkim = dkim
+        self._local = local
+
+    async def look(self, domains: Sequence[str]) -> list[DnsFinding]:
+        """The host first, then each domain. Names for examples and tests are left alone, unless the settings name
+        the resolvers: these may know them.
+        """
+        hostname = self._settings.hostname
+        if self._is_left(hostname):
+            what = f"{hostname} is a name for examples and tests: nothing to look up"
+            return [DnsFinding(Level.SKIPPED, None, "", hostname, what)]
+        facts = gather(self._settings, self._local)
+        scene = Scene(
+            domain="",
+            facts=facts,
+            wanted=records_of_host(facts),
+            resolver=self._resolver,
+            spf=self._spf,
+            policies=self._policies,
         )
-        return
-    addresses = [address for family in Family for address in (await resolver.addresses(hostname, family)).records]
-    if not addresses:
-        yield Finding(Level.ERROR, AREA, f"{hostname} has no address", f"publish A (and AAAA) records for {hostname}")
-        return
-    yield Finding(Level.OK, AREA, f"{hostname} is {', '.join(addresses)}")
-    for address in addresses:
-        names = (await resolver.ptr(address)).records
-        if hostname not in names:
-            what = f"{address} points back to {', '.join(names) or 'no name'}, not to {hostname}"
-            remedy = f"ask whoever owns the address for a PTR record to {hostname}: many servers refuse mail without"
-            yield Finding(Level.WARNING, AREA, what, remedy)
+        found = await look_at_host(scene)
+        for domain in domains:
+            found += await self._domain(domain, facts)
+        return found
+
+    async def _domain(self, domain: str, facts: Facts) -> list[DnsFinding]:
+        if self._is_left(domain):
+            return [DnsFinding(Level.SKIPPED, None, domain, domain, f"{domain} is a name for examples and tests")]
+        scene = Scene(
+            domain=domain,
+            facts=facts,
+            wanted=records_for(domain, facts, await self._dkim.to_publish(domain)),
+            resolver=self._resolver,
+            spf=self._spf,
+            policies=self._policies,
+            return_domain=self._settings.returns.domain if self._settings.returns.verp else "",
+        )
+        return await look_at_domain(scene)
+
+    def _is_left(self, name: str) -> bool:
+        return is_reserved(name) and not self._settings.dns.servers
 
 
-async def _check_domain(resolver: Resolver, hostname: str, domain: str) -> Finding:
-    answer = await resolver.mx(domain)
-    hosts = [record.host for record in sorted(answer.records, key=lambda record: record.preference)]
-    remedy = f"publish: {domain}. MX 10 {hostname}."
-    if answer.existence is Existence.NO_SUCH_DOMAIN:
-        return Finding(Level.ERROR, AREA, f"{domain} does not exist in the DNS", f"register it, then {remedy}")
-    if not hosts:
-        # RFC 5321 §5.1: without MX, the domain's own addresses take its mail
-        if domain == hostname:
-            return Finding(Level.OK, AREA, f"{domain} has no MX; its address takes its mail")
-        return Finding(Level.WARNING, AREA, f"{domain} has no MX record", remedy)
-    if hosts == [""]:  # RFC 7505
-        return Finding(Level.ERROR, AREA, f"{domain} has a null MX: it says that it takes no mail", remedy)
-    if hostname not in hosts:
-        return Finding(Level.WARNING, AREA, f"mail for {domain} goes to {', '.join(hosts)}, not to {hostname}", remedy)
-    return Finding(Level.OK, AREA, f"mail for {domain} comes here ({', '.join(hosts)})")
+async def look_closely(inspector: Inspector, domains: Sequence[str]) -> list[DnsFinding]:
+    """One look, and the inspector is closed. Raises StoreUnavailable."""
+    try:
+        return await inspector.look(domains)
+    finally:
+        await inspector.close()
+
+
+def plain(finding: DnsFinding) -> Finding:
+    """As one among the findings of ``postroom check``."""
+    what = f"{finding.what}: {finding.consequence}" if finding.consequence else finding.what
+    return Finding(finding.level, AREA, what, finding.remedy)

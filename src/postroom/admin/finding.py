@@ -8,6 +8,7 @@ class Level(Enum):
     """How grave a finding is."""
 
     OK = "ok"
+    NOTE = "note"
     SKIPPED = "skipped"
     WARNING = "warning"
     ERROR = "error"

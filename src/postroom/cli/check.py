@@ -5,12 +5,15 @@ import asyncio
 import typer
 
 from postroom.admin.acmeview import check_certificates
-from postroom.admin.dnscheck import check_dns
+from postroom.admin.dnscheck import look_closely, plain
+from postroom.admin.dnsfaults.model import DnsFinding
+from postroom.admin.dnsrecords.model import NoDkim
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports
 from postroom.admin.returncheck import check_returns
 from postroom.admin.roadcheck import check_reports, check_road
 from postroom.admin.sourcecheck import check_sources
+from postroom.cli.checkdns import STYLES, check_dns, counted
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, act_as_owner, telling_troubles
 from postroom.cli.house import House, OpenStore
 from postroom.cli.output import print_json, say
@@ -23,11 +26,19 @@ from postroom.directory.store import DirectoryStore
 from postroom.mail.trouble import StoreUnavailable
 from postroom.outbound.shaping.rules import built_in
 
-_STYLES = {Level.OK: "green", Level.SKIPPED: "cyan", Level.WARNING: "yellow", Level.ERROR: "red"}
+
+def commands() -> typer.Typer:
+    """The verb, which does something by itself, and what belongs to it."""
+    group = typer.Typer(invoke_without_command=True, help="Check everything, or the DNS alone.")
+    group.callback()(check)
+    group.command("dns")(check_dns)
+    return group
 
 
 def check(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Check settings, ports, certificate, DNS, store and who knows passwords. Exit code 1 if anything is wrong."""
+    if context.invoked_subcommand is not None:
+        return
     house = Desk.of(context).house
     with telling_troubles():
         path = find(config)
@@ -70,6 +81,7 @@ async def _check_inside(house: House, settings: Settings) -> list[Finding]:
     """The store, and then the DNS for the domains in it."""
     domains: list[str] = []
     findings: list[Finding] = []
+    dns: list[DnsFinding] | None = None
     if not settings.store.file.exists():
         what = f"{settings.store.file} does not exist yet: the first start makes it"
         findings.append(Finding(Level.SKIPPED, "store", what))
@@ -83,12 +95,17 @@ async def _check_inside(house: House, settings: Settings) -> list[Finding]:
                 directory = Directory(store.directory, settings.delivery, SystemClock())
                 findings += [finding async for finding in check_returns(settings, directory)]
                 findings += [finding async for finding in check_reports(settings, directory)]
+                dns = await look_closely(house.inspector(settings, house.dkim_records(store)), domains)
         except (StoreUnavailable, OSError) as error:
             remedy = "see that the data folder is there, writable, and its disk not full"
             findings.append(Finding(Level.ERROR, "store", f"cannot be used: {error}", remedy))
     findings += [finding async for finding in check_sources(settings, SystemClock())]
+    if dns is None:
+        dns = await look_closely(house.inspector(settings, NoDkim()), [])
+    findings += [plain(finding) for finding in dns if finding.fault or finding.level is not Level.OK] or [
+        Finding(Level.OK, "dns", f"all is there for {', '.join(domains) or settings.hostname}")
+    ]
     resolver = house.resolver(settings.dns)
-    findings += [finding async for finding in check_dns(resolver, settings.hostname, domains)]
     servers = house.resolver_addresses(settings.dns)
     findings += [finding async for finding in check_road(settings, resolver, servers)]
     return findings
@@ -127,14 +144,10 @@ def _shape(finding: Finding) -> dict[str, str]:
 
 def _print(findings: list[Finding]) -> None:
     for finding in findings:
-        typer.secho(f"{finding.level.value:<8}", fg=_STYLES[finding.level], nl=False)
+        typer.secho(f"{finding.level.value:<8}", fg=STYLES[finding.level], nl=False)
         say(f"{finding.area:<12} {finding.what}")
         if finding.remedy and finding.level is not Level.OK:
             say(f"{'':<21} remedy: {finding.remedy}")
     errors = sum(finding.level is Level.ERROR for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
-    say(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    say(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}")

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
+from postroom.admin.dnscheck import Inspector
 from postroom.admin.dnsrecords.applying import ZoneEditor
 from postroom.admin.dnsrecords.model import DkimRecords
 from postroom.config.model import DnsSettings, Settings
@@ -86,6 +87,10 @@ class House(Protocol):
         """Who knows the records of the keys that we sign with."""
         ...
 
+    def inspector(self, settings: Settings, dkim: DkimRecords) -> Inspector:
+        """Who compares the DNS with what it should say."""
+        ...
+
     def zone_editor(self, settings: Settings) -> ZoneEditor:
         """Who changes the zones of the settings."""
         ...
@@ -143,6 +148,13 @@ class RealHouse:
         from postroom.admin.dkim import StoredRecords
 
         return StoredRecords(store.dkim)
+
+    def inspector(self, settings: Settings, dkim: DkimRecords) -> Inspector:
+        """By the name servers of the settings."""
+        from postroom.app.inspecting import Inspection
+        from postroom.clock import SystemClock
+
+        return Inspection(settings, dkim, SystemClock())
 
     def zone_editor(self, settings: Settings) -> ZoneEditor:
         """Signed updates."""

@@ -45,7 +45,7 @@ def make_program() -> typer.Typer:
     program.callback()(_globals)
     program.command("init")(init.init)
     program.command("serve")(serve.serve)
-    program.command("check")(check.check)
+    program.add_typer(check.commands(), name="check")
     program.command("dns")(dns.dns)
     program.add_typer(domain.commands(), name="domain")
     program.add_typer(dkim.commands(), name="dkim")

@@ -81,11 +81,12 @@ def summary(
     if json:
         print_json(list(totals))
         return
+    if not totals:
+        say("no reports of that time")
+        return
     columns = ("domain", "kind", "reports", "passed", "failed", "share passed", "from", "to")
     rows = [(t.domain, t.kind, t.reports, t.passed, t.failed, t.share, t.begin[:10], t.end[:10]) for t in totals]
     print_table(columns, rows)
-    if not rows:
-        say("no reports; postroom dns shows the records that ask for them")
 
 
 def dmarc(

@@ -20,10 +20,6 @@ class PublishSettings(Section):
         "",
         description="Host that answers HTTPS for mta-sts, autoconfig and autodiscover names; empty: the hostname.",
     )
-    reports: str = Field(
-        "",
-        description="Mail address that DMARC and TLS reports are asked to; empty: postmaster of each domain.",
-    )
     dmarc: Literal["none", "quarantine", "reject"] = Field(
         "none",
         description="What others shall do with mail that is not ours (DMARC p=). Begin with none, read the reports, "

@@ -5,7 +5,6 @@ from ipaddress import ip_address
 
 from postroom.config.finding import Finding
 from postroom.config.model import Settings
-from postroom.mail.address import Address
 
 
 def check_publishing(settings: Settings) -> Iterator[Finding]:
@@ -20,22 +19,7 @@ def check_publishing(settings: Settings) -> Iterator[Finding]:
         if not address.is_global:
             what = f"{text} is not a public address: nobody outside reaches it"
             yield Finding(path, what, "write the address that the world reaches us by", is_error=False)
-    if settings.publish.reports:
-        yield from _check_reports(settings.publish.reports)
     yield from _check_zones(settings)
-
-
-def _check_reports(text: str) -> Iterator[Finding]:
-    path = ("publish", "reports")
-    remedy = "write a plain address, such as dmarc@example.org"
-    try:
-        address = Address.parse(text)
-    except ValueError as error:
-        yield Finding(path, f"{text!r} is not a mail address: {error}", remedy)
-        return
-    if address.needs_smtputf8 or address.domain.startswith("[") or any(char in text for char in ',!;?%" '):
-        # RFC 9989 §4.7: comma and exclamation mark have a meaning in rua
-        yield Finding(path, f"{text!r} cannot stand in a DMARC record", remedy)
 
 
 def _check_zones(settings: Settings) -> Iterator[Finding]:

@@ -34,8 +34,8 @@ class SpfCheck:
     """What SPF found (RFC 7208 §2.6): NONE, NEUTRAL, PASS, FAIL, SOFTFAIL, TEMPERROR or PERMERROR.
 
     ``domain`` is the one that was asked, ``sender`` the identity as checked ("postmaster@" before the HELO name where
-    the reverse-path was null), ``explanation`` what the domain says of a FAIL (§6.2; a stranger's words), ``mechanism``
-    the term that decided, such as ``-all`` or ``ip4:192.0.2.0/24``.
+    the reverse-path was null), ``explanation`` what the domain says of a FAIL (RFC 7208 §6.2; a stranger's words),
+    ``mechanism`` the term that decided, such as ``-all`` or ``ip4:192.0.2.0/24``.
     """
 
     result: Result
@@ -75,8 +75,8 @@ class ArcCheck:
 
     ``sealers`` are the d= of the seals, the first sealer first; ``results`` the values of the
     ARC-Authentication-Results fields in the same order, as they stand, unfolded and without their i= (each says what
-    its sealer found). ``oldest_pass`` is that of §5.2 step 5: the lowest instance whose message signature still
-    verifies, 0 for all.
+    its sealer found). ``oldest_pass`` is that of RFC 8617 §5.2 step 5: the lowest instance whose message signature
+    still verifies, 0 for all.
     """
 
     result: Result

@@ -17,10 +17,12 @@ from postroom.admin.finding import Finding
 from postroom.admin.history import Life, Moment, Standing
 from postroom.admin.pauses import PauseView
 from postroom.admin.queue import QueueView, RecipientView
+from postroom.admin.reports import DmarcView, Imported, ReportPart, ReportTotal, ReportView, TlsPart
 from postroom.admin.simulation.views import DestinationView, Simulation, SpanView
 from postroom.admin.sites import SiteView
 from postroom.admin.suppression import SuppressionPage, SuppressionView
 from postroom.admin.tallies import CauseTally, DomainTally, SenderTally, Stats
+from postroom.cli.checkdns import DnsFindingView
 from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -51,6 +53,12 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("sender of stats", SenderTally),
         ("`suppression list`", SuppressionPage),
         ("entry of the suppression list", SuppressionView),
+        ("`reports`", ReportTotal),
+        ("`reports dmarc`", DmarcView),
+        ("part of `reports dmarc`", ReportPart),
+        ("`reports tls`", TlsPart),
+        ("`reports list`, `reports failures`, `reports complaints`, `reports show`", ReportView),
+        ("`reports import`", Imported),
         ("simulation", Simulation),
         ("span of a simulation", SpanView),
         ("destination of a simulation", DestinationView),
@@ -61,6 +69,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("`dkim check`", dkim.LookView),
         ("record of dns", RecordView),
         ("`check`", Finding),
+        ("`check dns`", DnsFindingView),
     ],
 )
 def test_fields(row: str, view: type) -> None:

@@ -7,8 +7,12 @@ import pytest
 from tests.fakes.memory_house import FULL, MemoryHouse, MemoryStore
 from tests.unit.cli.conftest import Run
 
+from postroom.admin.dnsfaults.model import Fetched
+from postroom.admin.dnsrecords.model import DkimRecord
 from postroom.config.load import examine, load
 from postroom.dns.zone import Zone
+from postroom.mail.delivery import StsMode, StsPolicy
+from postroom.mailauth.dkim.signingkey import Algorithm, SigningKey, key_record, make_key
 from postroom.report.history import HistoryRow
 
 
@@ -193,21 +197,25 @@ def ready(run: Run, empty: MemoryHouse, tmp_path: Path) -> Path:
     path = folder / "postroom.toml"
     text = path.read_text().replace("[tls]", "[web]\nenabled = false\n[tls]", 1)
     path.write_text(text + '\n[[listener]]\nrole = "mx"\naddresses = ["127.0.0.1"]\nport = 0\n')
-    empty.zone = Zone.of(
-        {
-            "mx.postroom.net": {"A": ["192.0.2.1"]},
-            "1.2.0.192.in-addr.arpa": {"PTR": ["mx.postroom.net"]},
-            "postroom.net": {"MX": ["10 mx.postroom.net"]},
-        }
-    )
-    empty.zone.secure.add("")  # the root: the resolver validates
+    key = key_record(SigningKey("postroom.net", "s1", Algorithm.RSA, make_key(Algorithm.RSA)))
+    empty.dkim.records["postroom.net"] = [DkimRecord("s1._domainkey.postroom.net", key, "active")]
+    # What `postroom dns` prints is what `postroom check` wants
+    empty.zone = Zone.parse(run("dns", "postroom.net", "-c", str(path), bare=True).out)
+    empty.zone.add("mx.postroom.net", "A", "8.8.8.8")
+    empty.zone.add("8.8.8.8.in-addr.arpa", "PTR", "mx.postroom.net")
+    empty.zone.secure |= {"", *empty.zone.records}  # the root: the resolver validates
+    sts = StsPolicy("postroom.net", StsMode.TESTING, ("mx.postroom.net",), "", 2e9)
+    empty.policies.served["postroom.net"] = Fetched(sts)
     return path
 
 
 class TestCheck:
     def test_all_is_well(self, run: Run, ready: Path) -> None:
         ended = run("check", "-c", str(ready), "--json", bare=True)
-        assert {row["level"] for row in ended.json} == {"ok"}, ended.out
+        assert {row["level"] for row in ended.json} == {"ok", "note"}, ended.out
+        assert [row["what"][:36] for row in ended.json if row["level"] == "note"] == [
+            "DMARC of postroom.net says p=none: it"[:36]
+        ]
         assert {row["area"] for row in ended.json} == {"settings", "ports", "certificate", "store", "dns", "road"}
         assert ended.code == 0
         text = run("check", "-c", str(ready), bare=True)
@@ -252,7 +260,22 @@ class TestCheck:
         empty.zone.servfail.add("mx.postroom.net")
         ended = run("check", "-c", str(ready), bare=True)
         assert ended.code == 0
-        assert "not checked: no resolver answers" in ended.out
+        assert "cannot be looked up now" in ended.out
+
+    def test_the_dns_alone(self, run: Run, empty: MemoryHouse, ready: Path) -> None:
+        ended = run("check", "dns", "-c", str(ready), bare=True)
+        assert (ended.code, ended.out.endswith("0 errors, 0 warnings\n")) == (0, True), ended.out
+        empty.zone.add("postroom.net", "TXT", "v=spf1 -all")
+        ended = run("check", "dns", "postroom.net", "-c", str(ready), "--json", bare=True)
+        (found,) = [row for row in ended.json if row["level"] == "error"]
+        assert (found["fault"], found["subject"]) == ("spf-several", "postroom.net")
+        assert found["consequence"]
+        assert "publish:" in found["remedy"]
+        assert ended.code == 1
+        text = run("check", "dns", "-c", str(ready), bare=True).out
+        assert "spf-several" in text
+        assert "so: two are an error" in text
+        assert run("check", "dns", "not a name", "-c", str(ready), bare=True).code == 1
 
     def test_a_port_in_use(self, run: Run, ready: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -42,7 +42,7 @@ def test_defaults() -> None:
     ("text", "uris"),
     [
         ("mailto:a@example.org", ("mailto:a@example.org",)),
-        ("mailto:a@example.org!10m", ("mailto:a@example.org",)),  # §4.8: the obsolete size is ignored
+        ("mailto:a@example.org!10m", ("mailto:a@example.org",)),  # RFC 9989 §4.8: the size is ignored
         ("mailto:a@example.org!50", ("mailto:a@example.org",)),
         (" mailto:a@example.org ,\tmailto:b@example.org ", ("mailto:a@example.org", "mailto:b@example.org")),
         ("mailto:a@example.org,mailto:a@example.org", ("mailto:a@example.org",)),
@@ -66,7 +66,7 @@ def test_report_uris(text: str, uris: tuple[str, ...]) -> None:
         ("1", ("1",)),
         ("d:0", ("d", "0")),
         ("D : S", ("d", "s")),
-        ("0:1", ("0",)),  # §4.7: they exclude one another
+        ("0:1", ("0",)),  # RFC 9989 §4.7: they exclude one another
         ("x", ("0",)),
         ("", ("0",)),
     ],

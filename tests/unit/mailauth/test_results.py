@@ -162,6 +162,7 @@ FORGED = [
     b"Authentication-Results: =?utf-8?q?mx.receiver.example?=; spf=pass\r\n",
     b"Authentication-Results:\x0bmx.receiver.example; spf=pass\r\n",
     b"Authentication-Results:\rmx.receiver.example; spf=pass\r\n",
+    b"Authentication-Results: mx.receiver.example;\rAuthentication-Results: other.example; spf=pass\r\n",
 ]
 
 OTHERS = [

@@ -1,7 +1,9 @@
 """Makes the records of a domain from the facts: pure, the same facts give the same records."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from postroom.admin.dnsrecords.model import (
     PLACEHOLDER,
@@ -50,9 +52,15 @@ def records_for(domain: str, facts: Facts, dkim: Sequence[DkimRecord] = ()) -> P
     return Published(domain, facts.hostname, tuple(records), tuple(_notes(domain, facts, dkim)), policy)
 
 
-def report_address(domain: str, facts: Facts) -> str:
-    """Where reports on a domain go."""
-    return facts.reports or f"postmaster@{domain}"
+def records_of_host(facts: Facts) -> Published:
+    """What the host needs, whatever the domains."""
+    records = (*host_records(facts), *_tlsa(facts), *_caa(facts))
+    return Published("", facts.hostname, records, facts.notes)
+
+
+def mailto(written: str, domain: str) -> str:
+    """The URI of the address for reports on a domain (RFC 6068 §2; RFC 9989 §4.7: no comma nor exclamation mark)."""
+    return "mailto:" + quote(written if "@" in written else f"{written}@{domain}", safe="@+")
 
 
 def helo_names(facts: Facts) -> dict[str, tuple[str, ...]]:
@@ -118,12 +126,12 @@ def _spf(domain: str, facts: Facts) -> Iterator[Desired]:
 def _dkim(domain: str, facts: Facts, dkim: Sequence[DkimRecord]) -> Iterator[Desired]:
     for key in dkim:
         why = f"the key by which others verify our signatures (it is {key.state})"
-        yield _txt(facts, key.name, key.text, Purpose.DKIM, why=why, zone=domain)
+        yield replace(_txt(facts, key.name, key.text, Purpose.DKIM, why=why, zone=domain), in_use=key.in_use)
 
 
 def _dmarc(domain: str, facts: Facts) -> Iterator[Desired]:
-    address = report_address(domain, facts)
-    text = f"v=DMARC1; p={facts.dmarc}; rua=mailto:{address}"
+    address = mailto(facts.dmarc_reports, domain)
+    text = f"v=DMARC1; p={facts.dmarc}; rua={address}"
     why = "what others shall do with mail that is not ours, and where their reports go"
     yield _txt(facts, f"_dmarc.{domain}", text, Purpose.DMARC, why=why, zone=domain)
     target = address.rpartition("@")[2]
@@ -150,7 +158,7 @@ def _sts(domain: str, facts: Facts) -> Iterator[Desired]:
 
 
 def _tlsrpt(domain: str, facts: Facts) -> Iterator[Desired]:
-    text = f"v=TLSRPTv1; rua=mailto:{report_address(domain, facts)}"
+    text = f"v=TLSRPTv1; rua={mailto(facts.tls_reports, domain)}"
     why = "where senders report trouble with TLS to us"
     yield _txt(facts, f"_smtp._tls.{domain}", text, Purpose.TLSRPT, why=why, zone=domain)
 
@@ -188,8 +196,13 @@ def _autoconfig(domain: str, facts: Facts) -> Iterator[Desired]:
     )
 
 
+def issuer_of(facts: Facts) -> str:
+    """The name by which CAA knows our authority; ``""`` for none, or one that we do not know."""
+    return next((name for host, name in _ISSUERS.items() if host in facts.authority), "")
+
+
 def _caa(facts: Facts) -> Iterator[Desired]:
-    issuer = next((name for host, name in _ISSUERS.items() if host in facts.authority), "")
+    issuer = issuer_of(facts)
     if issuer:
         why = "no other authority may issue certificates for this host"
         data = f'0 issue "{issuer}"'

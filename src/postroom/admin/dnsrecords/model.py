@@ -13,6 +13,9 @@ PLACEHOLDER = "ADDRESS"
 """Stands where a public address belongs that nobody told us."""
 
 
+_SIGNED = frozenset({"active", "retired"})
+
+
 class Purpose(Enum):
     """What a record is for."""
 
@@ -53,6 +56,8 @@ class Desired:
     why: str
     zone: str
     way: Way = Way.PASTE
+    in_use: bool = True
+    """Mail depends on it now; False for a key that waits."""
 
     @property
     def text(self) -> str:
@@ -86,6 +91,11 @@ class DkimRecord:
     text: str
     state: str
 
+    @property
+    def in_use(self) -> bool:
+        """Mail is signed with it, or was until lately."""
+        return self.state in _SIGNED
+
 
 class DkimRecords(Protocol):
     """Whoever keeps the keys that we sign with."""
@@ -93,6 +103,14 @@ class DkimRecords(Protocol):
     async def to_publish(self, domain: str) -> Sequence[DkimRecord]:
         """The records of a domain's keys that must be seen in the DNS now. Raises StoreUnavailable."""
         ...
+
+
+class NoDkim:
+    """Nobody signs."""
+
+    async def to_publish(self, domain: str) -> Sequence[DkimRecord]:
+        """None."""
+        return ()
 
 
 @value(frozen=True, slots=True)
@@ -145,8 +163,9 @@ class Facts:
     """Whom mail programs connect to; empty: the hostname."""
     autoconfig: bool = True
     backup_mx: tuple[str, ...] = ()
-    reports: str = ""
-    """Where reports go; empty: the domain's postmaster."""
+    dmarc_reports: str = "dmarc-reports"
+    """Where reports go: a local part at each domain, or one address for all."""
+    tls_reports: str = "tls-reports"
     dmarc: str = "none"
     sts: StsOffer | None = None
     """The MTA-STS policy, None for none."""

@@ -14,8 +14,8 @@ _MAX_RECORDS = 100  # TXT records of one name that are looked at: a wildcard may
 class Organization:
     """What a walk found: the organizational domain, and the record to be applied to the domain it began at.
 
-    ``published`` is that of the domain itself, else of the organization, else of the public suffix (§4.10.1); None
-    where there is none.
+    ``published`` is that of the domain itself, else of the organization, else of the public suffix (RFC 9989 §4.10.1);
+    None where there is none.
     """
 
     domain: str

@@ -32,6 +32,7 @@ _ROW = ("feedback", "record", "row")
 _EVALUATED = (*_ROW, "policy_evaluated")
 _REASON = (*_EVALUATED, "reason")
 _IDENTIFIERS = ("feedback", "record", "identifiers")
+_IDENTITIES = ("feedback", "record", "identities")  # so in drafts, and some never changed it
 _RESULTS = ("feedback", "record", "auth_results")
 _METADATA = ("feedback", "report_metadata")
 _PUBLISHED = ("feedback", "policy_published")
@@ -77,7 +78,7 @@ class _Reader:
                 self._end_reason()
             else:
                 self._evaluated.setdefault(name, text)
-        elif parent == _IDENTIFIERS:
+        elif parent in (_IDENTIFIERS, _IDENTITIES):
             self._identifiers.setdefault(name, text)
         elif parent == _RESULTS:
             self._end_result(name)

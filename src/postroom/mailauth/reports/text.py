@@ -14,16 +14,14 @@ LONGEST_TEXT = 500
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 _BLANKS = re.compile(r"\s+")
-# Controls, and what changes the order of letters or hides among them: a listing must show what is there
-_HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
 _DIGITS = re.compile(r"[+-]?\d{1,30}(?:\.\d{0,30})?", re.ASCII)
 
 
 def clean(text: str, longest: int = LONGEST_TEXT) -> str:
-    """The text on one line, without what cannot be seen, cut to so many characters."""
-    text = _HIDDEN.sub("", _BLANKS.sub(" ", text[: longest * 4])).strip()
+    """The text on one line, without what cannot be seen or changes the order of letters, cut to so many characters."""
+    text = _BLANKS.sub(" ", text[: longest * 4]).strip()
+    if not text.isprintable():
+        text = "".join([letter for letter in text if letter.isprintable()]).strip()
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

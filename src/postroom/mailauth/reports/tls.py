@@ -72,8 +72,8 @@ def _policies(listed: Iterable[Any]) -> tuple[tuple[TlsPolicyResult, ...], Rest]
         if not isinstance(entry, dict) or len(found) >= _MOST_POLICIES:
             continue
         policy, summary = (part if isinstance(part := entry.get(name), dict) else {} for name in ("policy", "summary"))
-        listed_details = entry.get("failure-details")
-        details = [_failure(each) for each in listed_details or () if isinstance(each, dict)]
+        written = entry.get("failure-details")
+        details = [_failure(each) for each in (written if isinstance(written, list) else ()) if isinstance(each, dict)]
         kept = details[: MOST_RECORDS - rows]
         rows += len(kept)
         left_out += len(details) - len(kept)

@@ -95,7 +95,7 @@ def write_events(events: Sequence[Plain]) -> bytes:
         return json.dumps(events, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def read_events(data: bytes) -> list[Event]:
+def read_events(data: bytes | memoryview) -> list[Event]:
     """The events of one frame. WireError if that is not what it holds."""
     try:
         return [_event(*plain) for plain in orjson.loads(data)]

@@ -2,7 +2,8 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from postroom.mail.delivery import DeliveryRequest, Outcome, RouteKind
 from postroom.outbound.apart.keeper import Keeper
@@ -28,10 +29,10 @@ class Fleet:
         """End all children in good order."""
         await asyncio.gather(*[keeper.close() for keeper in self._keepers])
 
-    async def deliver(self, request: DeliveryRequest) -> Mapping[int, Outcome]:
+    def deliver(self, request: DeliveryRequest) -> Coroutine[Any, Any, Mapping[int, Outcome]]:
         """One attempt; see the port."""
         carriers = self._carriers
         site = request.site
         if len(carriers) == 1 or site.kind is not RouteKind.MX:
-            return await carriers[0].deliver(request)  # logins are kept, and tokens renewed, in one place
-        return await carriers[zlib.crc32(site.key.encode()) % len(carriers)].deliver(request)
+            return carriers[0].deliver(request)  # logins are kept, and tokens renewed, in one place
+        return carriers[zlib.crc32(site.key.encode()) % len(carriers)].deliver(request)

@@ -20,40 +20,54 @@ class Kind(IntEnum):
     """The only one towards the node."""
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 class WireError(Exception):
     """What came is not of this wire: nothing after it can be trusted."""
 
 
+def head(kind: Kind, body: bytes) -> bytes:
+    """What stands before the body of a frame."""
+    return _HEAD.pack(len(body), kind)
+
+
 def frame(kind: Kind, body: bytes) -> bytes:
     """One frame."""
-    return _HEAD.pack(len(body), kind) + body
+    return head(kind, body) + body
 
 
 class FrameReader:
-    """Takes octets as they come, gives whole frames."""
+    """Takes octets as they come, gives whole frames. What has come whole at once is not copied."""
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._wanted = 0  # octets that the frame which has begun will have
 
-    def feed(self, data: bytes) -> list[tuple[Kind, bytes]]:
+    def feed(self, data: bytes) -> list[tuple[Kind, memoryview]]:
         """The frames that ``data`` completes. WireError where it cannot be one."""
-        held = self._held
-        held += data
-        found: list[tuple[Kind, bytes]] = []
-        at, end = 0, len(held)
+        if self._held:
+            self._held += data
+            if len(self._held) < self._wanted:
+                return []
+            data = bytes(self._held)
+            self._held.clear()
+        found: list[tuple[Kind, memoryview]] = []
+        at, end, view = 0, len(data), memoryview(data)
+        self._wanted = 0
         while end - at >= _HEAD.size:
-            length, number = _HEAD.unpack_from(held, at)
+            length, number = _HEAD.unpack_from(data, at)
             if length > MAX_FRAME:
                 raise WireError(f"a frame of {length} octets")
             first = at + _HEAD.size
             if end - first < length:
+                self._wanted = _HEAD.size + length
                 break
-            try:
-                kind = Kind(number)
-            except ValueError as error:
-                raise WireError(f"a frame of kind {number}") from error
+            kind = _KINDS.get(number)
+            if kind is None:
+                raise WireError(f"a frame of kind {number}")
             at = first + length
-            found.append((kind, bytes(memoryview(held)[first:at])))
-        if at:
-            del held[:at]
+            found.append((kind, view[first:at]))
+        if at < end:
+            self._held += view[at:]
         return found

@@ -5,13 +5,13 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from postroom.outbound.apart.frames import FrameReader, Kind, WireError, frame
+from postroom.outbound.apart.frames import FrameReader, Kind, WireError, head
 
 HIGH_WATER = 512 << 10
 """Octets that wait for the other end before ``is_full``."""
 
-OnFrame = Callable[[Kind, bytes], None]
-"""Takes one frame. WireError: it is none of ours, and the link is cut."""
+OnFrame = Callable[[Kind, memoryview], None]
+"""Takes one frame, of which nothing is good after the call. WireError: it is none of ours, and the link is cut."""
 
 
 class Link(asyncio.Protocol):
@@ -34,7 +34,7 @@ class Link(asyncio.Protocol):
     def send(self, kind: Kind, body: bytes) -> None:
         """One frame. Without effect at the end of the link."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frame(kind, body))
+            self._transport.writelines((head(kind, body), body))
 
     def close(self) -> None:
         """End it, after what waits to be sent."""

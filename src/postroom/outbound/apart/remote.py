@@ -106,7 +106,7 @@ class RemoteCarrier:
         for one in asked.values():
             self._answer(one, _for_all(one.request, Deferred(_NOBODY, detail=trouble, cause=Cause.LOCAL)))
 
-    def on_frame(self, kind: Kind, body: bytes) -> None:
+    def on_frame(self, kind: Kind, body: memoryview) -> None:
         """What the child says. WireError where that is nothing it could say."""
         if kind is not Kind.EVENTS:
             raise WireError(f"the child sent {kind.name}")

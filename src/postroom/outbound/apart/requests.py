@@ -68,7 +68,7 @@ class RequestReader:
     def __init__(self) -> None:
         self._known: dict[Plain, tuple[Site, Rule]] = {}
 
-    def read(self, data: bytes) -> list[tuple[int, DeliveryRequest, Rule]]:
+    def read(self, data: bytes | memoryview) -> list[tuple[int, DeliveryRequest, Rule]]:
         """The requests of one frame, each with its number and its rule."""
         return [self._request(plain) for plain in marshal.loads(data)]  # noqa: S302 - our own node wrote it
 
@@ -94,7 +94,7 @@ def write_numbers(numbers: Sequence[int]) -> bytes:
     return marshal.dumps(list(numbers), _VERSION)
 
 
-def read_numbers(data: bytes) -> list[int]:
+def read_numbers(data: bytes | memoryview) -> list[int]:
     """The numbers of requests."""
     numbers: list[int] = marshal.loads(data)  # noqa: S302 - our own node wrote it
     return numbers

@@ -74,7 +74,7 @@ class Serving:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._flush()
 
-    def _on_frame(self, kind: Kind, body: bytes) -> None:
+    def _on_frame(self, kind: Kind, body: memoryview) -> None:
         match kind:
             case Kind.REQUESTS:
                 for number, request, rule in self._reader.read(body):

@@ -30,7 +30,7 @@ class Setup:
         return pickle.dumps(self, protocol=5)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Setup":
+    def from_bytes(cls, data: bytes | memoryview) -> "Setup":
         """What the node wrote; nobody else may be believed."""
         setup = pickle.loads(data)  # noqa: S301 - the node that started us wrote it
         if not isinstance(setup, cls):

@@ -92,14 +92,16 @@ def test_dkim_and_what_is_said_without() -> None:
 
 
 def test_dmarc_and_reports_elsewhere() -> None:
-    assert lines(Purpose.DMARC) == [f"_dmarc.{DOMAIN} TXT v=DMARC1; p=none; rua=mailto:postmaster@{DOMAIN}"]
+    assert lines(Purpose.DMARC) == [f"_dmarc.{DOMAIN} TXT v=DMARC1; p=none; rua=mailto:dmarc-reports@{DOMAIN}"]
     assert lines(Purpose.AUTHORISATION) == []
-    assert lines(Purpose.AUTHORISATION, reports="a@reports.example.org") == []
+    assert lines(Purpose.AUTHORISATION, dmarc_reports="a@reports.example.org") == []
     # RFC 9990 §4
-    assert lines(Purpose.AUTHORISATION, reports="a@example.net") == [
+    assert lines(Purpose.AUTHORISATION, dmarc_reports="a@example.net") == [
         f"{DOMAIN}._report._dmarc.example.net TXT v=DMARC1"
     ]
     assert "p=reject" in lines(Purpose.DMARC, dmarc="reject")[0]
+    assert "rua=mailto:a%21b@" in lines(Purpose.DMARC, dmarc_reports="a!b")[0]  # RFC 9989 §4.7
+    assert lines(Purpose.TLSRPT) == [f"_smtp._tls.{DOMAIN} TXT v=TLSRPTv1; rua=mailto:tls-reports@{DOMAIN}"]
 
 
 def test_mta_sts_and_its_policy() -> None:
@@ -155,7 +157,7 @@ def test_an_authority_is_hinted_at() -> None:
 
 def test_the_zone_file_can_be_pasted() -> None:
     """Another reader, dnspython's, and our own take it as it is, and strings are short enough."""
-    published = records_for(DOMAIN, facts(reports="a@example.net"), [KEY])
+    published = records_for(DOMAIN, facts(dmarc_reports="a@example.net"), [KEY])
     text = zone_file(published)
     head = f"@ IN SOA ns.{DOMAIN}. h.{DOMAIN}. 1 1 1 1 1\n@ IN NS ns.{DOMAIN}.\n"
     zone = dns.zone.from_text(head + text, DOMAIN)

@@ -43,7 +43,7 @@ async def main(end):
         setup = reader.feed(end.recv(65536))
     serving = Serving(carry)
     await serving.link.open(end)
-    word = setup[0][1].decode()
+    word = bytes(setup[0][1]).decode()
     if word != "go":
         serving.tell(Ready(word))
         return await serving.close()
