@@ -1,11 +1,11 @@
 """Builds the way of mail from the door to the far end: intake, queue, routes, carriers."""
 
-import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
 
 from postroom.app.opening import store_path
+from postroom.app.process import cores
 from postroom.clock import Clock
 from postroom.config.model import Settings
 from postroom.dns.resolver import Resolver
@@ -120,7 +120,7 @@ class Road:
     def _make_carrier(self) -> SmtpCarrier | Fleet:
         processes = self._settings.outbound.processes
         if processes == "auto":
-            processes = 1 if (os.cpu_count() or 1) > 1 else 0
+            processes = 1 if cores() > 1 else 0
         return self._fleet(processes) if processes else self._carrier_of_ours()
 
     def _carrier_of_ours(self) -> SmtpCarrier:

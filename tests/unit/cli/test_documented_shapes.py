@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from postroom.admin import dkim
 from postroom.admin.accounts import AccountView
 from postroom.admin.acmeview import CertificateView
 from postroom.admin.aliases import AliasView
@@ -63,6 +64,9 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("destination of a simulation", DestinationView),
         ("`certificate list`", CertificateView),
         ("`dns`", PublishedView),
+        ("`dkim list`", dkim.KeyView),
+        ("`dkim show`", dkim.RecordView),
+        ("`dkim check`", dkim.LookView),
         ("record of dns", RecordView),
         ("`check`", Finding),
         ("`check dns`", DnsFindingView),
