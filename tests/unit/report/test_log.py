@@ -71,6 +71,8 @@ def test_event_names_are_stable() -> None:
     assert {row["event"] for row in told(*REPORTS)} == {
         "server_ready",
         "server_draining",
+        "carriers_ended",
+        "carriers_ready",
         "site_blocked",
         "site_reopened",
         "site_shaped",
