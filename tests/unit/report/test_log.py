@@ -72,6 +72,8 @@ def test_event_names_are_stable() -> None:
         "server_ready",
         "server_draining",
         "mail_checked",
+        "carriers_ended",
+        "carriers_ready",
         "site_blocked",
         "site_reopened",
         "site_shaped",
