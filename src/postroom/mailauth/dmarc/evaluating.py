@@ -61,7 +61,7 @@ class DmarcEvaluator:
         """
         author = read_author(header, block)
         if not author.domains:
-            return DmarcCheck(Result.PERMERROR, reason=author.fault)
+            return DmarcCheck(Result.PERMERROR, reason=author.fault, incomplete=not author.complete)
         walk = TreeWalk(self._resolver)
         by_spf, by_dkim = _spf_identifiers(spf), _dkim_identifiers(dkim)
         if len(author.domains) == 1:
@@ -72,7 +72,15 @@ class DmarcEvaluator:
         if not author.fault:
             return check
         result = check.result if check.result in {Result.FAIL, Result.TEMPERROR} else Result.PERMERROR
-        return DmarcCheck(result, check.author, check.organization, check.record, check.policy, reason=author.fault)
+        return DmarcCheck(
+            result,
+            check.author,
+            check.organization,
+            check.record,
+            check.policy,
+            reason=author.fault,
+            incomplete=not author.complete,
+        )
 
     async def organization(self, domain: str) -> str:
         """The organizational domain of a domain, by tree walk (RFC 9989 §4.10.2). Raises ResolverUnavailable."""
