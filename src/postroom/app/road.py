@@ -1,11 +1,11 @@
 """Builds the way of mail from the door to the far end: intake, queue, routes, carriers."""
 
-import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
 
 from postroom.app.opening import store_path
+from postroom.app.process import cores
 from postroom.clock import Clock
 from postroom.config.model import Settings
 from postroom.dns.resolver import Resolver
@@ -120,7 +120,7 @@ class Road:
     def _make_carrier(self) -> SmtpCarrier | Fleet:
         processes = self._settings.outbound.processes
         if processes == "auto":
-            processes = 1 if (os.cpu_count() or 1) > 1 else 0
+            processes = 1 if cores() > 1 else 0
         return self._fleet(processes) if processes else self._carrier_of_ours()
 
     def _carrier_of_ours(self) -> SmtpCarrier:
@@ -224,9 +224,11 @@ class Road:
         return by_kind
 
     async def start(self) -> None:
-        """Have the carriers ready. OSError where they cannot be; if nobody asked for a process of theirs, they do
-        without one.
+        """Take up what an earlier process knew; have the carriers ready. Raises StoreUnavailable, OSError where they
+        cannot be ready. If nobody asked for a process of theirs, they do without one.
         """
+        await self.tls.start()
+        await self.shaping.start()
         if isinstance(self._carrier, SmtpCarrier):
             return
         try:
