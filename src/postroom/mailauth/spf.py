@@ -37,6 +37,11 @@ HELO_SECONDS = 5.0
 MAX_QUERIES = 75
 """Questions to the DNS for one identity: ten terms with ten hosts each would be more (RFC 7208 §11.1)."""
 
+MAX_RECORD = 4096
+"""Octets of a record. RFC 7208 §3.4 would have them fit into one UDP packet; the time to read longer ones, which the
+DNS can carry up to 64 KiB, would be the sender's to waste.
+"""
+
 MAX_TEXT = 255
 """Characters of an explanation or a reason that are kept."""
 
@@ -56,6 +61,9 @@ _MEANT = {"p": "%", "s": " ", "h": "%20"}
 """spftrace takes an explanation for malformed that has a space or one of these escapes in it (RFC 7208 §6.2, §7.1 allow
 them): they pass through it as marks of visible characters.
 """
+
+_TOO_LONG = f"v=spf1 a-record-of-more-than-{MAX_RECORD}-octets"
+"""Stands for a record that is not read: malformed, and its only word says why."""
 
 _NO_LABEL = "x" * 64
 """Stands for a local part that is not ASCII: no name can be made of it, so that no term with it matches."""
@@ -236,6 +244,8 @@ class _Questions(spftrace.BaseResolver):
         if isinstance(record, str):
             return record
         assert isinstance(record, bytes)  # noqa: S101 - for the types: the port gives nothing else
+        if len(record) > MAX_RECORD and _VERSION.match(record):
+            return _TOO_LONG
         text = _UNPRINTABLE.sub(b"\xff", record).decode("latin-1")  # RFC 7208 §3.1: then it is malformed
         if not _VERSION.match(record):
             return _ESCAPED.sub(lambda found: _MARKS[found[0]], text)
