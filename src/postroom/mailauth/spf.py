@@ -15,6 +15,7 @@ from typing import Any
 import spftrace
 
 from postroom.clock import Clock
+from postroom.dns.cache import octets_of
 from postroom.dns.resolver import Answer, Existence, Family, MxRecord, Resolver
 from postroom.mail.address import Address
 from postroom.mail.domain import normalise_domain
@@ -45,6 +46,7 @@ DNS can carry up to 64 KiB, would be the sender's to waste.
 MAX_TEXT = 255
 """Characters of an explanation or a reason that are kept."""
 
+_MAX_KEPT_OCTETS = 8 * 1024  # of the answers that a remembered result follows from
 _MAX_KEPT_QUESTIONS = 20  # a result that hangs on more is worked out anew: nobody's ordinary record needs them
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)+[A-Za-z0-9-]*[A-Za-z-][A-Za-z0-9-]*\.?")
@@ -198,6 +200,7 @@ class _Questions(spftrace.BaseResolver):
         self._until = clock.monotonic() + TIME_LIMIT
         self.client = client
         self.facts: dict[_Question, _Facts] = {}
+        self._octets = 0
         self.settled = True
         """What was learnt settles the result for every sender of the domain, and every HELO name."""
 
@@ -209,6 +212,9 @@ class _Questions(spftrace.BaseResolver):
         if self._clock.monotonic() > self._until:
             raise ResolverUnavailable(f"SPF took longer than {TIME_LIMIT:g} seconds")
         answer = await self._answer(kind, name)
+        self._octets += octets_of(answer)
+        if self._octets > _MAX_KEPT_OCTETS:
+            self.settled = False
         if kind == "TXT" and any(_VARYING_MACRO.search(record) for record in answer.records):
             self.settled = False
         self.facts[kind, name] = (answer.existence, answer.records)

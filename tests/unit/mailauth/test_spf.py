@@ -301,6 +301,14 @@ async def test_what_is_remembered_is_bounded() -> None:
     assert len(checker) == 3
 
 
+async def test_what_follows_from_large_answers_is_not_remembered() -> None:
+    zone, checker = house('example.org TXT "v=spf1 -all"')
+    for number in range(10):
+        zone.add("example.org", "TXT", " ".join([f'"{number}{"x" * 250}"'] * 5))
+    assert (await mail_from(checker)).result is Result.FAIL
+    assert len(checker) == 0
+
+
 async def test_long_records_cost_little() -> None:
     """Ten of 64 KiB, which the macro keeps from being remembered: they are worked out for each message."""
     zone, checker = house()
