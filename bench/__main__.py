@@ -226,8 +226,9 @@ def _submit(plan: Plan, work: Path, sink: Sink, found: dict[str, Findings]) -> N
 
 def _trust(plan: Plan, work: Path, sink: Sink, found: dict[str, Findings]) -> None:
     """Mail that is checked when it comes in, and signed when it goes out, in turns."""
-    if "postfix" in plan.servers and (trouble := milters.why_not()):
-        raise BenchError(trouble)
+    if trouble := milters.why_not():
+        _say(f"checked and signed are left out: {trouble}")
+        return
     origin = trust.Origin(work)
     origin.names.start()
     try:

@@ -6,13 +6,12 @@ Both as Debian ships them, but for what the bench cannot do without (docs/perfor
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
 from bench.names import Names
 from bench.postfix import Postfix
-from bench.processes import BenchError, free_port, stop_pids, wait_until
+from bench.processes import free_port, started, stop_pids
 
 _COMMON = """\
 Syslog yes
@@ -93,7 +92,7 @@ class OpenDkim:
         with (self._folder / "log").open("wb") as log:
             command = [_program("opendkim") or "opendkim", "-f", "-x", str(config)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(self._answers, seconds=10, what="opendkim did not open its port")
+        started(self._process, self.port, self._folder / "log")
 
     def stop(self) -> None:
         """Stop it."""
@@ -101,15 +100,6 @@ class OpenDkim:
             stop_pids([self._process.pid])
             self._process.wait()
             self._process = None
-
-    def _answers(self) -> bool:
-        if self._process is not None and self._process.poll() is not None:
-            raise BenchError(f"opendkim ended: {(self._folder / 'log').read_text(errors='replace')[-500:]}")
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
 
 def check_spf(postfix: Postfix, folder: Path) -> None:

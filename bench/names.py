@@ -6,12 +6,11 @@ uses. Both servers ask it.
 
 import random
 import shutil
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.processes import BenchError, stop_pids, wait_until
+from bench.processes import BenchError, started, stop_pids
 
 _CONFIG = """\
 server:
@@ -61,7 +60,7 @@ class Names:
         config.write_text(_CONFIG.format(address=self.address, folder=self._folder, records=records))
         with (self._folder / "unbound.log").open("wb") as log:
             self._process = subprocess.Popen([program, "-d", "-c", str(config)], stdout=log, stderr=log)
-        wait_until(self._answers, seconds=10, what="unbound did not open its port")
+        started(self._process, 53, self._folder / "unbound.log", address=self.address)
 
     def stop(self) -> None:
         """Stop it."""
@@ -69,12 +68,3 @@ class Names:
             stop_pids([self._process.pid])
             self._process.wait()
             self._process = None
-
-    def _answers(self) -> bool:
-        if self._process is not None and self._process.poll() is not None:
-            raise BenchError(f"unbound ended: {(self._folder / 'unbound.log').read_text(errors='replace')[-500:]}")
-        try:
-            socket.create_connection((self.address, 53), timeout=1).close()
-        except OSError:
-            return False
-        return True

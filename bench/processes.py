@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -45,13 +46,24 @@ def wait_until(done: Callable[[], bool], *, seconds: float, what: str, pause: fl
         time.sleep(pause)
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     """Whether something accepts connections on the loopback port."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((address, port), timeout=1).close()
     except OSError:
         return False
     return True
+
+
+def started(process: subprocess.Popen[bytes], port: int, log: Path, *, address: str = "127.0.0.1") -> None:
+    """Wait until a program that was started opens its port. BenchError with the end of its log where it ends."""
+
+    def is_open() -> bool:
+        if process.poll() is not None:
+            raise BenchError(f"{process.args!r} ended: {log.read_text(errors='replace')[-500:]}")
+        return answers(port, address)
+
+    wait_until(is_open, seconds=10, what=f"{process.args!r} did not open its port")
 
 
 def is_alive(pid: int) -> bool:

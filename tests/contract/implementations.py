@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from postroom.admin.dnswatch.model import DnsWatchStore
 from postroom.directory.store import DirectoryStore
 from postroom.mailauth.keys.store import DkimKeyStore
 from postroom.mailauth.reports.store import ReportStore
@@ -46,6 +47,8 @@ class Store(Protocol):
     def sites(self) -> SiteStore: ...
     @property
     def dkim(self) -> DkimKeyStore: ...
+    @property
+    def dns_watch(self) -> DnsWatchStore: ...
     @property
     def reports(self) -> ReportStore: ...
     @property

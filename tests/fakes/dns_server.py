@@ -29,13 +29,19 @@ NOTHING = Found((), Existence.NO_DATA, "")
 
 
 class DnsServer:
-    """``async with DnsServer(zone) as server: server.port``. ``truncate`` cuts all UDP answers: TCP is needed."""
+    """``async with DnsServer(zone) as server: server.port``.
 
-    def __init__(self, zone: Zone, *, host: str = "127.0.0.1", port: int = 0, truncate: bool = False) -> None:
+    ``truncate`` cuts all UDP answers: TCP is needed. ``authoritative``: it speaks for the zone.
+    """
+
+    def __init__(
+        self, zone: Zone, *, host: str = "127.0.0.1", port: int = 0, truncate: bool = False, authoritative: bool = False
+    ) -> None:
         self.zone = zone
         self.host = host
         self.port = port
         self.truncate = truncate
+        self.authoritative = authoritative
         self.tcp_questions = 0
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
@@ -77,7 +83,9 @@ class DnsServer:
         except dns.exception.DNSException:
             return None
         question = query.question[0]
-        response = dns.message.make_response(query, recursion_available=True)
+        response = dns.message.make_response(query, recursion_available=not self.authoritative)
+        if self.authoritative:
+            response.flags |= dns.flags.AA
         name = question.name.to_text()
         try:
             unchecked = query.flags & dns.flags.CD and name.lower().removesuffix(".") in self.zone.bogus

@@ -9,7 +9,7 @@ from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import Message, QueueId
 from postroom.mail.reply import Reply
 from postroom.mail.session import Client, Role, TlsFacts
-from postroom.report import checking, events, keys, received, road
+from postroom.report import checking, events, keys, received, road, zones
 from postroom.report.events import Report
 
 QUEUE_ID = QueueId(0x0123456789ABCDEF)
@@ -125,6 +125,12 @@ REPORTS: tuple[Report, ...] = (
     received.ReportReceived(QUEUE_ID, "dmarc", "example.org", "google.com", "1", 120, 3, "google.com", "new"),
     received.ReportReceived(QUEUE_ID, "tls", "example.org", "isp.example", "2", 7, 0, None, "too many"),
     received.ReportUnread(QUEUE_ID, "example.org", "isp.example", "there is no report in it"),
+    zones.DnsBroken(
+        "example.org", "spf-several", "example.org", "error", "example.org has 2 SPF records", "they fail", "keep one"
+    ),
+    zones.DnsBroken("", "ptr-missing", "192.0.2.1", "warning", "it points back to no name", "refused", "ask for one"),
+    zones.DnsMended("example.org", "spf-several", "example.org", "example.org has 2 SPF records", 1_800_000_000.0),
+    zones.DnsLooked(3, 1, 2),
     road.CarriersEnded("signal 9", 3, 0.1),
     road.CarriersEnded("exit 1", 0, 0.2, "the carriers did not get ready: the process ended"),
     road.CarriersReady(4711),

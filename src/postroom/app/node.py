@@ -244,12 +244,10 @@ class Node:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
-        await self._road.tls.start()
+        await self._road.start()
         await self._trust.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
-        await self._road.shaping.start()
-        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -266,6 +264,22 @@ class Node:
         shown = [f"{o.settings.role.value} {show_host(a)}:{port}" for o in opened for a, port in o.addresses]
         await web.start(self._tls)
         shown += web.shown
+        self._begin_chores()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        for listener in self._listeners:
+            listener.start()
+        self._alerts.start(self._reporter.tell)
+        await self._upkeep.start(self._clock, self._reporter)
+        shown += self._upkeep.shown
+        calm_collector()
+        self._reporter.tell(ServerReady(tuple(shown)))
+        tell_service_manager("READY=1")
+
+    def _begin_chores(self) -> None:
+        """What is done again and again beside the mail."""
         self._chores.run(self._road.scheduler.run(), "scheduler")
         self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
         self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
@@ -290,18 +304,6 @@ class Node:
             show=self._metrics.set_certificates,
         )
         self._chores.repeat(CERTIFICATE_SECONDS, watch.look, "certificate watch")
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        for listener in self._listeners:
-            listener.start()
-        self._alerts.start(self._reporter.tell)
-        await self._upkeep.start(self._clock, self._reporter)
-        shown += self._upkeep.shown
-        calm_collector()
-        self._reporter.tell(ServerReady(tuple(shown)))
-        tell_service_manager("READY=1")
 
     async def _end(self, web: WebPorts) -> None:
         """Drain: sessions first, because they still bring mail in; then the queue; then the rest."""

@@ -36,6 +36,14 @@ def calm_collector() -> None:
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # systems that cannot say
+        return os.cpu_count() or 1
+
+
 def allow_files(settings: Settings) -> None:
     """Each session is a file descriptor: raise our own limit as far as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

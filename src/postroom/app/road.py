@@ -1,11 +1,11 @@
 """Builds the way of mail from the door to the far end: intake, queue, routes, carriers."""
 
-import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
 
 from postroom.app.opening import store_path
+from postroom.app.process import cores
 from postroom.clock import Clock
 from postroom.config.model import Settings
 from postroom.dns.resolver import Resolver
@@ -26,7 +26,7 @@ from postroom.outbound.route import MailRouter
 from postroom.outbound.shaping.traffic import Traffic
 from postroom.outbound.tlsroom import TlsRoom
 from postroom.queue.carrier import Carrier
-from postroom.queue.dsn import DsnMaker
+from postroom.queue.dsn import DsnMaker, Resolve
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.outage import Outage
 from postroom.queue.reporting import ReportAddresses
@@ -120,7 +120,7 @@ class Road:
     def _make_carrier(self) -> SmtpCarrier | Fleet:
         processes = self._settings.outbound.processes
         if processes == "auto":
-            processes = 1 if (os.cpu_count() or 1) > 1 else 0
+            processes = 1 if cores() > 1 else 0
         return self._fleet(processes) if processes else self._carrier_of_ours()
 
     def _carrier_of_ours(self) -> SmtpCarrier:
@@ -184,14 +184,7 @@ class Road:
             schedules=Schedules(settings.queue, settings.schedule, settings.route),
             suppression=settings.suppression,
         )
-        by_kind: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
-        by_kind[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, clock)
-        self._by_kind = by_kind
-        separator = settings.delivery.plus_separator
-        by_kind[RouteKind.MAILDIR] = MaildirCarrier(
-            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
-        )
-        by_kind[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
+        self._by_kind = self._carriers_by_kind(resolve)
         self.scheduler = Scheduler(
             settings=settings.queue,
             concurrency=settings.outbound.concurrency,
@@ -199,7 +192,7 @@ class Road:
             store=store.queue,
             router=self._traffic.naming(self.router),
             shaper=self._traffic.shaper,
-            carriers=by_kind,
+            carriers=self._by_kind,
             settler=settler,
             clock=clock,
             reporter=reporter,
@@ -219,10 +212,23 @@ class Road:
             reports=self._reports,
         )
 
+    def _carriers_by_kind(self, resolve: Resolve) -> dict[RouteKind, Carrier]:
+        settings, store = self._settings, self._store
+        separator = settings.delivery.plus_separator
+        by_kind: dict[RouteKind, Carrier] = dict.fromkeys(RouteKind, self._carrier)
+        by_kind[RouteKind.MAILBOX] = MailboxCarrier(resolve, store.mailbox, self._clock)
+        by_kind[RouteKind.MAILDIR] = MaildirCarrier(
+            settings.maildir, store.queue, hostname=settings.hostname, separator=separator
+        )
+        by_kind[RouteKind.COMMAND] = CommandCarrier(settings.command, store.queue, separator=separator)
+        return by_kind
+
     async def start(self) -> None:
-        """Have the carriers ready. OSError where they cannot be; if nobody asked for a process of theirs, they do
-        without one.
+        """Take up what an earlier process knew; have the carriers ready. Raises StoreUnavailable, OSError where they
+        cannot be ready. If nobody asked for a process of theirs, they do without one.
         """
+        await self.tls.start()
+        await self.shaping.start()
         if isinstance(self._carrier, SmtpCarrier):
             return
         try:

@@ -1,8 +1,13 @@
 """Builds the rooms of trust: what checks incoming mail, what signs ours, and the reports on both that come and go."""
 
+from collections.abc import Collection
+
+from postroom.admin.dkim import StoredRecords
+from postroom.admin.dnswatch.watch import OF_KEYS, DnsWatch
 from postroom.admin.reportsroom import ReportsRoom
 from postroom.app.checking import make_checks
 from postroom.app.chores import Chores
+from postroom.app.inspecting import Inspection
 from postroom.app.signing import SigningRoom
 from postroom.clock import Clock
 from postroom.config.model import Settings
@@ -32,6 +37,9 @@ TALLY_SECONDS = 5.0
 """How often what was counted for reports is written behind."""
 
 SEND_SECONDS = 60.0
+
+WATCH_SECONDS = 60.0
+"""How often somebody asks which domains are due to be looked at in the DNS."""
 
 
 class TrustRooms:
@@ -79,6 +87,18 @@ class TrustRooms:
                 reporter=reporter,
                 metrics=metrics,
             )
+        self._watch: DnsWatch | None = None
+        if settings.dns.watch:
+            self._watch = DnsWatch(
+                Inspection(settings, StoredRecords(store.dkim), clock),
+                store.dns_watch,
+                domains=self._domains,
+                every=settings.dns.watch,
+                clock=clock,
+                reporter=reporter,
+                left=OF_KEYS if settings.dkim.enabled else (),
+            )
+        self._store = store
         self.checks = make_checks(settings, resolver, clock, reporter, self._sent.tally)
 
     @property
@@ -109,6 +129,8 @@ class TrustRooms:
         if self._signing is not None:
             chores.repeat(REFRESH_SECONDS, self._signing.refresh, "signing keys")
             chores.repeat(KEY_SECONDS, self._signing.tick, "lives of signing keys")
+        if self._watch is not None:
+            chores.repeat(WATCH_SECONDS, self._watch.tick, "DNS watch")
         if self._settings.dmarc_reports.enabled:
             reports = self._sent.reports(post, signs=self._signs, is_local=self._directory.is_local)
             chores.repeat(SEND_SECONDS, reports.send_due, "DMARC reports")
@@ -120,6 +142,11 @@ class TrustRooms:
     async def close(self) -> None:
         """Write what has not been written."""
         await self._sent.close()
+        if self._watch is not None:
+            await self._watch.close()
+
+    async def _domains(self) -> Collection[str]:
+        return [domain.name for domain in await self._store.directory.domains()]
 
     def _signs(self, domain: str) -> bool:
         """Whether our mail from a domain is signed now."""

@@ -112,6 +112,8 @@ class AlertSettings(Section):
             "listener_paused",
             "certificate",
             "dkim",
+            "dns",
+            "dns_mended",
             "internal_error",
         ],
         ...,

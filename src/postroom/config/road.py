@@ -134,7 +134,7 @@ class OutboundSettings(Section):
     processes: Literal["auto"] | Annotated[int, Field(ge=0, le=16)] = Field(
         "auto",
         description="Processes that carry mail to other servers, beside the one that accepts and stores. 0: none, that "
-        'one does all; "auto": one where there are two cores or more.',
+        'one does all; "auto": one where there are two cores or more. Several share the sites, and the concurrency.',
     )
     concurrency: int = Field(500, ge=1, description="Connections in total.")
     concurrency_per_site: int = Field(20, ge=1, description="Connections to one site.")

@@ -78,10 +78,8 @@ class Chain:
         return places
 
     def body_forms(self) -> list[BodyForm]:
-        """What the message signatures say about the body; nothing if the newest one cannot pass anyway."""
+        """What the message signatures say about the body."""
         messages = [each.message for each in self.sets if isinstance(each.message, Signature)]
-        if not isinstance(self.newest.message, Signature):
-            return []
         return [(message.relaxed_body, message.limit) for message in messages]
 
 

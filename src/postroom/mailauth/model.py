@@ -122,7 +122,7 @@ class DmarcCheck:
     for NONE; ``organization`` the organizational domain of ``author``. ``policy`` is what the record asks for this
     message: of p=, sp= and np= the right one, one step milder where t=y. None unless FAIL. ``dkim_aligned`` and
     ``spf_aligned`` are the domains that passed and are aligned, ``""`` for none. ``incomplete``: From has more that may
-    be the author than was evaluated (§11.5).
+    be the author than was evaluated (RFC 9989 §11.5).
     """
 
     result: Result

@@ -280,7 +280,9 @@ async def _convert(job: Job, host: Host) -> _Form:
         return _Form(target)
     lacking = "BINARYMIME" if envelope.body is Body.BINARY else "8BITMIME"
     words = "8bit" if target is Body.EIGHT_BIT else "7bit"
-    return _Form(target, edits, f"converted to {words}: the peer lacks {lacking}")
+    # RFC 6376 §5.3: a signature does not outlive that. It is told, not mended: docs/adr/0020
+    broken = ", which breaks our signature" if b"DKIM-Signature:" in job.message.prefix else ""
+    return _Form(target, edits, f"converted to {words}: the peer lacks {lacking}{broken}")
 
 
 async def _survey(job: Job, target: Body, *, ascii_header: bool) -> tuple[Edit, ...]:

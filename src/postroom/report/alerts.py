@@ -25,6 +25,7 @@ from postroom.report.events import (
 from postroom.report.keys import DkimKeyWaits, DkimTrouble
 from postroom.report.line import cut
 from postroom.report.road import CarriersEnded
+from postroom.report.zones import DnsBroken, DnsMended
 
 WORDS: Mapping[type[Report], str] = {
     LoginFailed: "login_failed",
@@ -38,6 +39,8 @@ WORDS: Mapping[type[Report], str] = {
     CertificateTrouble: "certificate",
     DkimKeyWaits: "dkim",
     DkimTrouble: "dkim",
+    DnsBroken: "dns",
+    DnsMended: "dns_mended",
     InternalError: "internal_error",
     CarriersEnded: "internal_error",
 }
@@ -150,8 +153,12 @@ def _example(at: float, report: Report) -> Example:
 
 
 def _upkeep_reason(report: Report) -> str:
-    """What is to be seen to, of certificates and keys."""
+    """What is to be seen to, of certificates, keys and the DNS."""
     match report:
+        case DnsBroken():
+            return f"{report.fault}: {report.what}; {report.remedy}"
+        case DnsMended():
+            return f"{report.fault} is gone: {report.what}"
         case CertificateExpiring():
             return f"{', '.join(report.names)} ends soon"
         case CertificateTrouble():

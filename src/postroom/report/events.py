@@ -13,6 +13,7 @@ from postroom.report.checking import CheckingReport
 from postroom.report.keys import KeyReport
 from postroom.report.received import ReceivedReport
 from postroom.report.road import RoadReport
+from postroom.report.zones import ZoneReport
 
 
 @value(frozen=True, slots=True)
@@ -393,4 +394,5 @@ Report = (
     | KeyReport
     | CheckingReport
     | ReceivedReport
+    | ZoneReport
 )

@@ -46,6 +46,7 @@ from postroom.report.families import Counter, Gauge, Histogram
 from postroom.report.keysmetrics import KeyMetrics
 from postroom.report.receivedmetrics import ReceivedMetrics
 from postroom.report.roadmetrics import RoadMetrics
+from postroom.report.zonesmetrics import ZoneMetrics
 
 _INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _ATTEMPT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1200)
@@ -108,7 +109,7 @@ class Metrics:
             CertificateTrouble: self._certificate_trouble,
         }
         self.keys = KeyMetrics()
-        for part in (RoadMetrics(), self.keys, CheckingMetrics(), ReceivedMetrics()):
+        for part in (RoadMetrics(), self.keys, CheckingMetrics(), ReceivedMetrics(), ZoneMetrics()):
             self._handlers |= part.handlers
             self._families += part.families
         self.registry.register(self)

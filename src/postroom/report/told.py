@@ -56,6 +56,8 @@ from postroom.report.received import ReceivedReport, ReportReceived, ReportUnrea
 from postroom.report.receivedtold import tell_received
 from postroom.report.road import RoadReport
 from postroom.report.roadtold import tell_road
+from postroom.report.zones import DnsBroken, DnsLooked, DnsMended, ZoneReport
+from postroom.report.zonestold import tell_zones
 
 
 def highest_level(kind: type[Report]) -> int:
@@ -92,12 +94,14 @@ def tell(report: Report) -> Told:
             return _of_elsewhere(report)
 
 
-def _of_elsewhere(report: RoadReport | KeyReport | ReceivedReport) -> Told:
+def _of_elsewhere(report: RoadReport | KeyReport | ReceivedReport | ZoneReport) -> Told:
     """What has a module of its own."""
     if isinstance(report, DkimKeyChanged | DkimKeyWaits | DkimTrouble):
         return tell_keys(report)
     if isinstance(report, ReportReceived | ReportUnread):
         return tell_received(report)
+    if isinstance(report, DnsBroken | DnsMended | DnsLooked):
+        return tell_zones(report)
     return tell_road(report)
 
 

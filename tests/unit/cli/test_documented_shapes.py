@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from postroom.admin import dkim
 from postroom.admin.accounts import AccountView
 from postroom.admin.acmeview import CertificateView
 from postroom.admin.aliases import AliasView
@@ -21,6 +22,7 @@ from postroom.admin.simulation.views import DestinationView, Simulation, SpanVie
 from postroom.admin.sites import SiteView
 from postroom.admin.suppression import SuppressionPage, SuppressionView
 from postroom.admin.tallies import CauseTally, DomainTally, SenderTally, Stats
+from postroom.cli.checkdns import DnsFindingView
 from postroom.outbound.wayfinding import HostView, RouteView, RuleView, WayView
 
 PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -62,8 +64,12 @@ PAGE = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="
         ("destination of a simulation", DestinationView),
         ("`certificate list`", CertificateView),
         ("`dns`", PublishedView),
+        ("`dkim list`", dkim.KeyView),
+        ("`dkim show`", dkim.RecordView),
+        ("`dkim check`", dkim.LookView),
         ("record of dns", RecordView),
         ("`check`", Finding),
+        ("`check dns`", DnsFindingView),
     ],
 )
 def test_fields(row: str, view: type) -> None:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
@@ -181,6 +182,19 @@ async def test_another_key_for_the_message_than_for_the_seal() -> None:
     changed = seal(seal(MESSAGE, signer=("other", OTHER)) + b"footer\r\n")
     assert (await check(changed, zone)).oldest_pass == 2
     assert set(zone.asked) == {("TXT", KEY)}  # the body was another, whatever the key
+
+
+async def test_a_body_is_not_read_for_a_chain_without_a_key() -> None:
+    read = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield sealed(2)
+        read.append(1)
+        yield b"never needed"
+
+    checker = SignatureChecker(ZoneResolver(Zone()), ManualClock())
+    assert (await checker.check(pieces)).arc.reason.startswith("message signature 2: there is no key")
+    assert read == []
 
 
 async def test_short_keys() -> None:

@@ -80,7 +80,11 @@ class SignatureChecker:
         until = asyncio.get_running_loop().time() + self._seconds
         keys = await self._finder.find_all(places, until)
         forms = [(each.relaxed_body, each.limit) for each in signatures if _has_key(each, keys)]
-        if isinstance(chain, Chain):
+        if (
+            isinstance(chain, Chain)
+            and isinstance(newest := chain.newest.message, Signature)
+            and _has_key(newest, keys)
+        ):
             forms += chain.body_forms()
         hasher = BodyHasher(forms)
         if forms:

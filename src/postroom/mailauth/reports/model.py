@@ -192,8 +192,8 @@ class FailureReport:
     """A report about one message that failed (RFC 6591 §3), or some like it (``incidents``).
 
     ``failure`` is Auth-Failure (``dmarc``, ``spf``, ``signature``, ``bodyhash``, ``revoked``, ``adsp``), ``alignment``
-    Identity-Alignment (RFC 9991 §4), ``results`` what the reporter's Authentication-Results says. ``header_from`` is
-    the author's domain. Neither subject nor content is kept.
+    Identity-Alignment (RFC 7489 §7.3.1), ``results`` what the reporter's Authentication-Results says; ``header_from``
+    is the author's domain. Neither subject nor content is kept.
     """
 
     reporter: str

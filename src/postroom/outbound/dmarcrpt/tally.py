@@ -33,7 +33,7 @@ _LONGEST_TEXT = 255  # characters of a name
 _LONGEST_REMARK = 120  # characters of a reason or a comment
 _MOST_OVERRIDES = 5
 
-# What XML 1.0 §2.2 has no place for, and line ends; lone surrogates cannot be stored either.
+# What XML 1.0, section 2.2, has no place for, and line ends; lone surrogates cannot be stored either.
 _ILLEGAL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _REPORT_SUBJECT = re.compile(r"Report[ \t]+Domain:", re.IGNORECASE)
 _MILDER = {Policy.REJECT: Policy.QUARANTINE, Policy.QUARANTINE: Policy.NONE, Policy.NONE: Policy.NONE}

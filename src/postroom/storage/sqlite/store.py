@@ -15,6 +15,7 @@ from postroom.storage.sqlite.connection import connect, free_space, unavailable
 from postroom.storage.sqlite.directory import SqliteDirectory
 from postroom.storage.sqlite.dkim import SqliteDkim
 from postroom.storage.sqlite.dmarctally import SqliteDmarcTally
+from postroom.storage.sqlite.dnswatch import SqliteDnsWatch
 from postroom.storage.sqlite.guard import SqliteGuard
 from postroom.storage.sqlite.history import SqliteHistory
 from postroom.storage.sqlite.mailbox import SqliteMailbox
@@ -81,6 +82,7 @@ class SqliteStore:
         self.reported = SqliteReported(self._writer, self._listings)
         self.sites = SqliteSites(self._writer, self._listings)
         self.dkim = SqliteDkim(self._writer, self._lookups)
+        self.dns_watch = SqliteDnsWatch(self._writer, self._listings)
 
     @classmethod
     async def open(
