@@ -27,8 +27,8 @@ _Key = tuple[str, str]
 MAX_TTL = 86400.0  # seconds; RFC 8767 §4 caps TTLs for the sake of mistakes, a day is what resolvers use
 MAX_NEGATIVE_TTL = 3600.0  # RFC 2308 §5: one to three hours work well
 MAX_OCTETS = 16 * 1024
-"""Of an answer that is kept. Honest ones have some hundred; the DNS carries 64 KiB, and thousands of those are memory that
-any stranger could fill.
+"""Of an answer that is kept. Honest ones have some hundred; the DNS carries 64 KiB, and any stranger could fill the
+memory with thousands of those.
 """
 _RECORD = 64  # octets of a record besides its text
 FAILURE_TTL = 5.0  # RFC 9520 §3.2: failures are kept for at least one second, and for five minutes at most
