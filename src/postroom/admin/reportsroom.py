@@ -40,6 +40,7 @@ def report_addresses(
         resolve=resolve,
         is_local=is_local,
         feedback=settings.returns.complaints,
+        authserv_id=settings.mailauth.authserv_id,
     )
 
 

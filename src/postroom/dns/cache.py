@@ -26,6 +26,11 @@ _Key = tuple[str, str]
 
 MAX_TTL = 86400.0  # seconds; RFC 8767 §4 caps TTLs for the sake of mistakes, a day is what resolvers use
 MAX_NEGATIVE_TTL = 3600.0  # RFC 2308 §5: one to three hours work well
+MAX_OCTETS = 16 * 1024
+"""Of an answer that is kept. Honest ones have some hundred; the DNS carries 64 KiB, and any stranger could fill the
+memory with thousands of those.
+"""
+_RECORD = 64  # octets of a record besides its text
 FAILURE_TTL = 5.0  # RFC 9520 §3.2: failures are kept for at least one second, and for five minutes at most
 
 
@@ -135,6 +140,8 @@ class CachingResolver:
     def _keep(self, key: _Key, answer: Answer[Any] | ResolverUnavailable, ttl: float) -> None:
         if ttl <= 0 or not self._size:  # RFC 1035 §3.2.1: zero is for the transaction in progress
             return
+        if isinstance(answer, Answer) and octets_of(answer) > MAX_OCTETS:
+            return
         self._kept[key] = _Kept(answer, self._clock.monotonic() + ttl)
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)
@@ -143,3 +150,8 @@ class CachingResolver:
         del self._asking[key]
         if not done.cancelled():
             done.exception()  # seen, even if everybody who asked has gone
+
+
+def octets_of(answer: Answer[Any]) -> int:
+    """About what the records of an answer take in memory."""
+    return sum([_RECORD + len(record) if isinstance(record, bytes | str) else 2 * _RECORD for record in answer.records])

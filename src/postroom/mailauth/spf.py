@@ -15,6 +15,7 @@ from typing import Any
 import spftrace
 
 from postroom.clock import Clock
+from postroom.dns.cache import octets_of
 from postroom.dns.resolver import Answer, Existence, Family, MxRecord, Resolver
 from postroom.mail.address import Address
 from postroom.mail.domain import normalise_domain
@@ -37,9 +38,15 @@ HELO_SECONDS = 5.0
 MAX_QUERIES = 75
 """Questions to the DNS for one identity: ten terms with ten hosts each would be more (RFC 7208 §11.1)."""
 
+MAX_RECORD = 4096
+"""Octets of a record. RFC 7208 §3.4 would have them fit into one UDP packet; the time to read longer ones, which the
+DNS can carry up to 64 KiB, would be the sender's to waste.
+"""
+
 MAX_TEXT = 255
 """Characters of an explanation or a reason that are kept."""
 
+_MAX_KEPT_OCTETS = 8 * 1024  # of the answers that a remembered result follows from
 _MAX_KEPT_QUESTIONS = 20  # a result that hangs on more is worked out anew: nobody's ordinary record needs them
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)+[A-Za-z0-9-]*[A-Za-z-][A-Za-z0-9-]*\.?")
@@ -56,6 +63,9 @@ _MEANT = {"p": "%", "s": " ", "h": "%20"}
 """spftrace takes an explanation for malformed that has a space or one of these escapes in it (RFC 7208 §6.2, §7.1 allow
 them): they pass through it as marks of visible characters.
 """
+
+_TOO_LONG = f"v=spf1 a-record-of-more-than-{MAX_RECORD}-octets"
+"""Stands for a record that is not read: malformed, and its only word says why."""
 
 _NO_LABEL = "x" * 64
 """Stands for a local part that is not ASCII: no name can be made of it, so that no term with it matches."""
@@ -190,6 +200,7 @@ class _Questions(spftrace.BaseResolver):
         self._until = clock.monotonic() + TIME_LIMIT
         self.client = client
         self.facts: dict[_Question, _Facts] = {}
+        self._octets = 0
         self.settled = True
         """What was learnt settles the result for every sender of the domain, and every HELO name."""
 
@@ -201,6 +212,9 @@ class _Questions(spftrace.BaseResolver):
         if self._clock.monotonic() > self._until:
             raise ResolverUnavailable(f"SPF took longer than {TIME_LIMIT:g} seconds")
         answer = await self._answer(kind, name)
+        self._octets += octets_of(answer)
+        if self._octets > _MAX_KEPT_OCTETS:
+            self.settled = False
         if kind == "TXT" and any(_VARYING_MACRO.search(record) for record in answer.records):
             self.settled = False
         self.facts[kind, name] = (answer.existence, answer.records)
@@ -236,6 +250,8 @@ class _Questions(spftrace.BaseResolver):
         if isinstance(record, str):
             return record
         assert isinstance(record, bytes)  # noqa: S101 - for the types: the port gives nothing else
+        if len(record) > MAX_RECORD and _VERSION.match(record):
+            return _TOO_LONG
         text = _UNPRINTABLE.sub(b"\xff", record).decode("latin-1")  # RFC 7208 §3.1: then it is malformed
         if not _VERSION.match(record):
             return _ESCAPED.sub(lambda found: _MARKS[found[0]], text)

@@ -24,7 +24,9 @@ _AUTHOR = re.compile(rb"\bheader\.from=([a-z0-9.-]{1,253})", re.I)
 
 
 class ReportAddresses:
-    """Between the door and the directory. ``hostname`` is the name that our Authentication-Results bear."""
+    """Between the door and the directory. ``authserv_id`` is the name that our Authentication-Results bear, where that
+    is not the ``hostname``.
+    """
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class ReportAddresses:
         resolve: Resolve,
         is_local: IsLocal,
         feedback: tuple[str, ...] = (),
+        authserv_id: str = "",
     ) -> None:
         """``separator`` sets off a tag in a local part; ``feedback`` are addresses that are read for complaints as it
         is (``returns.complaints``).
@@ -46,7 +49,8 @@ class ReportAddresses:
         self._local_parts = self._locals | {key.partition("@")[0] for key in keys}
         self._feedback = frozenset([Address.parse(text).key for text in feedback])
         self._keep_in = Address.parse(settings.keep_in) if settings.keep_in else None
-        self._hostname = hostname.lower().encode()
+        self._hostname = hostname.lower()
+        self._authserv_id = (authserv_id or hostname).lower().encode()
         self._separator = separator
         self._resolve = resolve
         self._is_local = is_local
@@ -86,17 +90,17 @@ class ReportAddresses:
         if not found:
             return None
         is_own = draft.client is None and not draft.account  # this server's report about what it got itself
-        author = self._hostname.decode() if is_own else author_of(draft.prefix, self._hostname)
+        author = self._hostname if is_own else author_of(draft.prefix, self._authserv_id)
         return ReportNote(tuple(found[:MOST_NAMES]), author)
 
 
-def author_of(prefix: bytes, hostname: bytes) -> str | None:
+def author_of(prefix: bytes, authserv_id: bytes) -> str | None:
     """The domain that a message passed DMARC for, by the Authentication-Results (RFC 8601 §2.2) that we put before it.
 
     ``""`` if it did not pass; None if it was not checked.
     """
     for field in _RESULTS.finditer(prefix):
-        if field[1].lower() != hostname:
+        if field[1].lower() != authserv_id:
             continue
         found = _DMARC.search(field[2])
         if found is not None:

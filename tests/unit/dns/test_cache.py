@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.fakes.hand_clock import HandClock
 
-from postroom.dns.cache import FAILURE_TTL, MAX_NEGATIVE_TTL, CachingResolver
+from postroom.dns.cache import FAILURE_TTL, MAX_NEGATIVE_TTL, MAX_OCTETS, CachingResolver
 from postroom.dns.resolver import Answer, Existence, Family, MxRecord
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.trouble import ResolverUnavailable
@@ -104,6 +104,20 @@ async def test_a_ttl_of_zero_is_not_kept() -> None:
     await cache.mx("example.org")
     assert len(zone.asked) == 2
     assert len(cache) == 0
+
+
+async def test_an_answer_that_is_too_large_is_not_kept() -> None:
+    """Whoever has a domain could fill the memory with such."""
+    zone = make_zone()
+    zone.add("large.example", "TXT", " ".join([f'"{"x" * 250}"'] * (MAX_OCTETS // 250 + 1)))
+    for _ in range(MAX_OCTETS // 64 + 1):
+        zone.add("many.example", "TXT", "x")
+    cache = CachingResolver(ZoneResolver(zone), HandClock())
+    assert (await cache.txt("large.example")).records
+    assert (await cache.txt("many.example")).records
+    assert len(cache) == 0
+    await cache.txt("example.org")
+    assert len(cache) == 1
 
 
 async def test_the_least_recently_used_goes_first() -> None:

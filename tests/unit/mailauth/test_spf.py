@@ -15,7 +15,7 @@ from postroom.dns.resolver import Answer
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
 from postroom.mailauth.model import Result, SpfCheck, SpfIdentity
-from postroom.mailauth.spf import MAX_QUERIES, MAX_TEXT, TIME_LIMIT, SpfChecker
+from postroom.mailauth.spf import MAX_QUERIES, MAX_RECORD, MAX_TEXT, TIME_LIMIT, SpfChecker
 
 SENDER = Address("user", "example.org")
 
@@ -299,6 +299,39 @@ async def test_what_is_remembered_is_bounded() -> None:
     for n in range(10):
         await checker.check("192.0.2.1", "localhost", Address("a", f"n{n}.example"))
     assert len(checker) == 3
+
+
+async def test_what_follows_from_large_answers_is_not_remembered() -> None:
+    zone, checker = house('example.org TXT "v=spf1 -all"')
+    for number in range(10):
+        zone.add("example.org", "TXT", " ".join([f'"{number}{"x" * 250}"'] * 5))
+    _, found = await checker.check("192.0.2.1", "localhost", SENDER)
+    assert found.result is Result.FAIL
+    assert len(checker) == 0
+
+
+async def test_long_records_cost_little() -> None:
+    """Ten of 64 KiB, which the macro keeps from being remembered: they are worked out for each message."""
+    zone, checker = house()
+    long = "v=spf1 exists:%{l}.example.org " + "ip4:198.51.100.1 " * 3800 + "-all"
+    strings = " ".join(f'"{long[at : at + 250]}"' for at in range(0, len(long), 250))
+    zone.add("example.org", "TXT", "v=spf1 " + " ".join(f"include:i{number}.example.org" for number in range(10)))
+    for number in range(10):
+        zone.add(f"i{number}.example.org", "TXT", strings)
+    started = time.process_time()
+    for _ in range(10):
+        found = await mail_from(checker)
+    assert time.process_time() - started < 1
+    assert found.result is Result.PERMERROR
+    assert f"more-than-{MAX_RECORD}-octets" in found.reason
+
+
+async def test_a_record_of_the_greatest_length() -> None:
+    zone, checker = house()
+    policy = f"v=spf1 {'ip4:198.51.100.1 ' * 238}ip4:192.0.2.1 -all"
+    assert len(policy) <= MAX_RECORD
+    zone.add("example.org", "TXT", " ".join(f'"{policy[at : at + 250]}"' for at in range(0, len(policy), 250)))
+    assert (await mail_from(checker)).result is Result.PASS
 
 
 async def test_checks_at_the_same_time_do_not_touch_each_other() -> None:

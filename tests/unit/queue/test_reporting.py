@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from postroom.admin.reportsroom import report_addresses
+from postroom.config.model import Settings
 from postroom.config.reports import ReportsSettings, report_address
 from postroom.directory.model import Account, NotLocal, Resolution, Resolved, Unknown
 from postroom.mail.address import Address
@@ -42,6 +44,14 @@ def addresses(feedback: tuple[str, ...] = (), **settings: object) -> ReportAddre
         is_local=is_local,
         feedback=feedback,
     )
+
+
+async def resolves_nothing(_: Address) -> Resolution:
+    return Unknown()
+
+
+async def is_ours(domain: str) -> bool:
+    return domain == "ours.example"
 
 
 def draft(*names: str, prefix: bytes = b"", client: Client | None = PEER, account: str = "") -> Draft:
@@ -106,6 +116,17 @@ def test_what_is_read_for_complaints_already_is_not_read_twice() -> None:
     names = "dmarc-reports@ours.example", "dmarc-reports@too.example"
     note = found.note_of(draft(*names), [Resolved((ANN,)), Resolved(())])
     assert note == ReportNote(names[1:])
+
+
+async def test_the_name_in_our_results_may_be_that_of_the_site() -> None:
+    """``mailauth.authserv_id``."""
+    settings = Settings.model_validate({"hostname": HOST, "mailauth": {"authserv_id": "site.ours.example"}})
+    found = report_addresses(settings, resolves_nothing, is_ours)
+    passed = PASSED.replace(HOST.encode(), b"site.ours.example")
+    name = "dmarc-reports@ours.example"
+    assert found.note_of(draft(name, prefix=passed), [Resolved(())]) == ReportNote((name,), "big.example")
+    assert found.note_of(draft(name, prefix=PASSED), [Resolved(())]) == ReportNote((name,), None)
+    assert found.note_of(draft(name, client=None), [Resolved(())]) == ReportNote((name,), HOST)
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,14 @@ class TestWhose:
         signed = await desk.signer.fields(submitted(fields=fields))
         assert signed == Signed(why_not="it has 2 From fields")
 
+    async def test_a_second_one_behind_what_is_at_hand_is_seen(self, desk: Desk) -> None:
+        """The beginning of large content is 64 KiB, a header may be longer."""
+        filler = b"X-Filler: x\r\n" * 6000
+        content = b"From: ann@home.example\r\n" + filler + b"From: eve@tenant.example\r\n" + BODY
+        desk.chunks.pieces = [content[at : at + 65_536] for at in range(0, len(content), 65_536)]
+        draft = replace(submitted(), content=None, content_size=len(content), content_start=content[:65_536])
+        assert await desk.signer.fields(draft) == Signed(why_not="it has more than one From field")
+
     async def test_an_empty_group_is_signed_as_the_account(self, desk: Desk) -> None:
         assert domains(await desk.signer.fields(submitted("Nobody:;"))) == ["home.example"]
 

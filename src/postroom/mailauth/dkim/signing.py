@@ -42,6 +42,10 @@ class HeaderTooLong(ValueError):
     """The header cannot be signed: it is longer than verifiers need to read."""
 
 
+class SeveralAuthors(ValueError):
+    """The message has more than one From field: whose it is depends on who reads it, and we do not vouch for that."""
+
+
 async def sign(content: Content, prefix: bytes, keys: Sequence[SigningKey], now: float) -> bytes:
     """The DKIM-Signature fields, with their CRLFs, to stand in front of ``prefix`` and ``content``.
 
@@ -53,13 +57,15 @@ async def sign(content: Content, prefix: bytes, keys: Sequence[SigningKey], now:
     sign than one core can do, and cores to spare, gains by ``SigningKey.sign`` in threads. Of the 0.26 ms that
     RSA-2048 takes the event loop then spends 0.05, but it is 0.35 ms in all.
 
-    Raises StoreUnavailable where the pieces of the content cannot be had, and HeaderTooLong.
+    Raises StoreUnavailable where the pieces of the content cannot be had, HeaderTooLong and SeveralAuthors.
     """
     if not keys:
         return b""
     async with opened(content, prefix) as message:
         if not message.complete:
             raise HeaderTooLong(f"the header is longer than {MAX_HEADER} octets")
+        if len(message.fields.places(b"from")) > 1:
+            raise SeveralAuthors("it has more than one From field")
         hasher = BodyHasher([_BODY_FORM])
         await message.feed(hasher)
     body_hash = b64encode(hasher.result(_BODY_FORM).digest)
