@@ -21,7 +21,7 @@ from postroom.admin.dnsrecords.model import DkimRecord, DkimRecords
 from postroom.cli.house import OpenStore
 from postroom.config.model import DnsSettings, Settings
 from postroom.directory.model import Logins, NewPassword
-from postroom.dns.authorities import Authorities, NoAuthorities
+from postroom.dns.authorities import Authorities, ServerAnswer
 from postroom.dns.resolver import InspectingResolver
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
@@ -107,6 +107,13 @@ class MemoryDkim:
         return self.records.get(domain, [])
 
 
+class NoServers:
+    """No server of a zone can be asked; its resolver knows all."""
+
+    async def txt(self, name: str) -> Sequence[ServerAnswer]:
+        return ()
+
+
 @dataclass
 class MemoryHouse:
     """``unavailable``: opening the store raises this. ``exit_code``: what ``serve`` ends with."""
@@ -150,7 +157,7 @@ class MemoryHouse:
         return ZoneResolver(self.zone)
 
     def authorities(self, settings: DnsSettings) -> Authorities:
-        return NoAuthorities()
+        return NoServers()
 
     def resolver_addresses(self, settings: DnsSettings) -> Sequence[str]:
         return settings.servers

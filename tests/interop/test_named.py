@@ -1,6 +1,7 @@
 """Zones changed by signed updates at BIND's own server (RFC 2136, RFC 8945)."""
 
 import base64
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import dns.rcode
 import pytest
 from bench.processes import free_port
 from tests.interop.named import READER, ZONE, Named
+from tests.system.fixtures import MakeProgram
+from tests.system.program import HOSTNAME
 
 from postroom.admin.dnsrecords.applying import apply, plan
 from postroom.admin.dnsrecords.making import records_for
@@ -258,3 +261,22 @@ async def test_all_that_a_domain_should_publish(named: Named) -> None:
     await apply(second, zones)
     assert await texts(zones, f"s2._domainkey.{ZONE}") == {"v=DKIM1; p=" + "B" * 392}
     assert await texts(zones, ZONE) == {f"v=spf1 a:mx.{ZONE} -all", "a-stranger=1"}
+
+
+def test_the_command_changes_the_zone(named: Named, make_program: MakeProgram) -> None:
+    zone = {
+        "name": ZONE,
+        "server": "127.0.0.1",
+        "port": named.port,
+        "key": "postroom",
+        "secret_file": str(named.secret_file),
+    }
+    program = make_program({"zone": [zone], "publish": {"public_addresses": ["192.0.2.9"]}})
+    program.command("domain", "add", f"program.{ZONE}")
+    shown = program.command("dns", f"program.{ZONE}", "--apply", code=1)
+    assert f"+ program.{ZONE}. 3600 IN MX 10 {HOSTNAME}." in shown
+    done = program.command("dns", f"program.{ZONE}", "--apply", "--yes")
+    assert f"changed {ZONE}" in done
+    again = program.command("dns", f"program.{ZONE}", "--apply")
+    assert "nothing to change" in again
+    assert json.loads(program.command("dns", f"program.{ZONE}", "--json"))["domain"] == f"program.{ZONE}"

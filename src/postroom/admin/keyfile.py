@@ -46,13 +46,18 @@ class _EitherSealer(Sealer):
             return self._second.open(name, kept)
 
 
-def prepare_key_file(file: Path) -> PreparedKeyFile:
-    """The key file, made with a random secret where there is none. Raises SealError and OSError."""
+def prepare_key_file(file: Path, data: Path) -> PreparedKeyFile:
+    """The key file, made with a random secret where there is none. Where root makes it, it belongs to the owner of the
+    data folder: commands give root up before they read it. Raises SealError and OSError.
+    """
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return PreparedKeyFile(file, is_new=False)
     with os.fdopen(descriptor, "wb") as opened:
+        if os.geteuid() == 0 and data.exists():
+            owner = data.stat()
+            os.fchown(opened.fileno(), owner.st_uid, owner.st_gid)
         opened.write(new_secret())
         opened.flush()
         os.fsync(opened.fileno())

@@ -15,7 +15,7 @@ from postroom.mail.domain import normalise_domain
 from postroom.mail.message import show_queue_id
 from postroom.mail.trouble import ResolverUnavailable
 from postroom.mailauth.reports.model import MOST_COUNT, Report, ReportKind, Unreadable
-from postroom.mailauth.reports.plain import counts_of, domain_of, kind_of, to_plain
+from postroom.mailauth.reports.plain import domain_of, kind_of, to_plain
 from postroom.mailauth.reports.store import Flow, Kept, KeptReport, NewReport, ReportFilter, ReportStore
 from postroom.mailauth.reports.unpack import MOST_CONTENT, read_file, read_message
 
@@ -347,9 +347,3 @@ def read_report_file(file: Path) -> tuple[Report, ...]:
 
 def _imported(file: Path, report: Report, outcome: Kept) -> Imported:
     return Imported(str(file), outcome.value, kind_of(report).value, domain_of(report), report.reporter, "")
-
-
-def tell_counts(report: Report) -> str:
-    """``12 passed, 3 failed``."""
-    passed, failed = counts_of(report)
-    return f"{passed} passed, {failed} failed"

@@ -27,6 +27,22 @@ class ReportsStore(Protocol):
     def reported(self) -> ReportedStore: ...  # noqa: D102
 
 
+def report_addresses(
+    settings: Settings,
+    resolve: Callable[[Address], Awaitable[Resolution]],
+    is_local: Callable[[str], Awaitable[bool]],
+) -> ReportAddresses:
+    """The addresses of the settings, before a directory."""
+    return ReportAddresses(
+        settings.reports,
+        hostname=settings.hostname,
+        separator=settings.delivery.plus_separator,
+        resolve=resolve,
+        is_local=is_local,
+        feedback=settings.returns.complaints,
+    )
+
+
 class ReportsRoom:
     """One for each node. Let it ``work`` every second, ``expire`` it every hour.
 
@@ -47,14 +63,7 @@ class ReportsRoom:
         self._store = store
         self._clock = clock
         self._keep = settings.reports.keep
-        self.addresses = ReportAddresses(
-            settings.reports,
-            hostname=settings.hostname,
-            separator=settings.delivery.plus_separator,
-            resolve=resolve,
-            is_local=is_local,
-            feedback=settings.returns.complaints,
-        )
+        self.addresses = report_addresses(settings, resolve, is_local)
         desk = ReportDesk(
             store=store.reported,
             contents=store.queue,

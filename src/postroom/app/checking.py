@@ -15,10 +15,12 @@ def make_checks(
     settings: Settings, resolver: Resolver, clock: Clock, reporter: Reporter, tally: DmarcTally | None = None
 ) -> MailChecks:
     """The checks as the settings want them. ``tally`` counts for aggregate reports."""
+    # Each within its part of the time (see policy.authentication): who is slow in one of them is slow in that alone.
+    seconds = settings.mailauth.timeout
     methods = Methods(
-        spf=SpfChecker(resolver, hostname=settings.hostname, clock=clock),
-        signatures=SignatureChecker(resolver, clock),
-        dmarc=DmarcEvaluator(resolver),
+        spf=SpfChecker(resolver, hostname=settings.hostname, clock=clock, helo_seconds=seconds / 6),
+        signatures=SignatureChecker(resolver, clock, seconds=seconds / 2),
+        dmarc=DmarcEvaluator(resolver, seconds=seconds / 4),
         write=write_results,
         without_forged=without_forged,
     )

@@ -244,12 +244,10 @@ class Node:
         await self._store.queue.recover(self._name, self._clock.now())
         await self._directory.refresh()
         await self._guard.start()
-        await self._road.tls.start()
+        await self._road.start()
         await self._trust.start()
         await self._road.scheduler.heed()
         await self._back.refresh()
-        await self._road.shaping.start()
-        await self._road.start()
         for each in opened:
             self._listeners.append(
                 Listener(

@@ -224,9 +224,11 @@ class Road:
         return by_kind
 
     async def start(self) -> None:
-        """Have the carriers ready. OSError where they cannot be; if nobody asked for a process of theirs, they do
-        without one.
+        """Take up what an earlier process knew; have the carriers ready. Raises StoreUnavailable, OSError where they
+        cannot be ready. If nobody asked for a process of theirs, they do without one.
         """
+        await self.tls.start()
+        await self.shaping.start()
         if isinstance(self._carrier, SmtpCarrier):
             return
         try:

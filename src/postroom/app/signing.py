@@ -13,6 +13,7 @@ from postroom.mailauth.dkim.signing import sign
 from postroom.mailauth.dkim.signingkey import SigningKey
 from postroom.mailauth.keys.keeping import KeyKeeper
 from postroom.mailauth.keys.making import load_pair
+from postroom.mailauth.keys.model import LIVING
 from postroom.mailauth.keys.ring import KeyRing
 from postroom.mailauth.keys.sealing import Sealer
 from postroom.mailauth.keys.watching import DnsWatcher
@@ -42,6 +43,7 @@ class SigningRoom:
         metrics: Metrics,
     ) -> None:
         self._store = store
+        self._hostname = settings.hostname
         self._unsigned = frozenset(settings.dkim.unsigned)
         self._metrics = metrics.keys
         self._own_resolvers = bool(settings.dns.servers)
@@ -79,7 +81,11 @@ class SigningRoom:
         self._metrics.set_keys(by_state=standing.by_state, unsigned=standing.unsigned, oldest=standing.oldest)
 
     async def _domains(self) -> Collection[str]:
-        return [domain.name for domain in await self._store.directory.domains() if domain.name not in self._unsigned]
+        """Those whose mail is ours, and the host's own name, which bounces come from, once it was given keys."""
+        names = [domain.name for domain in await self._store.directory.domains()]
+        if any(key.state in LIVING for key in await self._store.dkim.keys(self._hostname)):
+            names.append(self._hostname)
+        return [name for name in dict.fromkeys(names) if name not in self._unsigned]
 
     def _is_watched(self, domain: str) -> bool:
         """Names for examples and tests are in no public DNS: only resolvers that the settings name may know them."""

@@ -257,7 +257,7 @@ def encrypt(
         if key_file is None:
             raise Refused("the settings name no key file", "add key_file to [dkim], at a path where there is none yet")
         before = open_sealer(old)
-        prepared = prepare_key_file(key_file)
+        prepared = prepare_key_file(key_file, settings.data)
 
         async def job(store: OpenStore, _: Settings) -> int:
             return await dkim.reseal(store.dkim, prepared.opening(before), prepared.sealer)

@@ -15,6 +15,7 @@ from postroom.cli.desk import ConfigOption, Desk, done, telling_troubles
 from postroom.cli.house import OpenStore
 from postroom.cli.output import say
 from postroom.cli.queuefilter import AllOption, count_recipients, operator, require_choice, takes_filter
+from postroom.cli.signing import signer_of
 from postroom.cli.submission import command_ids
 from postroom.clock import SystemClock
 from postroom.config.model import Settings
@@ -78,7 +79,7 @@ def _give_up(
     context: typer.Context, config: ConfigOption, word: str, act: Callable[[GivingUp], Awaitable[GivenUp]]
 ) -> None:
     async def job(store: OpenStore, settings: Settings) -> GivenUp:
-        return await act(_giving_up(store, settings))
+        return await act(await _giving_up(store, settings))
 
     given_up = Desk.of(context).work(config, job)
     done(f"{count_recipients(given_up.count)} {word}")
@@ -86,17 +87,19 @@ def _give_up(
         say(f"{given_up.left} left: a server has them in hand; hold them first, or try again")
 
 
-def _giving_up(store: OpenStore, settings: Settings) -> GivingUp:
+async def _giving_up(store: OpenStore, settings: Settings) -> GivingUp:
     """What gives up mail in this process."""
     clock, reporter = SystemClock(), Reporter()
+    directory = Directory(store.directory, settings.delivery, clock)
     node = f"command-{os.getpid()}-{secrets.token_hex(4)}"
     dsns = DsnMaker(
         hostname=settings.hostname,
         contents=store.queue,
-        resolve=Directory(store.directory, settings.delivery, clock).resolve,
+        resolve=directory.resolve,
         ids=command_ids(clock),
         clock=clock,
         reporter=reporter,
+        signer=await signer_of(store, settings, directory, clock),
     )
     settler = Settler(
         settings=settings.queue,

@@ -7,6 +7,7 @@ import typer
 
 from postroom.admin.accounts import read_address
 from postroom.admin.refusal import Refused
+from postroom.admin.reportsroom import report_addresses
 from postroom.cli.desk import ConfigOption, Desk, JsonOption
 from postroom.cli.house import OpenStore
 from postroom.cli.output import print_json, say
@@ -53,7 +54,7 @@ def route(
         finder = Wayfinder(
             settings,
             resolver=desk.house.resolver(settings.dns),
-            resolve=directory.resolve,
+            resolve=report_addresses(settings, directory.resolve, directory.is_local).resolve,
             is_local=directory.is_local,
             clock=clock,
         )
@@ -95,6 +96,8 @@ def _tell(view: RouteView) -> None:
     say(f"{view.address} from {view.sender or '<>'}" + (f", tagged {', '.join(tags)}" if tags else ""))
     if view.reply:
         say(f"  refused: {view.reply}")
+    elif not view.ways:
+        say("  read by this server, which keeps what it reports: postroom reports")
     for way in view.ways:
         say(f"  {way.address}: {_where(way)}")
         for look in way.rules:

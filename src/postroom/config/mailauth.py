@@ -98,8 +98,8 @@ class MailauthSettings(Section):
     )
     on_several_authors: Act = Field(
         "refuse",
-        description="More than one From field, or one that only some programs would see: no honest message has them, "
-        "and DMARC cannot be evaluated (RFC 9989 §11.5).",
+        description="More than one From field, one that only some programs would see, or one with more authors than "
+        "are looked at (four domains): no honest message has them, and DMARC cannot be evaluated (RFC 9989 §11.5).",
     )
     on_list: Act = Field(
         "refuse",

@@ -28,6 +28,9 @@ class PublishSettings(Section):
     backup_mx: tuple[DomainName, ...] = Field(
         (), description="Further hosts that take mail for our domains, after this one."
     )
+    dane: bool = Field(
+        True, description="Whether TLSA records are published (DANE); of use only in a zone that is signed by DNSSEC."
+    )
     mta_sts: Literal["off", "testing", "enforce"] = Field(
         "testing", description="Mode of the MTA-STS policy that senders to us find; off: none is published."
     )

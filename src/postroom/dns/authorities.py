@@ -19,11 +19,3 @@ class Authorities(Protocol):
     async def txt(self, name: str) -> Sequence[ServerAnswer]:
         """What each server of the zone of ``name`` has there; empty where they cannot be found. Raises nothing."""
         ...
-
-
-class NoAuthorities:
-    """Nobody is asked: for zones in memory, and commands that look once."""
-
-    async def txt(self, name: str) -> Sequence[ServerAnswer]:
-        """Nothing."""
-        return ()

@@ -79,7 +79,7 @@ class DnspythonAuthorities:
             address = await self._address(host)
             async with asyncio.timeout(TIMEOUT):
                 answer, _ = await dns.asyncquery.udp_with_fallback(query, address, timeout=TIMEOUT, port=self._port)
-        except (dns.exception.DNSException, OSError, ValueError, TimeoutError):
+        except (dns.exception.DNSException, OSError, ValueError, EOFError):
             return ServerAnswer(host, None), ()
         if answer.flags & dns.flags.AA:
             return ServerAnswer(host, _records(answer, question)), ()

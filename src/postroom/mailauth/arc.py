@@ -24,9 +24,10 @@ class ChainChecker:
         self._min_rsa_bits = min_rsa_bits
 
     async def check(
-        self, chain: Chain, header: SignedHeader, keys: Mapping[Place, Found], hasher: BodyHasher
+        self, chain: Chain, header: SignedHeader, keys: Mapping[Place, Found], hasher: BodyHasher, until: float
     ) -> ArcCheck:
-        """PASS or FAIL. ``keys`` has those of the newest set, ``hasher`` the body in the forms of the chain.
+        """PASS or FAIL. ``keys`` has those of the newest set, ``hasher`` the body in the forms of the chain; ``until``
+        is when keys that are not known are given up, by the event loop's clock.
 
         Every failure is for good, one to ask the DNS too (RFC 8617 §5.2.1).
         """
@@ -39,7 +40,7 @@ class ChainChecker:
         verdict = self._seal(chain.newest, digests[-1], keys)
         if verdict.result is Result.PASS and count > 1:
             older = chain.sets[-2::-1]
-            keys = {**keys, **await self._finder.find_all(_missing(older, keys))}
+            keys = {**keys, **await self._finder.find_all(_missing(older, keys), until)}
             for each, digest in zip(older, digests[-2::-1], strict=True):  # RFC 8617 §5.2 step 6
                 count -= 1
                 verdict = self._seal(each, digest, keys)
@@ -51,10 +52,12 @@ class ChainChecker:
             Result.PASS,
             tuple([each.seal.domain for each in chain.sets]),
             tuple([each.results for each in chain.sets]),
-            await self._oldest_pass(chain.sets, verifier, keys),
+            await self._oldest_pass(chain.sets, verifier, keys, until),
         )
 
-    async def _oldest_pass(self, sets: Sequence[ArcSet], verifier: Verifier, keys: Mapping[Place, Found]) -> int:
+    async def _oldest_pass(
+        self, sets: Sequence[ArcSet], verifier: Verifier, keys: Mapping[Place, Found], until: float
+    ) -> int:
         """The lowest instance whose message signature verifies without a break from the newest on, 0 for all
         (RFC 8617 §5.2 step 5).
 
@@ -66,7 +69,7 @@ class ChainChecker:
             if not isinstance(message, Signature) or not verifier.has_body_of(message):
                 return number + 1
             if _key_of(message) not in keys:
-                keys = {**keys, **await self._finder.find_all([_key_of(message)])}
+                keys = {**keys, **await self._finder.find_all([_key_of(message)], until)}
             if _message(sets[number - 1], verifier, keys).result is not Result.PASS:
                 return number + 1
         return 0

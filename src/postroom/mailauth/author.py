@@ -46,11 +46,13 @@ _MAX_NESTING = 8  # of comments that are taken off, layer by layer
 @value(frozen=True, slots=True)
 class Author:
     """The domains that From may mean, A-labels in lower case, each once, MAX_DOMAINS at most; ``fault`` says why they
-    cannot be relied on, ``""`` where they can. Several without a fault: the field names several authors.
+    cannot be relied on, ``""`` where they can. Several without a fault: the field names several authors. Not
+    ``complete``: there are, or may be, more domains than these.
     """
 
     domains: tuple[str, ...]
     fault: str = ""
+    complete: bool = True
 
 
 def read_author(header: Header, block: bytes = b"") -> Author:
@@ -66,9 +68,10 @@ def read_author(header: Header, block: bytes = b"") -> Author:
     is_hidden = _is_elsewhere(header, block)
     if len(fields) == 1 and not is_hidden:
         return found[0]
-    domains = _each_once(domain for author in found for domain in author.domains)[:MAX_DOMAINS]
+    domains = _each_once(domain for author in found for domain in author.domains)
+    complete = len(fields) <= MAX_DOMAINS >= len(domains) and all(author.complete for author in found)
     fault = "there is more than one From field" if len(fields) > 1 else "another From field is hidden in the header"
-    return Author(domains, fault)
+    return Author(domains[:MAX_DOMAINS], fault, complete)
 
 
 def _is_elsewhere(header: Header, block: bytes) -> bool:
@@ -90,7 +93,8 @@ def _read_value(text: str) -> Author:
     domains = _each_once(domain for domain in (*named, *seen) if domain)
     if not fault and len(domains) > MAX_DOMAINS:
         fault = f"From names more than {MAX_DOMAINS} domains"
-    return Author(domains[:MAX_DOMAINS], fault)
+    complete = len(text) <= MAX_VALUE and len(domains) <= MAX_DOMAINS and len(seen) < _MAX_SEEN
+    return Author(domains[:MAX_DOMAINS], fault, complete)
 
 
 def _read_closely(text: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:

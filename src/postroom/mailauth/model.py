@@ -121,7 +121,8 @@ class DmarcCheck:
     ``author`` is the domain of From, ``""`` where there is none that counts. ``record`` is the one that applies, None
     for NONE; ``organization`` the organizational domain of ``author``. ``policy`` is what the record asks for this
     message: of p=, sp= and np= the right one, one step milder where t=y. None unless FAIL. ``dkim_aligned`` and
-    ``spf_aligned`` are the domains that passed and are aligned, ``""`` for none.
+    ``spf_aligned`` are the domains that passed and are aligned, ``""`` for none. ``incomplete``: From has more that may
+    be the author than was evaluated (RFC 9989 §11.5).
     """
 
     result: Result
@@ -132,6 +133,7 @@ class DmarcCheck:
     dkim_aligned: str = ""
     spf_aligned: str = ""
     reason: str = ""
+    incomplete: bool = False
 
 
 NO_ARC = ArcCheck(Result.NONE)

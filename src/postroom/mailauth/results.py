@@ -38,7 +38,7 @@ _UNSAFE = re.compile(r"[^ !#-'*-:<>-\[\]-~]")
 _FIELD = re.compile(rb"(?:\A|(?<=[\r\n]))Authentication-Results(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
 _FIELD_END = re.compile(rb"\r\n(?![ \t])|\Z")
 _NAME_CHARACTER = r"[^\s()\"<>,;:/=?]"
-_FOREIGN_WORD = re.compile(rf"{_NAME_CHARACTER}*[^\x00-\x7f]{_NAME_CHARACTER}*")
+_WORD = re.compile(rf"{_NAME_CHARACTER}+")
 _MAX_FOREIGN = 50  # words of one field whose A-labels are worked out
 _MAX_PIECES = 1000  # of one value: what has more quotes and comments counts as not closed
 
@@ -221,8 +221,22 @@ def _find(ours: re.Pattern[str], text: str) -> re.Match[str] | None:
     """A name of ours in the text, in whatever way it is written."""
     text = text.replace("\\", "")  # of quoted pairs
     if not text.isascii():
-        text = _FOREIGN_WORD.sub(lambda word: _plain(word[0]), text, _MAX_FOREIGN)
+        text = _with_a_labels(text)
     return ours.search(text)
+
+
+def _with_a_labels(text: str) -> str:
+    """The text with its internationalised words as they compare. Each character is looked at once, whatever it is."""
+    left = _MAX_FOREIGN
+
+    def plain(word: re.Match[str]) -> str:
+        nonlocal left
+        if word[0].isascii() or not left:
+            return word[0]
+        left -= 1
+        return _plain(word[0])
+
+    return _WORD.sub(plain, text)
 
 
 def _plain(name: str) -> str:

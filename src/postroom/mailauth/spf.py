@@ -5,6 +5,7 @@ anew each time (the resolver's cache gives them without suspending, as long as t
 while every one of them is the same is the result the same.
 """
 
+import asyncio
 import re
 from collections import OrderedDict
 from dataclasses import replace
@@ -29,6 +30,9 @@ MAX_VOID_LOOKUPS = 2
 
 TIME_LIMIT = 20.0
 """Seconds for one identity in all (RFC 7208 §4.6.4: at least 20)."""
+
+HELO_SECONDS = 5.0
+"""Seconds for the HELO name where it is not the sender: less hangs on it, and it comes last."""
 
 MAX_QUERIES = 75
 """Questions to the DNS for one identity: ten terms with ten hosts each would be more (RFC 7208 §11.1)."""
@@ -69,10 +73,21 @@ class _Kept:
 
 
 class SpfChecker:
-    """Checks both identities of a transaction. ``hostname`` is ours, for explanations that name it (RFC 7208 §7.3)."""
+    """Checks both identities of a transaction. ``hostname`` is ours, for explanations that name it (RFC 7208 §7.3);
+    ``helo_seconds`` bounds the check of a HELO name that is not the sender.
+    """
 
-    def __init__(self, resolver: Resolver, *, hostname: str, clock: Clock, size: int = 4096) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        *,
+        hostname: str,
+        clock: Clock,
+        size: int = 4096,
+        helo_seconds: float = HELO_SECONDS,
+    ) -> None:
         self._resolver = resolver
+        self._helo_seconds = helo_seconds
         self._hostname = hostname
         self._clock = clock
         self._size = size  # results remembered
@@ -87,11 +102,18 @@ class SpfChecker:
         address = _plain_address(client)
         host = _host_name(helo)
         spoken = host or (helo if helo.isascii() else "unknown")  # for the macro %{h}
-        by_helo = await self._check(SpfIdentity.HELO, address, "postmaster", host, spoken)
         if sender is None or not sender.domain:  # RFC 7208 §2.4: the mailbox postmaster@helo
+            by_helo = await self._check(SpfIdentity.HELO, address, "postmaster", host, spoken)
             return by_helo, replace(by_helo, identity=SpfIdentity.MAIL_FROM)
         domain = "" if sender.domain.startswith("[") else sender.domain
-        return by_helo, await self._check(SpfIdentity.MAIL_FROM, address, sender.local, domain, spoken)
+        # First, and apart: whoever says HELO chooses its name servers, and they are not to delay what others' say.
+        by_sender = await self._check(SpfIdentity.MAIL_FROM, address, sender.local, domain, spoken)
+        try:
+            async with asyncio.timeout(self._helo_seconds):
+                return await self._check(SpfIdentity.HELO, address, "postmaster", host, spoken), by_sender
+        except TimeoutError:
+            reason = "the DNS took too long"
+            return SpfCheck(Result.TEMPERROR, SpfIdentity.HELO, host, f"postmaster@{host}", reason), by_sender
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -21,8 +21,8 @@ def reply_to(decision: Decision, found: Authentication, client: Client) -> Reply
             return _spf_fails(found, client)
         case Ground.AUTHORS:
             # RFC 5322 §3.6: there is one From field
-            lines = ("The message has more than one From, or one that is hidden", "It must have exactly one From field")
-            return Reply(550, "5.6.0", lines)
+            what = "The message has more than one From, one that is hidden, or too many authors"
+            return Reply(550, "5.6.0", (what, "It must have exactly one From field, with one author"))
         case _:
             return _dmarc_fails(found, client)
 

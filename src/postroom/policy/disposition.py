@@ -79,8 +79,11 @@ def action_of(word: str) -> Action:
 
 
 def object_to(found: Authentication, settings: MailauthSettings, *, hidden_author: bool) -> Objection:
-    """The strictest objection. ``hidden_author``: programs differ in who the author is."""
-    objections = [_authors(settings)] if hidden_author else []
+    """The strictest objection. ``hidden_author``: programs differ in who the author is. From with more authors than
+    are looked at is no better: one of them may be forged (RFC 9989 §11.5).
+    """
+    dmarc = found.dmarc
+    objections = [_authors(settings)] if hidden_author or (dmarc is not None and dmarc.incomplete) else []
     objections += [_spf(found, settings), _dmarc(found, settings)]
     return max(objections, key=lambda one: (one.action, one.ground))
 
@@ -94,7 +97,9 @@ def decide(objection: Objection, leniency: Leniency | None) -> Decision:
 
 def _authors(settings: MailauthSettings) -> Objection:
     return Objection(
-        Ground.AUTHORS, action_of(settings.on_several_authors), "there is more than one From, or one that is hidden"
+        Ground.AUTHORS,
+        action_of(settings.on_several_authors),
+        "there is more than one From, one that is hidden, or too many authors",
     )
 
 

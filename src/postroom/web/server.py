@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from postroom.config.model import WebSettings
 from postroom.config.pages import HttpsSettings
 from postroom.net.sockets import bind
+from postroom.web.connection import BoundedProtocol
 
 MOST_REQUESTS = 100  # at once; more get 503
 GRACE = 5  # seconds that open requests have when the server stops
@@ -40,7 +41,7 @@ class WebServer:
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=BoundedProtocol,
             server_header=False,
             limit_concurrency=MOST_REQUESTS,
             timeout_keep_alive=5,

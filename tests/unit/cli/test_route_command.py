@@ -108,6 +108,13 @@ def test_what_is_held(run: Run) -> None:
     assert "rule trap: matches" in ended.out
 
 
+def test_who_is_read_by_the_server(run: Run) -> None:
+    ended = run("route", "dmarc-reports@example.org")
+    assert ended.code == 0
+    assert "read by this server, which keeps what it reports" in ended.out
+    assert run("route", "dmarc-reports@example.org", "--json").json["ways"] == []
+
+
 def test_who_lives_here(run: Run) -> None:
     ended = run("route", "info@example.org", "--json")
     assert ended.json["ours"]

@@ -89,7 +89,7 @@ def test_only_the_first_from_fields_are_read() -> None:
     content = b"From: a@x.example\r\n" * 5000 + b"\r\n"
     started = time.process_time()
     author = read_author(split_header(content), content)
-    assert author == Author(("x.example",), "there is more than one From field")
+    assert author == Author(("x.example",), "there is more than one From field", complete=False)
     assert time.process_time() - started < 1
 
 

@@ -243,8 +243,10 @@ def test_what_we_wrote_is_known_as_ours() -> None:
         b"Authentication-Results" + b"\r\n " * 300_000,
         b"Authentication-Results: " + "é ".encode() * 300_000,
         b"Authentication-Results: " + b"." * 1_000_000,
+        b"Authentication-Results: " + b"a" * 250_000 + " é".encode(),
+        b"Authentication-Results: " + "é".encode() * 125_000 + b" " + b"a." * 60_000,
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_a_hostile_header_costs_little(header: bytes) -> None:
     started = time.process_time()

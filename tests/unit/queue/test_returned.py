@@ -19,6 +19,7 @@ from postroom.mail.bounces.read import read_bounce
 from postroom.mail.cause import Cause
 from postroom.mail.message import QueueId, show_queue_id
 from postroom.mail.returnpath import ReturnPaths
+from postroom.mailauth.reports.model import ComplaintReport
 from postroom.queue.returned import ReturnDesk
 from postroom.queue.returnmodel import ReturnedMail
 from postroom.report.events import InternalError, Report
@@ -331,6 +332,14 @@ async def test_a_complaint_is_noted_and_suppresses_for_long(recipient: str) -> N
     assert (event.origin, event.cause, event.until) == (Origin.COMPLAINT, "abuse", NOW + 730 * DAY)
     assert world.reports[0] == ComplaintReturned(SENT, RITA, "abuse")
     assert await world.back(arf(recipient, returned=BY_ID), "fbl@ours.example", 1) == []
+    first, _ = world.store.complaints  # each is listed among the reports of others
+    assert isinstance(first.report, ComplaintReport)
+    assert (first.report.reporter, first.report.domain, first.came_to) == (
+        "isp.example",
+        "ours.example",
+        "ours.example",
+    )
+    assert (first.report.complaint, first.report.about) == ("abuse", show_queue_id(SENT))
 
 
 async def test_a_complaint_names_its_message_by_the_token_inside() -> None:

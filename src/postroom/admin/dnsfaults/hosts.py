@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from ipaddress import ip_address
 
 from postroom.admin.dnsfaults.model import DnsFinding, Fault, Scene, publish
-from postroom.admin.dnsrecords.making import helo_names, issuer_of
+from postroom.admin.dnsrecords.making import helo_names, issuer_of, sending_names
 from postroom.admin.dnsrecords.model import Purpose
 from postroom.dns.resolver import Family, Resolver
 
@@ -106,7 +106,7 @@ async def check_helo(scene: Scene) -> AsyncIterator[DnsFinding]:
 
 async def check_reverse(scene: Scene) -> AsyncIterator[DnsFinding]:
     """The way back from each address that mail leaves from (RFC 1035 §3.5). Raises ResolverUnavailable."""
-    for name, known in helo_names(scene.facts).items():
+    for name, known in sending_names(scene.facts).items():
         for address in known or await addresses_of(scene.resolver, name):
             async for finding in _way_back(scene, name, address):
                 yield finding

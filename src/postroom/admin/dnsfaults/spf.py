@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from postroom.admin.dnsfaults.hosts import addresses_of
 from postroom.admin.dnsfaults.model import DnsFinding, Fault, Scene, publish, shown
-from postroom.admin.dnsrecords.making import helo_names
+from postroom.admin.dnsrecords.making import sending_names
 from postroom.admin.dnsrecords.model import Purpose
 from postroom.mail.address import Address
 from postroom.mailauth.model import Result, SpfCheck
@@ -43,9 +43,7 @@ async def check_spf(scene: Scene) -> AsyncIterator[DnsFinding]:
 
 async def check_helo_spf(scene: Scene) -> AsyncIterator[DnsFinding]:
     """The records of the names in EHLO: bounces are judged by them (RFC 7208 §2.4). Raises ResolverUnavailable."""
-    for name, known in helo_names(scene.facts).items():
-        if name == scene.domain or not scene.facts.sends_itself:
-            continue
+    for name, known in sending_names(scene.facts).items():
         text, findings = await _record(scene, name)
         for finding in findings:
             yield finding
@@ -60,7 +58,7 @@ async def _senders(scene: Scene) -> list[tuple[str, str]]:
     """The addresses that we send from, each with its name. Relays are not asked for theirs."""
     if scene.facts.relays and not scene.facts.sends_itself:
         return []
-    names = helo_names(scene.facts)
+    names = sending_names(scene.facts)
     found = [(address, name) for name, known in names.items() for address in known]
     if not found and not scene.facts.relays:
         host = scene.facts.hostname

@@ -31,7 +31,8 @@ async def check_tlsa(scene: Scene) -> AsyncIterator[DnsFinding]:
             name,
             f"{name} is not vouched for by DNSSEC, as far as our resolver sees",
             consequence="a TLSA record without DNSSEC is of no use: nobody looks at it (RFC 7672 §2.1.1)",
-            remedy="sign the zone and have its DS record published, or see that [dns] servers validate",
+            remedy="sign the zone and have its DS record published, or see that [dns] servers validate; "
+            "or remove the record and set [publish] dane = false",
         )
     for finding in _compare(scene, name, answer):
         yield finding

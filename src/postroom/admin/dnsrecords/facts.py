@@ -43,6 +43,7 @@ def gather(settings: Settings, local: Local | None = None) -> Facts:
         relays=tuple(_relays(settings)),
         services=_services(settings, notes),
         keys=tuple(_keys(settings, notes)),
+        dane=publish.dane,
         keeps_key=settings.acme.enabled and settings.acme.keep_key,
         authority=settings.acme.directory if settings.acme.enabled else "",
         web_host=publish.web_host,

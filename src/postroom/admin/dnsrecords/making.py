@@ -74,6 +74,14 @@ def helo_names(facts: Facts) -> dict[str, tuple[str, ...]]:
     return {name: tuple(dict.fromkeys(addresses)) for name, addresses in names.items()}
 
 
+def sending_names(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """Those of them that mail leaves under: where all of it goes by relays, and under another name, not the host's."""
+    host_sends = facts.sends_itself and facts.helo in {"", facts.hostname}
+    named = {sender.helo for sender in facts.senders}
+    names = helo_names(facts).items()
+    return {name: known for name, known in names if name != facts.hostname or host_sends or name in named}
+
+
 def host_records(facts: Facts, domain: str = "") -> Iterator[Desired]:
     """Addresses of the host and of the names in EHLO, the way back from each, and SPF for the names themselves."""
     for name, addresses in helo_names(facts).items():
@@ -84,7 +92,7 @@ def host_records(facts: Facts, domain: str = "") -> Iterator[Desired]:
         for address in addresses:
             kind = "A" if ip_address(address).version == 4 else "AAAA"
             yield _make(facts, name, kind, address, Purpose.ADDRESS, why=why, zone=name)
-        for address in addresses:
+        for address in addresses if name in sending_names(facts) else ():
             # many receivers refuse mail without it
             back = "the way back from the address to its name: ask whoever owns the address, the provider"
             yield _make(
@@ -165,7 +173,7 @@ def _tlsrpt(domain: str, facts: Facts) -> Iterator[Desired]:
 
 def _tlsa(facts: Facts) -> Iterator[Desired]:
     # RFC 7672 §3.1.1: DANE-EE, SPKI, SHA-256; it outlives renewals that keep the key
-    for key in facts.keys:
+    for key in facts.keys if facts.dane else ():
         why = "the key of the next certificate" if key.is_next else "the key of this host's certificate"
         name = f"_{_SMTP_PORT}._tcp.{facts.hostname}"
         data = f"3 1 1 {key.digest}"
@@ -241,8 +249,8 @@ def _notes(domain: str, facts: Facts, dkim: Sequence[DkimRecord]) -> Iterator[st
             )
     if not dkim:
         yield f"{domain} has no DKIM key to publish: what is not signed hardly arrives"
-    if facts.keys:
-        yield "TLSA is of use only in a zone that is signed by DNSSEC"
+    if facts.keys and facts.dane:
+        yield "TLSA is of use only in a zone that is signed by DNSSEC: in another, set [publish] dane = false"
         if not facts.keeps_key and not any(key.is_next for key in facts.keys):
             yield "renew the certificate with the same key, else the TLSA record must be there for the new one first"
     if facts.dmarc == "none":

@@ -153,6 +153,8 @@ class Facts:
     """Smarthosts that mail leaves by."""
     services: tuple[Service, ...] = ()
     keys: tuple[TlsKey, ...] = ()
+    dane: bool = True
+    """TLSA records are published."""
     keeps_key: bool = False
     """The next certificate has the key of this one."""
     authority: str = ""

@@ -1,5 +1,6 @@
 """Checks every signature of a message, DKIM and ARC, in one pass over the body (RFC 6376 §6, RFC 8617 §5.2)."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,9 @@ from postroom.mailauth.dkim.signature import Signature
 from postroom.mailauth.dkim.verifying import Verifier
 from postroom.mailauth.model import NO_ARC, ArcCheck, DkimCheck, Result
 
+KEY_SECONDS = 15.0
+"""Seconds for all keys of a message: what one signer's DNS does not say by then changes nothing for the others."""
+
 MAX_SIGNATURES = 10
 """Signatures that are tried (RFC 6376 §6.1, §8.4); mail that went through many hands has four or five."""
 
@@ -36,7 +40,7 @@ class SignatureChecker:
 
     ``min_rsa_bits``: shorter keys are not enough for us, POLICY; below 1024 they are for nobody (RFC 8301 §3.2).
     ``max_signatures`` bounds what is tried and told of: first those that are or could be aligned with From, then from
-    the top; the others are passed over.
+    the top; the others are passed over. ``seconds`` is how long the keys of one message may take together.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class SignatureChecker:
         *,
         min_rsa_bits: int = MIN_RSA_BITS,
         max_signatures: int = MAX_SIGNATURES,
+        seconds: float = KEY_SECONDS,
     ) -> None:
+        self._seconds = seconds
         self._finder = KeyFinder(resolver)
         self._chains = ChainChecker(self._finder, min_rsa_bits)
         self._clock = clock
@@ -71,7 +77,8 @@ class SignatureChecker:
         places = [(each.selector, each.domain) for each in signatures]
         if isinstance(chain, Chain):
             places += chain.newest_keys()
-        keys = await self._finder.find_all(places)
+        until = asyncio.get_running_loop().time() + self._seconds
+        keys = await self._finder.find_all(places, until)
         forms = [(each.relaxed_body, each.limit) for each in signatures if _has_key(each, keys)]
         if (
             isinstance(chain, Chain)
@@ -84,7 +91,10 @@ class SignatureChecker:
             await message.feed(hasher)
         verifier = Verifier(message.fields, hasher, self._min_rsa_bits)
         checks = [_settle(claim, verifier, keys) for claim in claims]
-        arc = await self._chains.check(chain, message.fields, keys, hasher) if isinstance(chain, Chain) else chain
+        if isinstance(chain, Chain):
+            arc = await self._chains.check(chain, message.fields, keys, hasher, until)
+        else:
+            arc = chain
         return Signatures(marked(checks, claims), arc)
 
 

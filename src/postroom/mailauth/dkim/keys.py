@@ -13,8 +13,10 @@ from postroom.mailauth.model import Result
 
 MAX_RECORDS = 4
 """Records of one selector that are tried; there should be one (RFC 6376 §3.6.2.2)."""
-AT_ONCE = 10
-"""Selectors of one message that are asked for at the same time."""
+AT_ONCE = 12
+"""Selectors of one message that are asked for at the same time: those of all signatures that are tried, and of the
+newest ARC set, so that none waits for a slow one before it.
+"""
 KEYS_KEPT = 2000
 """Texts of records whose keys are kept: 10 MB if each is as long as may be."""
 
@@ -41,25 +43,32 @@ class KeyFinder:
         self._resolver = resolver
         self._read = lru_cache(maxsize=KEYS_KEPT)(read_key)
 
-    async def find_all(self, places: Iterable[Place]) -> dict[Place, Found]:
-        """The keys of many selectors, each asked for once, several at the same time."""
+    async def find_all(self, places: Iterable[Place], until: float) -> dict[Place, Found]:
+        """The keys of many selectors, each asked for once, several at the same time; what is not known at ``until``, by
+        the event loop's clock, is a TEMPERROR.
+        """
         wanted = list(dict.fromkeys(places))
         found: dict[Place, Found] = {}
         for at in range(0, len(wanted), AT_ONCE):
             some = wanted[at : at + AT_ONCE]
             if len(some) == 1:
-                found[some[0]] = await self.find(*some[0])
+                found[some[0]] = await self.find(*some[0], until)
             else:
-                found.update(zip(some, await asyncio.gather(*[self.find(*place) for place in some]), strict=True))
+                found.update(
+                    zip(some, await asyncio.gather(*[self.find(*place, until) for place in some]), strict=True)
+                )
         return found
 
-    async def find(self, selector: str, domain: str) -> Found:
+    async def find(self, selector: str, domain: str, until: float) -> Found:
         """The keys that are published there, usable ones only; what is malformed beside them is passed over
         (RFC 6376 §6.1.2).
         """
         name = key_name(selector, domain)
         try:
-            answer = await self._resolver.txt(name)
+            async with asyncio.timeout_at(until):
+                answer = await self._resolver.txt(name)
+        except TimeoutError:
+            return NoKey(Result.TEMPERROR, "the key could not be asked for in time")
         except ResolverUnavailable as error:
             return NoKey(Result.TEMPERROR, f"the key could not be asked for: {error}")
         if not answer.records:

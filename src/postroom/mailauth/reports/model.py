@@ -192,7 +192,7 @@ class FailureReport:
     """A report about one message that failed (RFC 6591 §3), or some like it (``incidents``).
 
     ``failure`` is Auth-Failure (``dmarc``, ``spf``, ``signature``, ``bodyhash``, ``revoked``, ``adsp``), ``alignment``
-    Identity-Alignment (RFC 7489 §7.3.1), ``results`` what the reporter's Authentication-Results says. ``header_from``
+    Identity-Alignment (RFC 7489 §7.3.1), ``results`` what the reporter's Authentication-Results says; ``header_from``
     is the author's domain. Neither subject nor content is kept.
     """
 

@@ -64,6 +64,16 @@ def test_every_name_in_ehlo_has_addresses_and_spf() -> None:
     assert "out.example.org TXT v=spf1 a -all" in lines(Purpose.SPF, senders=senders)
 
 
+def test_the_way_back_leads_to_the_name_in_ehlo() -> None:
+    def back(**changed: object) -> set[str]:
+        return {each.record.data for each in records_for(DOMAIN, facts(**changed)).of(Purpose.REVERSE)}
+
+    assert back() == {f"{HOST}."}
+    assert back(helo="out.example.org") == {"out.example.org."}
+    assert back(sends_itself=False, relays=("smtp.sendgrid.net",)) == set()
+    assert f"{HOST} A 192.0.2.1" in lines(Purpose.ADDRESS, helo="out.example.org")
+
+
 @pytest.mark.parametrize(
     ("domain", "changed", "text"),
     [
@@ -124,6 +134,7 @@ def test_tlsa_for_this_key_and_the_next() -> None:
         f"_25._tcp.{HOST} TLSA 3 1 1 {'ab' * 32}",
         f"_25._tcp.{HOST} TLSA 3 1 1 {'cd' * 32}",
     ]
+    assert lines(Purpose.TLSA, dane=False) == []
     noted = records_for(DOMAIN, facts()).notes
     assert any("same key" in note for note in noted)
     assert not any("same key" in note for note in records_for(DOMAIN, facts(keeps_key=True)).notes)

@@ -1,0 +1,43 @@
+"""From with more authors, or more text, than is looked at: nobody hides behind the others (RFC 9989 §11.5)."""
+
+import pytest
+from tests.unit.policy.test_authentication import BANK, Desk, field_of
+
+from postroom.policy.verdict import Accept, Refuse
+
+OTHERS = [f"x@d{number}.good.example" for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    "authors",
+    [
+        ", ".join([*OTHERS[:4], "info@bank.example"]),
+        ", ".join([*OTHERS, "info@bank.example"]),
+        '"' + " ".join(OTHERS) + '" <x@good.example>, info@bank.example' + ", x@good.example" * 4,
+        "x@good.example," + " " * 8192 + "info@bank.example",
+        " ".join([*OTHERS, "info@bank.example"]),
+    ],
+    ids=["five", "many", "quoted", "long", "malformed"],
+)
+async def test_an_author_beyond_what_is_looked_at(authors: str) -> None:
+    content = BANK.replace(b"info@bank.example", authors.encode())
+    desk = Desk()
+    verdict = await desk.ask(content)
+    assert isinstance(verdict, Refuse)
+    assert verdict.reply.status in {"5.6.0", "5.7.26"}
+    assert "dmarc=pass" not in field_of(await Desk(on_several_authors="tag", on_dmarc_reject="tag").ask(content))
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "MAILER-DAEMON (Mail Delivery System)",
+        "undisclosed:;",
+        "ann",
+        "x@good.example, y@good.example",
+        "a b@good.example",
+    ],
+)
+async def test_who_names_no_domain_that_was_not_looked_at_is_taken(author: str) -> None:
+    """Old hosts and scripts write so, and nobody is forged by it."""
+    assert isinstance(await Desk().ask(BANK.replace(b"info@bank.example", author.encode())), Accept)
