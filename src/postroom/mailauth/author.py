@@ -130,7 +130,7 @@ def _hidden_domains(text: str) -> set[str]:
     hidden: set[str] = set()
 
     def show(word: re.Match[str]) -> str:
-        shown = _decoded(word[0])
+        shown = read_encoded_word(word[0])
         if "@" in shown and _TAKEN_APART.search(shown):
             hidden.update(_domains_in(_AT, shown))
         return shown
@@ -148,14 +148,19 @@ def _without_comments(text: str) -> str:
     return text
 
 
-def _decoded(word: str) -> str:
-    """What an encoded word says (RFC 2047 §2); the word itself where it says nothing."""
+def read_encoded_word(word: str) -> str:
+    """What an encoded word says (RFC 2047 §2), by ASCII where its charset is unknown, as many readers have it; the word
+    itself where it says nothing.
+    """
     try:
         (octets, charset), *_ = decode_header(word)
         if isinstance(octets, str):
             return octets
-        return str(octets, charset or "ascii", "replace")
-    except (HeaderParseError, LookupError, ValueError):
+        try:
+            return str(octets, charset or "ascii", "replace")
+        except LookupError:
+            return str(octets, "ascii", "replace")
+    except (HeaderParseError, ValueError):
         return word
 
 

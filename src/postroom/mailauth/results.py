@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from postroom.mail.domain import normalise_domain
+from postroom.mailauth.author import read_encoded_word
 from postroom.mailauth.model import (
     ArcCheck,
     Authentication,
@@ -39,7 +40,10 @@ _FIELD = re.compile(rb"(?:\A|(?<=[\r\n]))Authentication-Results(?:[ \t]|\r?\n[ \
 _FIELD_END = re.compile(rb"\r\n(?![ \t])|\Z")
 _NAME_CHARACTER = r"[^\s()\"<>,;:/=?]"
 _WORD = re.compile(rf"{_NAME_CHARACTER}+")
-_MAX_FOREIGN = 50  # words of one field whose A-labels are worked out
+_MAX_FOREIGN = 50  # words of one field whose A-labels are worked out, or that are decoded
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+_ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?\s]*\?=", re.IGNORECASE)
+_BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?)")
 _MAX_PIECES = 1000  # of one value: what has more quotes and comments counts as not closed
 
 # Outside comments: a quoted string (one that is not closed takes all the rest), a parenthesis, or anything else.
@@ -218,11 +222,20 @@ def _bears(value: str, ours: re.Pattern[str]) -> bool:
 
 
 def _find(ours: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """A name of ours in the text, in whatever way it is written."""
+    """A name of ours in the text, in whatever way it is written, and whatever some reader makes of it."""
     text = text.replace("\\", "")  # of quoted pairs
+    if "=?" in text:  # RFC 2047 §5 allows no encoded words here, and some decode them all the same
+        text += " " + _decoded(text)
+    if _INVISIBLE.search(text) is not None:  # some end there, some pass it over
+        text = f"{_INVISIBLE.sub(' ', text)} {_INVISIBLE.sub('', text)}"
     if not text.isascii():
         text = _with_a_labels(text)
     return ours.search(text)
+
+
+def _decoded(text: str) -> str:
+    """The text with its encoded words decoded (RFC 2047 §6.2)."""
+    return _ENCODED_WORD.sub(lambda word: read_encoded_word(word[0]), _BETWEEN_WORDS.sub("", text), _MAX_FOREIGN)
 
 
 def _with_a_labels(text: str) -> str:

@@ -160,6 +160,12 @@ FORGED = [
     b"Authentication-Results: mx.receiver.example spf=pass\r\n",
     b'Authentication-Results: "other; mx.receiver.example; spf=pass\r\n',
     b"Authentication-Results: =?utf-8?q?mx.receiver.example?=; spf=pass\r\n",
+    b"Authentication-Results: =?utf-8?q?mx=2Ereceiver=2Eexample?=; spf=pass\r\n",
+    b"Authentication-Results: =?us-ascii?B?bXgucmVjZWl2ZXI=?= =?x?q?=2Eexample=3B_spf=3Dpass?=\r\n",
+    b"Authentication-Results: \x00mx.receiver.example; spf=pass\r\n",
+    b"Authentication-Results: mx.receiver.example\x00.other; spf=pass\r\n",
+    b"Authentication-Results: mx.re\x00cei\x7fver.example; spf=pass\r\n",
+    "Authentication-Results: \u200bmx.receiver\u00ad.example\ufeff; spf=pass\r\n".encode(),
     b"Authentication-Results:\x0bmx.receiver.example; spf=pass\r\n",
     b"Authentication-Results:\rmx.receiver.example; spf=pass\r\n",
     b"Authentication-Results: mx.receiver.example;\rAuthentication-Results: other.example; spf=pass\r\n",
@@ -243,10 +249,14 @@ def test_what_we_wrote_is_known_as_ours() -> None:
         b"Authentication-Results" + b"\r\n " * 300_000,
         b"Authentication-Results: " + "é ".encode() * 300_000,
         b"Authentication-Results: " + b"." * 1_000_000,
+        b"Authentication-Results: " + b"=?utf-8?q?" * 30_000,
+        b"Authentication-Results: " + b"=?utf-8?q?=41?= " * 20_000,
+        b"Authentication-Results: =?utf-8?q?=41?=\r\n" * 8_000,
+        b"Authentication-Results: " + b"\x00a" * 125_000,
         b"Authentication-Results: " + b"a" * 250_000 + " é".encode(),
         b"Authentication-Results: " + "é".encode() * 125_000 + b" " + b"a." * 60_000,
     ],
-    ids=range(14),
+    ids=range(18),
 )
 def test_a_hostile_header_costs_little(header: bytes) -> None:
     started = time.process_time()
