@@ -42,7 +42,8 @@ _NAME_CHARACTER = r"[^\s()\"<>,;:/=?]"
 _WORD = re.compile(rf"{_NAME_CHARACTER}+")
 _MAX_FOREIGN = 50  # words of one field whose A-labels are worked out, or that are decoded
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
-_ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?\s]*\?=", re.IGNORECASE)
+# No longer than a name can be: decoders such as that of punycode take time by the square of the length.
+_ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?\s]{0,1000}\?=", re.IGNORECASE)
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?)")
 _MAX_PIECES = 1000  # of one value: what has more quotes and comments counts as not closed
 
