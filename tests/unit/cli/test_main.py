@@ -4,8 +4,8 @@ import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 from rich.text import Text
@@ -48,7 +48,7 @@ def test_every_verb_has_help(run: Run, verb: str) -> None:
     assert "Usage: " in ended.out
 
 
-def helps(command: click.Command, name: str = "") -> Iterator[tuple[str, str]]:
+def helps(command: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """All that is said about a command, its parameters and those below it, each with its place."""
     yield name, command.help or ""
     for parameter in command.params:

@@ -8,7 +8,10 @@ from postroom.admin.dnsrecords.making import helo_names, issuer_of, sending_name
 from postroom.admin.dnsrecords.model import Purpose
 from postroom.dns.resolver import Family, Resolver
 
-_ASK_FOR_ADDRESS = "set [publish] public_addresses to the address that the world reaches us by, and publish what postroom dns says then"
+_ASK_FOR_ADDRESS = (
+    "set [publish] public_addresses to the address that the world reaches us by, and publish what postroom dns "
+    "says then"
+)
 
 
 async def addresses_of(resolver: Resolver, name: str) -> tuple[str, ...]:

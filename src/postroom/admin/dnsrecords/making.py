@@ -133,7 +133,7 @@ def _spf(domain: str, facts: Facts) -> Iterator[Desired]:
 
 def _dkim(domain: str, facts: Facts, dkim: Sequence[DkimRecord]) -> Iterator[Desired]:
     for key in dkim:
-        why = f"the key by which others verify our signatures (it is {key.state})"
+        why = f"the key by which others verify our signatures (state: {key.state})"
         yield replace(_txt(facts, key.name, key.text, Purpose.DKIM, why=why, zone=domain), in_use=key.in_use)
 
 
