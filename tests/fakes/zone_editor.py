@@ -1,4 +1,4 @@
-"""Zones that may be changed, in memory; ``failure``: the next change raises this."""
+"""Zones that may be changed, in memory; ``failure``: changes raise this, ``unreadable``: reading does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ class MemoryZones:
     records: list[ZoneRecord] = field(default_factory=list)
     changes: list[tuple[tuple[ZoneRecord, ...], tuple[ZoneRecord, ...]]] = field(default_factory=list)
     failure: str = ""
+    unreadable: str = ""
 
     def covers(self, name: str) -> bool:
         return bool(self.zone_of(name))
@@ -23,6 +24,8 @@ class MemoryZones:
         return max(fits, key=len, default="")
 
     async def current(self, name: str, kind: str) -> Sequence[ZoneRecord]:
+        if self.unreadable:
+            raise PublishFailed(self.unreadable)
         return [each for each in self.records if each.name == name and each.kind in (kind, "CNAME")]
 
     async def change(self, add: Sequence[ZoneRecord], remove: Sequence[ZoneRecord] = ()) -> None:

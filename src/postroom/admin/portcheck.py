@@ -37,6 +37,8 @@ def places_of(settings: Settings) -> list[Place]:
     ]
     if settings.web.enabled:
         places.append(Place("web", settings.web.address, settings.web.port))
+    if settings.https.enabled:
+        places.append(Place("https", settings.https.address, settings.https.port))
     if settings.acme.enabled and settings.acme.port:
         places.append(Place("acme", settings.acme.address, settings.acme.port))
     return places

@@ -13,6 +13,7 @@ from postroom.admin.portcheck import check_ports
 from postroom.admin.returncheck import check_returns
 from postroom.admin.roadcheck import check_reports, check_road
 from postroom.admin.sourcecheck import check_sources
+from postroom.admin.zonecheck import check_zones
 from postroom.cli.checkdns import STYLES, check_dns, counted
 from postroom.cli.desk import ConfigOption, Desk, JsonOption, act_as_owner, telling_troubles
 from postroom.cli.house import House, OpenStore
@@ -29,7 +30,10 @@ from postroom.outbound.shaping.rules import built_in
 
 def commands() -> typer.Typer:
     """The verb, which does something by itself, and what belongs to it."""
-    group = typer.Typer(invoke_without_command=True, help="Check everything, or the DNS alone.")
+    group = typer.Typer(
+        invoke_without_command=True,
+        help="Check settings, ports, certificate, store, logins, zones and DNS; check dns: the DNS alone.",
+    )
     group.callback()(check)
     group.command("dns")(check_dns)
     return group
@@ -105,6 +109,8 @@ async def _check_inside(house: House, settings: Settings) -> list[Finding]:
     findings += [plain(finding) for finding in dns if finding.fault or finding.level is not Level.OK] or [
         Finding(Level.OK, "dns", f"all is there for {', '.join(domains) or settings.hostname}")
     ]
+    if settings.zone:
+        findings += [finding async for finding in check_zones(settings.zone, house.zone_editor(settings))]
     resolver = house.resolver(settings.dns)
     servers = house.resolver_addresses(settings.dns)
     findings += [finding async for finding in check_road(settings, resolver, servers)]

@@ -41,7 +41,7 @@ class DnsFindingView:
 def check_dns(
     context: typer.Context,
     domains: Annotated[
-        list[str] | None, typer.Argument(metavar="[DOMAIN...]", help="Domains to look at [all of ours].")
+        list[str] | None, typer.Argument(metavar="[DOMAIN...]", help="Domains to look at; without any, all of ours.")
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,

@@ -22,6 +22,7 @@ from postroom.config.model import Settings
 from postroom.dns.record import PublishFailed
 
 _WAYS = {Way.PASTE: "", Way.FILL: "to fill in", Way.ASK: "for others", Way.CHOOSE: "as you like"}
+_LONGEST_SHOWN = 80  # characters of a record's data in the table
 
 
 def dns(
@@ -31,7 +32,7 @@ def dns(
     table: Annotated[bool, typer.Option("--table", help="Print a table instead of a zone file.")] = False,
     json: JsonOption = False,
     put: Annotated[
-        bool, typer.Option("--apply", help="Put the records into the zones of the settings ([[zone]]), after asking.")
+        bool, typer.Option("--apply", help="Put the records into the zones that the settings name, after asking.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --apply: do not ask.")] = False,
     replace: Annotated[
@@ -41,8 +42,7 @@ def dns(
 ) -> None:
     """Print every record that a domain should publish for its mail, as a zone file; with --apply, publish them.
 
-    What is out of date among our own (DKIM keys, the MTA-STS id, TLSA) is replaced by --apply; an SPF, DMARC, TLSRPT,
-    MX, SRV or address record that says something else is left as it is, unless --replace.
+    --apply brings up to date what is ours: DKIM keys, the MTA-STS id, TLSA. Others that differ stay, unless --replace.
     """
     if (yes or replace) and not put:
         raise typer.BadParameter("--yes and --replace belong to --apply")
@@ -120,9 +120,14 @@ def _agreed() -> bool:
 
 def _print_table(published: Published) -> None:
     rows = [
-        (each.record.name, each.record.kind, each.text, each.purpose.value, each.why, _WAYS[each.way])
+        (each.record.name, each.record.kind, _shortened(each.text), each.purpose.value, each.why, _WAYS[each.way])
         for each in published.records
     ]
     print_table(("name", "type", "data", "for", "why", "mind"), rows)
     for note in published.notes:
         say(note)
+
+
+def _shortened(text: str) -> str:
+    """A key makes every line of the table as long as itself; the zone file has it whole."""
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

@@ -34,7 +34,7 @@ def route(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The recipient.", show_default=False)],
     *,
     sender: Annotated[
-        str | None, typer.Option("--sender", metavar="ADDRESS", help='Reverse-path; "<>" for none [the account].')
+        str | None, typer.Option("--sender", metavar="ADDRESS", help='Reverse-path; "<>" for none; else the account.')
     ] = None,
     account: Annotated[str, typer.Option("--account", metavar="ADDRESS", help="Account that submits it.")] = "",
     client: Annotated[str, typer.Option("--client", metavar="IP", help="Address that it comes from.")] = "",

@@ -53,7 +53,8 @@ def add(
     password_stdin: PasswordStdinOption = False,
     no_password: Annotated[bool, typer.Option("--no-password", help="Receives mail, but cannot log in yet.")] = False,
     quota_text: Annotated[
-        str | None, typer.Option("--quota", metavar="SIZE", help='Quota as in "2GiB"; 0 for none [settings].')
+        str | None,
+        typer.Option("--quota", metavar="SIZE", help='Quota as in "2GiB"; 0 for none; else that of the settings.'),
     ] = None,
     config: ConfigOption = None,
 ) -> None:

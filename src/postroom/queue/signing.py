@@ -69,8 +69,6 @@ class Ring(Protocol[Held_co]):
         """Whether this is one of them."""
         ...
 
-    def __len__(self) -> int: ...
-
 
 class Accounts(Protocol):
     """Knows whose an address is: the directory."""
@@ -128,9 +126,7 @@ class KeySigner(Generic[Key]):
             return domain
         keys = self._ring.keys_for(domain)
         if not keys:
-            return (
-                Signed(why_not=f"no key of {domain} or above can be seen in the DNS") if len(self._ring) else _NOT_OURS
-            )
+            return Signed(why_not=f"no key of {domain} or above signs now: see postroom dkim list")
         if self._bears_one_of(header, keys):
             return Signed(why_not="it bears a signature of ours already")
         try:

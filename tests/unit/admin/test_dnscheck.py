@@ -174,7 +174,13 @@ FAULTS: list[tuple[Fault, Level, Breaks, str]] = [
     # the host
     (Fault.HOST_NO_ADDRESS, E, lambda place: place.zone.records.pop(HOST), f"publish: {HOST}. 3600 IN A {V4}"),
     (Fault.HOST_ALIAS, E, all_of(alias(HOST, "h.example."), put("h.example", "A", V4)), "replace the CNAME"),
-    (Fault.ADDRESS_PRIVATE, E, put(HOST, "A", V4, "10.0.0.1"), "remove that record"),
+    (Fault.ADDRESS_PRIVATE, E, put(HOST, "A", V4, "10.0.0.1"), "remove that record; publish"),
+    (
+        Fault.ADDRESS_PRIVATE,
+        E,
+        all_of(know(addresses=("10.0.0.1",)), put(HOST, "A", "10.0.0.1")),
+        "set [publish] public_addresses to the address that the world reaches us by",
+    ),
     (Fault.ADDRESS_FOREIGN, W, put(HOST, "A", V4, "9.9.9.9"), "public_addresses"),
     (Fault.ADDRESS_MISSING, W, put(HOST, "AAAA"), f"IN AAAA {V6}"),
     (Fault.HELO_NO_ADDRESS, E, know(helo="out.postroom.net"), "out.postroom.net. 3600 IN A"),

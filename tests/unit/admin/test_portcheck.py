@@ -11,7 +11,9 @@ import pytest
 from postroom.admin import portcheck
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports, places_of
-from postroom.config.model import Settings
+from postroom.config.certificates import AcmeSettings
+from postroom.config.model import Settings, WebSettings
+from postroom.config.pages import HttpsSettings
 
 
 def settings(port: int, address: str = "127.0.0.1") -> Settings:
@@ -47,6 +49,18 @@ def somebody(greeting: bytes) -> Iterator[int]:
         yield listening.getsockname()[1]
         listening.shutdown(socket.SHUT_RDWR)
         thread.join(5)
+
+
+def test_every_port_that_the_server_opens_is_tried() -> None:
+    opened = settings(0).model_copy(
+        update={
+            "web": WebSettings(port=8025),
+            "https": HttpsSettings(enabled=True, address="127.0.0.1", port=8443),
+            "acme": AcmeSettings(enabled=True, agree=True, address="127.0.0.1", port=8080),
+        }
+    )
+    names = [str(place) for place in places_of(opened)]
+    assert names == ["mx 127.0.0.1:0", "web 127.0.0.1:8025", "https 127.0.0.1:8443", "acme 127.0.0.1:8080"]
 
 
 def test_free() -> None:

@@ -40,6 +40,13 @@ def test_a_table(run: Run, house: MemoryHouse) -> None:
     assert "for others" in out
 
 
+def test_a_table_is_no_wider_for_a_long_key(run: Run, house: MemoryHouse) -> None:
+    house.dkim.records["example.org"] = [DkimRecord("s1._domainkey.example.org", "v=DKIM1; p=" + "A" * 392, "active")]
+    out = run("dns", "example.org", "--table").out
+    assert "v=DKIM1; p=AAAA" in out
+    assert max(map(len, out.splitlines())) < 300
+
+
 def test_json(run: Run, house: MemoryHouse) -> None:
     found = run("dns", "example.org", "--json").json
     assert found["policy"].startswith("version: STSv1")

@@ -2,15 +2,20 @@
 
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from rich.text import Text
 from tests.unit.cli.conftest import Run
 
 from postroom import __version__
 from postroom.cli import main
 from postroom.cli.house import RealHouse
 from postroom.cli.passwords import invent_password, obtain_password
+from postroom.cli.program import make_program
 from postroom.config.model import DnsSettings
 from postroom.directory.model import Logins
 from postroom.mail.address import Address
@@ -41,6 +46,21 @@ def test_every_verb_has_help(run: Run, verb: str) -> None:
     ended = run(verb, "-h", bare=True)
     assert ended.code == 0
     assert "Usage: " in ended.out
+
+
+def helps(command: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """All that is said about a command, its parameters and those below it, each with its place."""
+    yield name, command.help or ""
+    for parameter in command.params:
+        yield f"{name} {parameter.name}", getattr(parameter, "help", None) or ""
+    for below, each in getattr(command, "commands", {}).items():
+        yield from helps(each, f"{name} {below}".strip())
+
+
+def test_help_shows_every_word() -> None:
+    """What stands in square brackets may be taken for markup, and is lost then."""
+    said = dict(helps(typer.main.get_command(make_program())))
+    assert {place: text for place, text in said.items() if Text.from_markup(text).plain != text} == {}
 
 
 @pytest.mark.parametrize(

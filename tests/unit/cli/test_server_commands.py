@@ -221,6 +221,19 @@ class TestCheck:
         text = run("check", "-c", str(ready), bare=True)
         assert text.out.endswith("0 errors, 0 warnings\n")
 
+    def test_a_zone_that_does_not_know_our_key(self, run: Run, ready: Path, empty: MemoryHouse) -> None:
+        table = '\n[[zone]]\nname = "postroom.net"\nserver = "192.0.2.53"\nkey = "k"\nsecret_file = "k.key"\n'
+        ready.write_text(ready.read_text() + table)
+        (ready.parent / "k.key").touch(0o600)
+        (ready.parent / "k.key").write_text("c2VjcmV0IG9mIHRoaXJ0eS10d28gb2N0ZXRzICEhISE=\n")
+        ended = run("check", "-c", str(ready), bare=True)
+        assert "postroom.net: 192.0.2.53 knows the key k\n" in ended.out
+        empty.zones.unreadable = "192.0.2.53 refused it (BADKEY): give both the same key"
+        ended = run("check", "-c", str(ready), bare=True)
+        assert "postroom.net: 192.0.2.53 refused it (BADKEY)\n" in ended.out
+        assert "remedy: give both the same key" in ended.out
+        assert ended.code == 1
+
     def test_bad_settings(self, run: Run, config: Path) -> None:
         config.write_text("hostnam = 'x'\n")
         ended = run("check")

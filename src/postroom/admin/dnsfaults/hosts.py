@@ -8,6 +8,11 @@ from postroom.admin.dnsrecords.making import helo_names, issuer_of, sending_name
 from postroom.admin.dnsrecords.model import Purpose
 from postroom.dns.resolver import Family, Resolver
 
+_ASK_FOR_ADDRESS = (
+    "set [publish] public_addresses to the address that the world reaches us by, and publish what postroom dns "
+    "says then"
+)
+
 
 async def addresses_of(resolver: Resolver, name: str) -> tuple[str, ...]:
     """All addresses of a name. Raises ResolverUnavailable."""
@@ -47,7 +52,7 @@ async def check_host(scene: Scene) -> AsyncIterator[DnsFinding]:
                 host,
                 f"{host} leads to {address}, which is not a public address",
                 consequence="nobody outside reaches it",
-                remedy=f"remove that record; {records}",
+                remedy=_ASK_FOR_ADDRESS if address in scene.facts.addresses else f"remove that record; {records}",
             )
         elif scene.facts.addresses and address not in scene.facts.addresses:
             yield scene.warning(

@@ -133,7 +133,7 @@ def _spf(domain: str, facts: Facts) -> Iterator[Desired]:
 
 def _dkim(domain: str, facts: Facts, dkim: Sequence[DkimRecord]) -> Iterator[Desired]:
     for key in dkim:
-        why = f"the key by which others verify our signatures (it is {key.state})"
+        why = f"the key by which others verify our signatures (state: {key.state})"
         yield replace(_txt(facts, key.name, key.text, Purpose.DKIM, why=why, zone=domain), in_use=key.in_use)
 
 
@@ -253,5 +253,7 @@ def _notes(domain: str, facts: Facts, dkim: Sequence[DkimRecord]) -> Iterator[st
         yield "TLSA is of use only in a zone that is signed by DNSSEC: in another, set [publish] dane = false"
         if not facts.keeps_key and not any(key.is_next for key in facts.keys):
             yield "renew the certificate with the same key, else the TLSA record must be there for the new one first"
+    if facts.sts is not None:
+        yield "MTA-STS: the policy must be served first ([https]); postroom check dns tells whether it is"
     if facts.dmarc == "none":
         yield "DMARC begins with p=none: when reports show that all of your mail passes, set [publish] dmarc"

@@ -126,7 +126,13 @@ class DmarcEvaluator:
         others = {*spf.passed, *spf.unsure, *dkim.passed, *dkim.unsure} - {author}
         if own is not None and not own.fault and not others and (spf.passed or dkim.passed):
             return Organization(author, own)
-        return await walk.organization(author)
+        try:
+            return await walk.organization(author)
+        except ResolverUnavailable:
+            if own is None or own.fault or others:
+                raise
+            # RFC 9989 §4.10.1: the author's own record is the policy, and nothing is there that could be aligned
+            return Organization(author, own)
 
     async def _policy(self, author: str, record: DmarcRecord) -> Policy:
         """What the record asks for a message of this author that fails (RFC 9989 §4.10.1, §4.7)."""
