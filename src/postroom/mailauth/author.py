@@ -31,6 +31,7 @@ _PLAIN = re.compile(
 )
 _FROM_LINE = re.compile(rb"(?:\A|[\r\n])From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
 _FROM_WITHIN = re.compile(rb"[\r\n]From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
+_VALUE_END = re.compile(rb"(?<![\r\n])[\r\n]++(?![ \t])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t])")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)  # one that is not closed takes all the rest
@@ -58,20 +59,35 @@ class Author:
 def read_author(header: Header, block: bytes = b"") -> Author:
     """Whose message it is by its header. ``block`` is the content from its beginning, as far as it is at hand.
 
-    With it, a From behind a line that is no field is found too, which some readers take for the author's. Never
-    raises, whatever the header holds.
+    With it, a From behind a line that is no field is found too, which some readers take for the author's: all of them,
+    where that line is the first, begins with white space, and stands behind our own fields. Never raises, whatever the
+    header holds.
     """
     fields = header.all(b"from")
-    if not fields:
+    values = [field.value for field in fields] if fields else _behind(block, header.end)
+    if not values:
         return Author((), "there is no From field")
-    found = [_read_value(field.value.decode("utf-8", "replace")) for field in fields[:MAX_DOMAINS]]
-    is_hidden = _is_elsewhere(header, block)
+    found = [_read_value(each.decode("utf-8", "replace")) for each in values[:MAX_DOMAINS]]
+    is_hidden = not fields or _is_elsewhere(header, block)
     if len(fields) == 1 and not is_hidden:
         return found[0]
     domains = _each_once(domain for author in found for domain in author.domains)
-    complete = len(fields) <= MAX_DOMAINS >= len(domains) and all(author.complete for author in found)
-    fault = "there is more than one From field" if len(fields) > 1 else "another From field is hidden in the header"
+    complete = len(values) <= MAX_DOMAINS >= len(domains) and all(author.complete for author in found)
+    if len(fields) > 1:
+        fault = "there is more than one From field"
+    else:
+        fault = "another From field is hidden in the header" if fields else "From stands behind a line that is no field"
     return Author(domains[:MAX_DOMAINS], fault, complete)
+
+
+def _behind(block: bytes, at: int) -> list[bytes]:
+    """The values of From from ``at`` to the end of the header, whatever stands between, one more than is looked at."""
+    end, _ = find_body(block)
+    values = []
+    for found in islice(_FROM_LINE.finditer(block, max(at - 1, 0), end), MAX_DOMAINS + 1):
+        ending = _VALUE_END.search(block, found.end(), end)
+        values.append(block[found.end() : end if ending is None else ending.start()])
+    return values
 
 
 def _is_elsewhere(header: Header, block: bytes) -> bool:

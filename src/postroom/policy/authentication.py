@@ -244,8 +244,9 @@ class MailChecks:
     # Deciding.
 
     async def _decide(self, moment: AtMessage, header: Header, found: Authentication) -> Decision:
-        several = sum([1 for _ in _FROM_LINE.finditer(moment.header)]) > 1
-        objection = object_to(found, self._settings, hidden_author=several)
+        lines = sum([1 for _ in _FROM_LINE.finditer(moment.header)])
+        hidden = lines > 1 or (lines > 0 and not header.all(b"from"))
+        objection = object_to(found, self._settings, hidden_author=hidden)
         leniency = await self._vouchers.lenient(objection, moment.client, moment.envelope, header, found)
         if leniency is None and objection.ground is Ground.DMARC and found.spf is None:
             leniency = Leniency(Override(OverrideKind.LOCAL_POLICY, "SPF is not known"), "SPF could not be asked")
