@@ -1,6 +1,7 @@
 """Signatures of any kind: nothing raises, nothing takes long, and pieces make no difference."""
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from tests.unit.mailauth.dkim.judging import KEY, MESSAGE, in_pieces
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mailauth.dkim.checking import MAX_SIGNATURES, SignatureChecker, Signatures
 from postroom.mailauth.dkim.keyrecord import Key, UnusableKey, read_key
+from postroom.mailauth.dkim.signing import SeveralAuthors
 from postroom.mailauth.dkim.signing import sign as sign_ours
 from postroom.mailauth.dkim.signingkey import Algorithm, SigningKey
 from postroom.mailauth.model import Result
@@ -84,7 +86,11 @@ def test_any_mixture_is_judged_whole_and_in_pieces(parts: list[bytes], size: int
     found = check(content)
     assert asyncio.run(checker().check(in_pieces(content, size))) == found
     key = SigningKey("example.org", "sel", Algorithm.RSA, RSA)
-    fields = asyncio.run(sign_ours(content, b"From: x@example.org\r\n", [key], 1))
+    try:
+        fields = asyncio.run(sign_ours(content, b"From: x@example.org\r\n", [key], 1))
+    except SeveralAuthors:  # another From anywhere in the header, so that readers may show either
+        assert re.search(rb"from[ \t]*:", content, re.IGNORECASE) is not None
+        return
     assert check(fields + b"From: x@example.org\r\n" + content).dkim[0].result is Result.PASS
 
 

@@ -140,3 +140,35 @@ def test_an_ambiguous_end_comes_back_as_one(make_program: MakeProgram, sink: Sin
     send(program, "one")
     program.wait_told("attempt_made", ambiguous=True)
     wait_until(lambda: len(sink.arrived) == 2, "it is tried again")
+
+
+@pytest.fixture
+def no_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python does not start for carriers, as where the node has become a user who cannot read it."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\nif 'postroom.app.carriers' in sys.orig_argv:\n    os._exit(13)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH", "")))))
+
+
+@pytest.mark.usefixtures("no_child")
+def test_where_it_cannot_start_and_nobody_asked_the_node_does_without(make_program: MakeProgram, sink: Sink) -> None:
+    settings = by_smarthost(sink) | TRUSTED | {"outbound": {"processes": "auto"}}
+    program = make_program(settings).start()
+    send(program, "one")
+    wait_until(lambda: bool(sink.arrived), "it is at the far end")
+    assert not program.carriers
+    if len(os.sched_getaffinity(0)) > 1:
+        (line,) = program.told("carriers_ended")
+        assert "the node carries mail itself" in line["trouble"]
+
+
+@pytest.mark.usefixtures("no_child")
+def test_where_it_cannot_start_and_was_asked_for_the_server_says_so(make_program: MakeProgram, sink: Sink) -> None:
+    program = make_program(apart(by_smarthost(sink)))
+    with pytest.raises(AssertionError, match="ended at start"):
+        program.start()
+    assert program.wait() == 1
+    assert "postroom: the carriers did not get ready" in program.log_text()

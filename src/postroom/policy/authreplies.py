@@ -35,8 +35,11 @@ def _dmarc_fails(found: Authentication, client: Client) -> Reply:
     checked = []
     if spf is not None:
         checked.append(f"SPF {spf.result.value} for {_safe(spf.domain)} from {_safe(client.address)}")
-    signers = [f"{one.result.value} for {_safe(one.domain)}" for one in found.dkim[:5]]
-    checked.append(f"DKIM {', '.join(signers)}" if signers else "no DKIM signature")
+    signers = [f"{one.result.value} for {_safe(one.domain)}" for one in found.dkim[:5] if one.domain]
+    if signers:
+        checked.append(f"DKIM {', '.join(signers)}")
+    else:
+        checked.append("a DKIM signature that cannot be read" if found.dkim else "no DKIM signature")
     return _reply(
         550,
         "5.7.26",

@@ -120,6 +120,12 @@ async def test_a_broken_signature_is_none() -> None:
     assert "DKIM fail for bank.example" in verdict.reply.text
 
 
+async def test_a_signature_that_cannot_be_read_is_named_as_that() -> None:
+    verdict = await Desk().ask(b"DKIM-Signature: v=1; a=rsa-sha256; b=abc; bh=xyz\r\n" + BANK)
+    assert isinstance(verdict, Refuse)
+    assert verdict.reply.lines[1].endswith("; a DKIM signature that cannot be read")
+
+
 async def test_content_in_pieces() -> None:
     body = b"text that is long enough\r\n" * 20_000
     content = await signed(BANK + body, NOW)

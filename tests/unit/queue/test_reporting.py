@@ -12,6 +12,8 @@ from postroom.mail.address import Address
 from postroom.mail.envelope import Envelope, Recipient
 from postroom.mail.message import QueueId
 from postroom.mail.session import Client, Role
+from postroom.mailauth.model import Authentication, DmarcCheck, DmarcRecord, Policy, Result
+from postroom.mailauth.results import write_results
 from postroom.queue.model import Draft
 from postroom.queue.reporting import ReportAddresses, author_of
 from postroom.queue.reportmodel import ReportNote
@@ -144,6 +146,15 @@ async def test_the_name_in_our_results_may_be_that_of_the_site() -> None:
 def test_whose_mail_it_was(prefix: bytes, author: str | None) -> None:
     """RFC 8601 §2.2; by the field that we put there ourselves."""
     assert author_of(prefix, HOST.encode()) == author
+
+
+def test_the_field_that_we_write_is_the_one_that_is_read() -> None:
+    record = DmarcRecord("big.example", Policy.REJECT)
+    forged = "no; dmarc=pass header.from=evil.example"
+    passed = DmarcCheck(Result.PASS, "big.example", "big.example", record, dkim_aligned="big.example", reason=forged)
+    failed = DmarcCheck(Result.FAIL, "big.example", "big.example", record, Policy.REJECT, reason=forged)
+    for check, author in ((passed, "big.example"), (failed, ""), (None, None)):
+        assert author_of(write_results(HOST, Authentication(dmarc=check)), HOST.encode()) == author
 
 
 def test_the_address_to_publish() -> None:

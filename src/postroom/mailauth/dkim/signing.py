@@ -36,6 +36,8 @@ _IF_PRESENT = (
 # who report complaints by it do so for signed ones.
 _AS_OFTEN = frozenset({b"sender", b"feedback-id"})
 _AS_OFTEN_BEGINNINGS = (b"content-", b"list-", b"resent-")
+_DROPPED = frozenset({b"content-length", b"resent-bcc"})
+"""Postfix drops these from what it relays, as it ships (its message_drop_headers): RFC 6376 §5.4 has them left out."""
 
 
 class HeaderTooLong(ValueError):
@@ -84,7 +86,9 @@ def names_to_sign(header: SignedHeader) -> tuple[bytes, ...]:
         names += [name] * (count + 1 if count else 0)
     for field in header.fields:
         name = field.name.lower()
-        if name in _AS_OFTEN or (name.startswith(_AS_OFTEN_BEGINNINGS) and name not in _IF_PRESENT):
+        if name in _IF_PRESENT or name in _DROPPED:
+            continue
+        if name in _AS_OFTEN or name.startswith(_AS_OFTEN_BEGINNINGS):
             names.append(name)
     return tuple(names[:MAX_NAMES])
 
