@@ -30,7 +30,10 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 _FROM_LINE = re.compile(rb"(?:\A|[\r\n])From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
+_LOWERED_FROM = re.compile(rb"\nfrom(?:[ \t]|\n{1,2}[ \t])*:")  # the same, as fast as can be
 _FROM_WITHIN = re.compile(rb"[\r\n]From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
+_UNSEEN = bytes([*range(9), 11, 12, *range(14, 32), 127])
+_NO_BREAK_SPACE = "\u00a0".encode()
 _VALUE_END = re.compile(rb"(?<![\r\n])[\r\n]++(?![ \t])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t])")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
@@ -95,10 +98,20 @@ def _is_elsewhere(header: Header, block: bytes) -> bool:
     if not block:
         return any(_FROM_WITHIN.search(field.value) is not None for field in header.fields)
     end, _ = find_body(block)
-    lowered = block[:end].lower()
-    if lowered.count(b"\nfrom") + lowered.count(b"\rfrom") + lowered.startswith(b"from") < 2:
-        return False
-    return sum(1 for _ in _FROM_LINE.finditer(block, 0, end)) > 1
+    return count_authors(block[:end]) > 1
+
+
+def count_authors(block: bytes) -> int:
+    """How many From fields somebody may see in a header as it came: also behind lines that are no fields, and where
+    octets that cannot be seen stand in the name, for readers who pass them over.
+    """
+    seen = block.translate(None, _UNSEEN).replace(_NO_BREAK_SPACE, b"")
+    return max(_count(block), _count(seen) if len(seen) != len(block) else 0)
+
+
+def _count(block: bytes) -> int:
+    lines = b"\n" + block.lower().replace(b"\r", b"\n")
+    return sum([1 for _ in _LOWERED_FROM.finditer(lines)])
 
 
 def _read_value(text: str) -> Author:

@@ -67,6 +67,18 @@ async def test_an_author_behind_a_line_that_is_no_field(before: bytes) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name", [b"From\x00", b"Fr\x7fom", b"\x00From", b"From\x0b ", "From\u00a0".encode(), b"From\x01\r\n "]
+)
+async def test_a_second_author_whose_field_has_what_cannot_be_seen(name: bytes) -> None:
+    good = BANK.replace(b"@bank", b"@good")
+    for content in (
+        good.replace(b"To:", name + b": info@bank.example\r\nTo:"),
+        name + b": info@bank.example\r\n" + good,
+    ):
+        assert isinstance(await Desk().ask(content), Refuse)
+
+
 async def test_a_message_without_from_is_taken() -> None:
     """Its body may have such a line."""
     for content in (b"Subject: x\r\n\r\n" + BANK, b"\r\n" + BANK):
