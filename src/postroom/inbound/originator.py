@@ -10,7 +10,13 @@ from postroom.mail.envelope import Envelope
 from postroom.mail.headers import Field
 from postroom.mail.mailboxes import read_mailboxes
 from postroom.mail.reply import Reply
+from postroom.mailauth.author import count_authors
 from postroom.policy.verdict import Refuse
+
+_FOLDED = Refuse(
+    Reply.of(550, "5.6.0", "The header is malformed: its first line begins with white space"),
+    "the first line would be a part of the fields that are put in front",
+)
 
 Mode = Literal["off", "sender", "refuse"]
 
@@ -48,6 +54,8 @@ class Originator:
         """The fields to add, as whole lines, or why the message is refused. May raise StoreUnavailable."""
         if spool.is_too_long:
             return TOO_LONG
+        if spool.original[:1] in {b" ", b"\t"}:
+            return _FOLDED
         if spool.has_hidden_origin and self._mode != "off":
             return _HIDDEN
         header = spool.header
@@ -56,7 +64,7 @@ class Originator:
             return _field("From", login, envelope)  # RFC 5322 §3.6: it must be there
         if self._mode == "off":
             return b""
-        if len(authors) > 1 or len(senders) > 1:
+        if len(authors) > 1 or len(senders) > 1 or count_authors(spool.original) > 1:
             return _TWICE
         mailboxes = read_mailboxes(authors[0].text)
         account = await self._accounts.account(login)

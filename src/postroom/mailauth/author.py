@@ -30,7 +30,11 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 _FROM_LINE = re.compile(rb"(?:\A|[\r\n])From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
+_LOWERED_FROM = re.compile(rb"\nfrom(?:[ \t]|\n{1,2}[ \t])*:")  # the same, as fast as can be
 _FROM_WITHIN = re.compile(rb"[\r\n]From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
+_UNSEEN = bytes([*range(9), 11, 12, *range(14, 32), 127])
+_NO_BREAK_SPACE = "\u00a0".encode()
+_VALUE_END = re.compile(rb"(?<![\r\n])[\r\n]++(?![ \t])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)|(?<!\r)\n|\r\n(?![ \t])")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)  # one that is not closed takes all the rest
@@ -58,20 +62,35 @@ class Author:
 def read_author(header: Header, block: bytes = b"") -> Author:
     """Whose message it is by its header. ``block`` is the content from its beginning, as far as it is at hand.
 
-    With it, a From behind a line that is no field is found too, which some readers take for the author's. Never
-    raises, whatever the header holds.
+    With it, a From behind a line that is no field is found too, which some readers take for the author's: all of them,
+    where that line is the first, begins with white space, and stands behind our own fields. Never raises, whatever the
+    header holds.
     """
     fields = header.all(b"from")
-    if not fields:
+    values = [field.value for field in fields] if fields else _behind(block, header.end)
+    if not values:
         return Author((), "there is no From field")
-    found = [_read_value(field.value.decode("utf-8", "replace")) for field in fields[:MAX_DOMAINS]]
-    is_hidden = _is_elsewhere(header, block)
+    found = [_read_value(each.decode("utf-8", "replace")) for each in values[:MAX_DOMAINS]]
+    is_hidden = not fields or _is_elsewhere(header, block)
     if len(fields) == 1 and not is_hidden:
         return found[0]
     domains = _each_once(domain for author in found for domain in author.domains)
-    complete = len(fields) <= MAX_DOMAINS >= len(domains) and all(author.complete for author in found)
-    fault = "there is more than one From field" if len(fields) > 1 else "another From field is hidden in the header"
+    complete = len(values) <= MAX_DOMAINS >= len(domains) and all(author.complete for author in found)
+    if len(fields) > 1:
+        fault = "there is more than one From field"
+    else:
+        fault = "another From field is hidden in the header" if fields else "From stands behind a line that is no field"
     return Author(domains[:MAX_DOMAINS], fault, complete)
+
+
+def _behind(block: bytes, at: int) -> list[bytes]:
+    """The values of From from ``at`` to the end of the header, whatever stands between, one more than is looked at."""
+    end, _ = find_body(block)
+    values = []
+    for found in islice(_FROM_LINE.finditer(block, max(at - 1, 0), end), MAX_DOMAINS + 1):
+        ending = _VALUE_END.search(block, found.end(), end)
+        values.append(block[found.end() : end if ending is None else ending.start()])
+    return values
 
 
 def _is_elsewhere(header: Header, block: bytes) -> bool:
@@ -79,10 +98,20 @@ def _is_elsewhere(header: Header, block: bytes) -> bool:
     if not block:
         return any(_FROM_WITHIN.search(field.value) is not None for field in header.fields)
     end, _ = find_body(block)
-    lowered = block[:end].lower()
-    if lowered.count(b"\nfrom") + lowered.count(b"\rfrom") + lowered.startswith(b"from") < 2:
-        return False
-    return sum(1 for _ in _FROM_LINE.finditer(block, 0, end)) > 1
+    return count_authors(block[:end]) > 1
+
+
+def count_authors(block: bytes) -> int:
+    """How many From fields somebody may see in a header as it came: also behind lines that are no fields, and where
+    octets that cannot be seen stand in the name, for readers who pass them over.
+    """
+    seen = block.translate(None, _UNSEEN).replace(_NO_BREAK_SPACE, b"")
+    return max(_count(block), _count(seen) if len(seen) != len(block) else 0)
+
+
+def _count(block: bytes) -> int:
+    lines = b"\n" + block.lower().replace(b"\r", b"\n")
+    return sum([1 for _ in _LOWERED_FROM.finditer(lines)])
 
 
 def _read_value(text: str) -> Author:

@@ -19,6 +19,7 @@ from postroom.mail.headers import Header, split_header
 from postroom.mail.mailboxes import read_mailboxes
 from postroom.mail.session import Client, Role
 from postroom.mail.value import value
+from postroom.mailauth.author import count_authors
 from postroom.mailauth.content import Content
 from postroom.mailauth.model import (
     NO_ARC,
@@ -48,7 +49,6 @@ _SHARE = 2 / 3  # of the time is for SPF and DKIM, so that DMARC has the rest wh
 _MOST_SIGNATURES = 10  # named in the log, and counted as unfinished
 _LONGEST_NAME = 100  # characters in the history
 _DOMAIN_OF_SIGNATURE = re.compile(r"(?:\A|;)\s*d\s*=\s*([A-Za-z0-9._-]{1,253})\s*(?:;|\Z)")
-_FROM_LINE = re.compile(rb"(?:\A|[\r\n])From(?:[ \t]|\r?\n[ \t])*:", re.IGNORECASE)
 _DISPOSITIONS = {Action.QUARANTINE: Policy.QUARANTINE, Action.REFUSE: Policy.REJECT}
 
 SpfChecks = tuple[SpfCheck, SpfCheck]
@@ -244,8 +244,9 @@ class MailChecks:
     # Deciding.
 
     async def _decide(self, moment: AtMessage, header: Header, found: Authentication) -> Decision:
-        several = sum([1 for _ in _FROM_LINE.finditer(moment.header)]) > 1
-        objection = object_to(found, self._settings, hidden_author=several)
+        authors = count_authors(moment.header)
+        hidden = authors > 1 or (authors > 0 and not header.all(b"from"))
+        objection = object_to(found, self._settings, hidden_author=hidden)
         leniency = await self._vouchers.lenient(objection, moment.client, moment.envelope, header, found)
         if leniency is None and objection.ground is Ground.DMARC and found.spf is None:
             leniency = Leniency(Override(OverrideKind.LOCAL_POLICY, "SPF is not known"), "SPF could not be asked")

@@ -125,3 +125,20 @@ async def test_a_login_beyond_ascii_is_written_where_it_may_be() -> None:
     assert added == "Sender: jürgen@local.example\r\n"
     refused = await settle("refuse", OTHER, login="jürgen@local.example")
     assert refused == "550 5.7.1 From must be an address of yours"
+
+
+@pytest.mark.parametrize("mode", ["off", "sender", "refuse"])
+@pytest.mark.parametrize(
+    "line", [" , p@elsewhere.example", "\t<p@elsewhere.example>", " ", " x\r\nFrom: p@elsewhere.example"]
+)
+async def test_what_would_go_on_in_a_field_of_ours_is_refused(
+    mode: Literal["off", "sender", "refuse"], line: str
+) -> None:
+    """From is added in front, as none is there: the first line would be a part of it."""
+    assert (await settle(mode, line, "Subject: hi")).startswith("550 5.6.0")
+
+
+@pytest.mark.parametrize("mode", ["sender", "refuse"])
+async def test_a_from_that_some_readers_see_is_refused(mode: Literal["sender", "refuse"]) -> None:
+    for name in ("From\x00", "\x01From", "From\r\n "):
+        assert (await settle(mode, OWN, f"{name}: p@elsewhere.example")).startswith("550 5.6.0")

@@ -126,3 +126,26 @@ def test_what_stands_around_the_victims_address_never_makes_another_clean(before
     """Wherever the victim's address stands in its brackets, no other domain counts alone."""
     author = read(f"{before}<a@victim.example>{after}")
     assert author.fault or "victim.example" in author.domains
+
+
+@pytest.mark.parametrize(
+    ("content", "domains", "fault"),
+    [
+        (b" x\r\nFrom: a@x.example\r\n\r\n", ("x.example",), "From stands behind a line that is no field"),
+        (b"no field\r\nFrom: <a@x.example>,\r\n b@y.example\r\nTo: c\r\n\r\n", ("x.example", "y.example"),
+         "From stands behind a line that is no field"),
+        (b"From\r\n : a@x.example\r\n\r\n", ("x.example",), "From stands behind a line that is no field"),
+        (b"X: y\r\nFrom\r\n : a@x.example\r\n\r\n", ("x.example",), "From stands behind a line that is no field"),
+        (b"X: y\r\n\r\nFrom: a@x.example\r\n\r\n", (), "there is no From field"),
+        (b"\r\nFrom: a@x.example\r\n\r\n", (), "there is no From field"),
+    ],
+)  # fmt: skip
+def test_an_author_behind_a_line_that_is_no_field(content: bytes, domains: tuple[str, ...], fault: str) -> None:
+    assert read_author(split_header(content), content) == Author(domains, fault)
+
+
+def test_a_hostile_block_costs_little() -> None:
+    for block in (b"x\r\nFrom:" + b"\n" * 250_000 + b" ", b"x" + b"\r\nFrom:" * 40_000, b"x\nFrom:" + b"\n " * 120_000):
+        started = time.process_time()
+        read_author(split_header(block), block)
+        assert time.process_time() - started < 1

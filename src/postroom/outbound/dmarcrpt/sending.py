@@ -27,6 +27,9 @@ from postroom.report.road import DmarcReportSent
 SPREAD = 6 * 3600.0
 """Seconds after midnight over which the reports of a day leave, each domain's at a moment of its own."""
 
+DNS_SECONDS = 30.0
+"""Seconds for the questions about who is to get a domain's reports: others' reports wait meanwhile."""
+
 SETTLING = 300.0
 """Seconds after midnight before which none leaves: what was counted last is to be written first."""
 
@@ -97,7 +100,11 @@ class DmarcReporter:
             await self._done(day, domain)
             return
         try:
-            found = await find_destinations(self._rooms.resolver, domain)
+            async with asyncio.timeout(DNS_SECONDS):
+                found = await find_destinations(self._rooms.resolver, domain)
+        except TimeoutError:
+            await self._put_off(day, domain, "the DNS took too long to say who is to get them")
+            return
         except ResolverUnavailable as error:
             await self._put_off(day, domain, str(error))
             return

@@ -1,12 +1,15 @@
 """Reports leave once a day, to those who want them then, in the form of RFC 9990 §3.5; days pass in no time."""
 
+import asyncio
 import email
 import email.policy
 import gzip
 import re
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from typing import Any
 
 import pytest
 from tests.fakes.dmarc_store import MemoryDmarcStore
@@ -15,6 +18,7 @@ from tests.unit.outbound.dmarcrpt.seen import FAILED, PASSED, REPORT, note, of_d
 
 from postroom.config.dmarcreports import DmarcReportSettings
 from postroom.directory.model import Account, NotLocal, Resolution, Resolved, Unknown
+from postroom.dns.resolver import Answer
 from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.address import Address
 from postroom.mail.envelope import Notify
@@ -24,6 +28,7 @@ from postroom.mailauth.model import Policy
 from postroom.outbound.daily.counts import DAY, TALLY_KEPT
 from postroom.outbound.daily.door import ReportPost
 from postroom.outbound.daily.rounds import AT_ONCE, GIVEN_UP_AFTER
+from postroom.outbound.dmarcrpt import sending
 from postroom.outbound.dmarcrpt.room import FORGET_EVERY, WRITTEN_AT_ONCE, DmarcRoom
 from postroom.outbound.dmarcrpt.sending import SETTLING, SPREAD, DmarcReporter
 from postroom.queue.model import Draft
@@ -116,6 +121,20 @@ class World:
 
     def troubles(self) -> list[str]:
         return [report.trouble for report in self.told if isinstance(report, DmarcReportSent) and report.trouble]
+
+
+Txt = Callable[[ZoneResolver, str], Coroutine[Any, Any, Answer[bytes]]]
+
+
+def silent_below(domain: str, real: Txt) -> Txt:
+    """A resolver's method that gets no answer at a domain and below."""
+
+    async def txt(resolver: ZoneResolver, name: str) -> Answer[bytes]:
+        if name.endswith(domain):
+            await asyncio.get_running_loop().create_future()
+        return await real(resolver, name)
+
+    return txt
 
 
 @pytest.fixture
@@ -308,6 +327,18 @@ async def test_a_dns_that_fails_puts_it_off_for_a_day(world: World) -> None:
     assert world.troubles() == ["no answer for _dmarc.example.org TXT: SERVFAIL"]
     assert world.door.drafts == []
     assert world.store.counts == {}
+
+
+async def test_name_servers_that_never_answer_hold_up_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "DNS_SECONDS", 0.01)
+    monkeypatch.setattr(ZoneResolver, "txt", silent_below("slow.example", ZoneResolver.txt))
+    world.zone.add("_dmarc.slow.example", "TXT", "v=DMARC1; p=reject; rua=mailto:r@slow.example")
+    note(world.room.tally, of_domain("slow.example"))
+    note(world.room.tally)
+    await world.next_day()
+    assert world.recipients() == ["dmarc@example.org"]
 
 
 async def test_who_can_be_reached_does_not_wait_and_gets_it_once() -> None:
