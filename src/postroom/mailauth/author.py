@@ -74,7 +74,7 @@ def read_author(header: Header, block: bytes = b"") -> Author:
     is_hidden = not fields or _is_elsewhere(header, block)
     if len(fields) == 1 and not is_hidden:
         rest = _line_behind(fields[0], header, block)
-        return _gone_on(found[0], values[0], rest) if rest else found[0]
+        return _gone_on(found[0], values[0], rest) if b"@" in rest else found[0]
     domains = _each_once(domain for author in found for domain in author.domains)
     complete = len(values) <= MAX_DOMAINS >= len(domains) and all(author.complete for author in found)
     if len(fields) > 1:
