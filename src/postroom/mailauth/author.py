@@ -12,7 +12,7 @@ from email.header import decode_header
 from itertools import islice
 
 from postroom.mail.domain import normalise_domain
-from postroom.mail.headers import Header, find_body
+from postroom.mail.headers import Field, Header, find_body
 from postroom.mail.mailboxes import MAX_VALUE, read_mailboxes
 from postroom.mail.value import value
 
@@ -73,7 +73,8 @@ def read_author(header: Header, block: bytes = b"") -> Author:
     found = [_read_value(each.decode("utf-8", "replace")) for each in values[:MAX_DOMAINS]]
     is_hidden = not fields or _is_elsewhere(header, block)
     if len(fields) == 1 and not is_hidden:
-        return found[0]
+        rest = _line_behind(fields[0], header, block)
+        return _gone_on(found[0], values[0], rest) if b"@" in rest else found[0]
     domains = _each_once(domain for author in found for domain in author.domains)
     complete = len(values) <= MAX_DOMAINS >= len(domains) and all(author.complete for author in found)
     if len(fields) > 1:
@@ -91,6 +92,22 @@ def _behind(block: bytes, at: int) -> list[bytes]:
         ending = _VALUE_END.search(block, found.end(), end)
         values.append(block[found.end() : end if ending is None else ending.start()])
     return values
+
+
+def _line_behind(field: Field, header: Header, block: bytes) -> bytes:
+    """The line that is no field and ends the header right behind a field; b"" where there is none."""
+    end = find_body(block)[0] if block and field.end == header.end else 0
+    return block[field.end : end].partition(b"\r\n")[0] if field.end < end else b""
+
+
+def _gone_on(author: Author, value: bytes, rest: bytes) -> Author:
+    """What From may mean where a careless reader takes the line behind it for a part of it."""
+    longer = _read_value((value + b" " + rest).decode("utf-8", "replace"))
+    domains = _each_once((*author.domains, *longer.domains))
+    if domains == author.domains and longer.complete:
+        return author
+    complete = author.complete and longer.complete and len(domains) <= MAX_DOMAINS
+    return Author(domains[:MAX_DOMAINS], "behind From stands a line that is no field", complete)
 
 
 def _is_elsewhere(header: Header, block: bytes) -> bool:
