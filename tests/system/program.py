@@ -80,6 +80,7 @@ class Program:
             "listener": [{"role": role, "addresses": ["127.0.0.1"], "port": 0} for role in ROLES],
             "web": {"port": 0},
             "log": {"format": "json", "level": "debug"},
+            "outbound": {"processes": 0},  # one process starts sooner; who is about carriers asks for theirs
             "dns": {"servers": ["127.0.0.1:9"], "timeout": 1},  # nobody answers there: no test reaches outside
         }
         for name, value in (settings or {}).items():

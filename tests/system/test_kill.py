@@ -59,7 +59,7 @@ async def test_nothing_is_lost_and_nothing_is_twice(
     make_program: MakeProgram, sink: Sink, record_property: Callable[[str, object], None]
 ) -> None:
     settings = by_smarthost(sink) | {"smtp": {"trusted_networks": ["127.0.0.0/8"]}, "log": {"level": "info"}}
-    program = make_program(settings).add(*LOCAL).start()
+    program = make_program(settings | {"outbound": {"processes": 1}}).add(*LOCAL).start()
     chance = random.Random(SEED)
     load = Load(lambda: program.port("mx"), seed=SEED)
     load.start()

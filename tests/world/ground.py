@@ -49,6 +49,7 @@ class Ground:
         return {
             "dns": {"servers": [self.dns], "timeout": 5},
             "outbound": {
+                "processes": "auto",
                 "port": self.world.port,
                 "allow_loopback": True,
                 "connect_timeout": 1.5,
