@@ -111,6 +111,7 @@ def test_from_a_forged_message_to_the_report_on_it(
     assert {"pass", "reject"} == set(re.findall("<disposition>(.*?)</disposition>", xml))
     assert "<email>postmaster@example.org</email>" in xml
     wait_until(lambda: not counts(program), "what was reported is forgotten")
+    wait_until(lambda: bool(program.told("dmarc_report_sent")), "the log has it")
     (told,) = program.told("dmarc_report_sent")
     assert (told["domain"], told["target"], told["messages"]) == (DOMAIN, f"dmarc@{DOMAIN}", 4)
 
