@@ -33,7 +33,7 @@ CHECKER = SignatureChecker(
 )
 PEM = write_key(RSA)
 FORMS = [(header, body) for header in (b"simple", b"relaxed") for body in (b"simple", b"relaxed")]
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RANDOM = st.randoms(use_true_random=False)
 
 
