@@ -60,13 +60,12 @@ GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
 TLS_SECONDS = 5.0
-"""How often what was learnt of TLS on the road, and what is counted for reports, is written behind."""
+"""How often what was learnt of TLS on the road is written behind."""
 
 RENEWAL_SECONDS = 600.0
 REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
-"""How often mail that came back is looked at, and reports of others are read."""
-
+"""How often mail that came back is looked at."""
 
 GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
@@ -234,7 +233,6 @@ class Node:
 
     def _suppression_desk(self) -> SuppressionDesk:
         """What the API asks: nobody asks before the rooms are built."""
-
         bounces = self._settings.suppression.bounces
         return SuppressionDesk(lambda: self._store.suppression, self._is_local, bounces, self._clock)
 
