@@ -28,6 +28,9 @@ from postroom.protocol.smtp.events import NEED_DATA, Replied
 
 QUIT_TIMEOUT = 5.0  # seconds that the reply to QUIT is waited for: nothing depends on it
 
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a host has to close the connection then: until it does it counts it, and may turn the next away."""
+
 AT_ONCE = 64 * 1024
 """Octets of content that leave before it is known whether anybody is there to take them."""
 
@@ -408,11 +411,19 @@ class Session:
     # The end.
 
     async def quit(self) -> None:
-        """Say QUIT and close, at once where the host does not answer. Nothing is raised."""
+        """Say QUIT, let the host close (RFC 5321 §4.1.1.10), and close too; at once where it does not answer.
+
+        Nothing is raised.
+        """
         try:
             await self.ask(_QUIT, Step.CONNECT, QUIT_TIMEOUT)
+            self._stream.set_timeout(CLOSE_TIMEOUT)
+            while not self._stream.has_ended:
+                await self._stream.receive()  # whatever it has left to say
         except (AttemptEnded, LocalProtocolError):
             self.abort()
+        except OSError:
+            pass  # it leaves the closing to us
         finally:
             self._stream.close()
 

@@ -1,5 +1,6 @@
 """Rare cases on the way out: what is bounded, what never ends, who says good-bye badly."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -13,7 +14,9 @@ from postroom.dns.zone import Zone, ZoneResolver
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Peer, RouteKind, Site
 from postroom.mail.message import QueueId
 from postroom.mail.reply import Reply
+from postroom.net.stream import connect
 from postroom.outbound.hosts import MAX_SHUNNED, Hosts, Target
+from postroom.outbound.session import Session
 from postroom.outbound.trouble import Scope, content_malformed, tls_not_offered
 
 
@@ -63,6 +66,60 @@ async def test_a_host_that_does_not_answer_quit_is_left_all_the_same(field: str)
     assert isinstance((await carrier.deliver(make_request()))[1], Delivered)
     await carrier.close()
     assert peer.open == 0
+
+
+class SlowToClose:
+    """A host on loopback that answers QUIT, and closes when it is told to or when the client has closed."""
+
+    def __init__(self) -> None:
+        self.answered = asyncio.Event()
+        self.may_close = asyncio.Event()
+        self.heard_the_end = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == b"QUIT\r\n"
+        writer.write(b"221 2.0.0 bye\r\n")
+        await writer.drain()
+        self.answered.set()
+        told = asyncio.create_task(self.may_close.wait())
+        heard = asyncio.create_task(reader.read())
+        await asyncio.wait((told, heard), return_when=asyncio.FIRST_COMPLETED)
+        if heard.done():
+            self.heard_the_end.set()
+        told.cancel()
+        writer.close()
+        await heard
+
+    async def greet(self, server: asyncio.Server) -> Session:
+        """A session with it in which all but QUIT was said."""
+        stream = await connect("127.0.0.1", server.sockets[0].getsockname()[1], timeout=5)
+        session = Session("a", stream, Peer(), OutboundSettings(), HandClock())
+        session.engine.receive_data(b"220 slow.example\r\n")
+        session.engine.next_event()
+        return session
+
+
+async def test_a_session_is_over_when_the_host_has_closed_it() -> None:
+    # RFC 5321 §4.1.1.10: it is the host that closes; until then it counts the connection.
+    host = SlowToClose()
+    async with await asyncio.start_server(host.serve, "127.0.0.1", 0) as server:
+        session = await host.greet(server)
+        leaving = asyncio.create_task(session.quit())
+        await host.answered.wait()
+        await asyncio.wait((leaving,), timeout=0.05)
+        assert not leaving.done()
+        host.may_close.set()
+        await asyncio.wait_for(leaving, 5)
+        assert not host.heard_the_end.is_set()
+
+
+async def test_a_host_that_leaves_closing_to_us_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postroom.outbound.session.CLOSE_TIMEOUT", 0.05)
+    host = SlowToClose()
+    async with await asyncio.start_server(host.serve, "127.0.0.1", 0) as server:
+        session = await host.greet(server)
+        await asyncio.wait_for(session.quit(), 5)
+        await asyncio.wait_for(host.heard_the_end.wait(), 5)
 
 
 class PlainIterator:
