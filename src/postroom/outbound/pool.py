@@ -8,6 +8,9 @@ from postroom.clock import Clock
 from postroom.config.road import OutboundSettings
 from postroom.outbound.session import Session
 
+NOTICED = 0.1
+"""Seconds after the end of a connection that a host may take to count it no more: some count their processes."""
+
 
 class Pool:
     """Idle sessions, the one used last is taken first. Whoever opens a session reserves a place for it before.
@@ -138,9 +141,14 @@ class Pool:
             session.abort()
             self._forget(session.key)
             return
-        task = asyncio.get_running_loop().create_task(session.quit())
+        task = asyncio.get_running_loop().create_task(self._leave(session))
         self._leaving[task] = session.key
         task.add_done_callback(self._gone)
+
+    async def _leave(self, session: Session) -> None:
+        await session.quit()
+        if not self._closed:
+            await asyncio.sleep(NOTICED)
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         self._forget(self._leaving.pop(task))

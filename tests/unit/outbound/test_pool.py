@@ -8,7 +8,7 @@ from tests.fakes.peer import PeerStream, ScriptedPeer
 
 from postroom.config.road import OutboundSettings
 from postroom.mail.delivery import Peer
-from postroom.outbound.pool import Pool
+from postroom.outbound.pool import NOTICED, Pool
 from postroom.outbound.session import Session
 
 SETTINGS = OutboundSettings(concurrency=2, idle_timeout=5, messages_per_connection=10)
@@ -171,8 +171,10 @@ async def test_a_session_counts_at_its_site_until_it_is_gone(sessions: Sessions,
     await other  # another site is not concerned
     assert not third.done()
     assert pool.places == 2
+    begun = asyncio.get_running_loop().time()
     leaving.answered.set()
     await third
+    assert asyncio.get_running_loop().time() - begun > 0.9 * NOTICED  # the host may notice its end a moment later
     assert pool.places == 3
     pool.release("a")
     pool.release("a")
