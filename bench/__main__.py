@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import measure, milters, trust
 from bench.crowd import backlog, crowd, million
 from bench.far import SITES, FarSink, spread
-from bench.generators import Sink, send_many
+from bench.generators import MANY_SESSIONS, Sink, send_many
 from bench.measure import ACCOUNTS, DOMAIN, LOCAL, PASSWORD, Server
 from bench.postfix import Postfix, tool, why_not
 from bench.postroom import (
@@ -34,6 +35,7 @@ from bench.result import Findings, machine_facts, show_table, table_lines
 MEASUREMENTS = (
     "stored",
     "relayed",
+    "crowded",
     "secured",
     "sites",
     "submitted",
@@ -117,7 +119,7 @@ def _measure(plan: Plan, work: Path) -> tuple[dict[str, Findings], float]:
         found = {name: Findings() for name in plan.servers}
         ceiling = plan.messages / send_many(sink.port, measure.REMOTE, plan.messages)
         _say(f"smtp-source against smtp-sink alone: {ceiling:,.0f}/s")
-        if {"stored", "relayed"} & set(plan.what):
+        if {"stored", "relayed", "crowded"} & set(plan.what):
             for number in range(plan.rounds):
                 for name in plan.servers:
                     with _running(name, work, sink) as server:
@@ -176,6 +178,9 @@ def _round(plan: Plan, server: Server, sink: Sink, found: Findings) -> None:
         found.stored.append(measure.stored(server, plan.messages))
     if "relayed" in plan.what:
         found.relayed.append(measure.relayed(server, sink, plan.messages))
+    if "crowded" in plan.what:
+        os.sync()
+        found.crowded.append(measure.relayed(server, sink, plan.messages, partial(send_many, sessions=MANY_SESSIONS)))
 
 
 def _apart(plan: Plan, name: str, work: Path, sink: Sink, found: Findings) -> None:
@@ -351,6 +356,8 @@ def _last(found: Findings) -> str:
         parts.append(f"stored {found.stored[-1].accepted:,.0f}/s, {found.stored[-1].complete:,.0f}/s complete")
     if found.relayed:
         parts.append(f"relayed {found.relayed[-1].accepted:,.0f}/s, {found.relayed[-1].complete:,.0f}/s complete")
+    if found.crowded:
+        parts.append(f"from {MANY_SESSIONS} sessions {found.crowded[-1].complete:,.0f}/s complete")
     return "; ".join(parts)
 
 

@@ -15,7 +15,8 @@ from bench.processes import BenchError, cpu_of, stop_pids, wait_until
 
 _COUNT = re.compile(rb"mesg=(\d+) open=(\d+)")
 _PATIENCE = 300.0
-SESSIONS = 20
+SESSIONS = 100
+"""As many as keep the server busy while each waits for its commit."""
 SITES = 200
 
 

@@ -10,6 +10,7 @@ from bench.postfix import tool
 from bench.processes import BenchError, answers, free_port, stop_pids, wait_until
 
 SESSIONS = 20
+MANY_SESSIONS = 100
 MESSAGE_SIZE = 10240
 _PIECE = (b"x" * 78 + b"\r\n") * 4096
 _COUNT = re.compile(rb"mesg=(\d+)")
@@ -47,10 +48,12 @@ class Sink:
         return int(found[-1]) if found else 0
 
 
-def send_many(port: int, recipient: str, messages: int, sender: str = "sender@origin.example") -> float:
-    """``messages`` of 10 KB, each on a new connection, 20 at a time; the seconds that took."""
+def send_many(
+    port: int, recipient: str, messages: int, sender: str = "sender@origin.example", sessions: int = SESSIONS
+) -> float:
+    """``messages`` of 10 KB, each on a new connection, so many at a time; the seconds that took."""
     program = tool("smtp-source") or "smtp-source"
-    command = [program, "-s", str(SESSIONS), "-l", str(MESSAGE_SIZE), "-m", str(messages)]
+    command = [program, "-s", str(sessions), "-l", str(MESSAGE_SIZE), "-m", str(messages)]
     command += ["-M", "origin.example", "-f", sender, "-t", recipient, f"inet:127.0.0.1:{port}"]
     begun = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.crowd import Backlog, Crowd
 from bench.far import Spread
+from bench.generators import MANY_SESSIONS
 from bench.load import LoadResult
 from bench.measure import Big, Rates, Submitted
 from bench.postfix import tool
@@ -26,6 +27,8 @@ class Findings:
 
     stored: list[Rates] = field(default_factory=list)
     relayed: list[Rates] = field(default_factory=list)
+    crowded: list[Rates] = field(default_factory=list)
+    """Relayed from many sessions at once."""
     secured: list[Rates] = field(default_factory=list)
     """Relayed over TLS."""
     secured_reuse: list[Rates] = field(default_factory=list)
@@ -104,6 +107,12 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
             "/s",
             lambda f: [r.complete for r in f.relayed],
             at_least="ratio 3",
+            more_is_better=True,
+        ),
+        line(
+            f"relayed, {MANY_SESSIONS} sessions at once: settled",
+            "/s",
+            lambda f: [r.complete for r in f.crowded],
             more_is_better=True,
         ),
         line(
