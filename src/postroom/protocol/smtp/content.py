@@ -118,12 +118,13 @@ class DataReader:
 
     def next_piece(self, lines: LineReader) -> bytes | None:
         """The next piece of good content, ``b""`` at the end or when patience ends, None if more is needed."""
-        while not self._ended and not self.check.is_overrun:
+        check = self.check
+        while not self._ended and not check.is_overrun:
             data = lines.take_all()
             if not data:
                 return None
             piece = self._read(data, lines)
-            if piece and self.check.is_good:
+            if piece and check.is_good:
                 return piece
         return b""
 
@@ -136,7 +137,8 @@ class DataReader:
         end = data.find(_TERMINATOR, begin)
         if end >= 0:
             self._ended = True
-            lines.feed(data[end + 5 :])
+            if len(data) > end + 5:
+                lines.feed(data[end + 5 :])
             end += 2  # the CRLF before the dot belongs to the content
         else:
             end = len(data) - _held_back(data)
@@ -144,9 +146,10 @@ class DataReader:
         piece = data[:end]
         if begin < end - 2:  # there is a dot to unstuff, before the virtual CRLF goes
             piece = piece.replace(b"\r\n.", b"\r\n")
-        skip = min(self._skip, end)
-        self._skip -= skip
-        return self.check.check(piece[skip:] if skip else piece)
+        if self._skip:
+            piece = piece[self._skip :]
+            self._skip = max(self._skip - end, 0)
+        return self.check.check(piece)
 
 
 class ChunkReader:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from postroom.mail.reply import Reply
@@ -31,11 +32,12 @@ from postroom.protocol.smtp.grammar import read_base64, read_text
 from postroom.protocol.smtp.options import ServerOptions
 from postroom.protocol.smtp.questions import HANDLERS, Chunk, read_question
 from postroom.protocol.smtp.replies import Refused
-from postroom.protocol.smtp.standing import Standing
+from postroom.protocol.smtp.standing import NOTES, Standing
 from postroom.protocol.smtp.states import CHUNK_MOVES, SERVER_MOVES, TRANSACTION, ServerState
 
 _COMMAND_LINE = 2048  # octets: RFC 5321 §4.5.3.1.4 asks for 512, RFC 3461 §5.4 for 1036, all extensions for 1500
 _AUTH_LINE = 12288  # octets, RFC 4954 §4
+_LONGER = (b"AUTH ", _AUTH_LINE)
 
 
 @dataclass(slots=True)
@@ -111,7 +113,9 @@ class SmtpServer:
             return self.shut_down(reply)
         kind, digit = type(question), reply.code // 100
         target = SERVER_MOVES.get((kind, digit)) if self._chunk is None else CHUNK_MOVES.get(digit)
-        self._standing.note(question, reply)
+        note = NOTES.get(kind)
+        if note is not None:
+            note(self._standing, question, reply.is_positive)
         answerer = _ANSWERERS.get(kind)
         data = reply.to_bytes() if answerer is None else answerer(self, question, reply)
         if target is not None:
@@ -220,11 +224,7 @@ class SmtpServer:
         return self._ask(Connected())
 
     def _read_command(self) -> ServerEvent | Signal:
-        lines = self._lines
-        limit = _COMMAND_LINE
-        if len(lines) > limit and lines.peek(5).upper() == b"AUTH ":
-            limit = _AUTH_LINE
-        line = lines.next_line(limit)
+        line = self._lines.next_line(_COMMAND_LINE, _LONGER)
         if line is None:
             return self._no_data()
         if isinstance(line, BadLine):
@@ -282,10 +282,8 @@ class SmtpServer:
         if piece is None:
             return self._no_data()
         check = content.check
-        if check.is_overrun:
-            return self._give_up(replies.TOO_BIG, "DATA")
         if not check.is_good:
-            return self._drop_content(content)
+            return self._give_up(replies.TOO_BIG, "DATA") if check.is_overrun else self._drop_content(content)
         if isinstance(content, ChunkReader) and not content.last:
             self._standing.state = ServerState.CHUNKS
             reply = Reply.of(250, "2.0.0", f"{content.size} octets received")
@@ -354,9 +352,8 @@ class SmtpServer:
     def _answer_hello(self, question: Hello, reply: Reply) -> bytes:
         if not reply.is_positive:
             return reply.to_bytes()
-        # RFC 2034 §4: no enhanced status here; RFC 5321 §4.1.1.1: the extensions follow.
-        extensions = self._standing.extensions() if question.esmtp else ()
-        return Reply(reply.code, "", (*reply.lines, *extensions)).to_bytes()
+        # RFC 5321 §4.1.1.1: the extensions follow
+        return _write_hello(reply.code, reply.lines, self._standing.extensions() if question.esmtp else ())
 
     def _answer_reset(self, question: Reset, reply: Reply) -> bytes:
         return b"" if question.silent else reply.to_bytes()
@@ -392,6 +389,12 @@ class SmtpServer:
         if self._eof and standing.state is ServerState.HANDSHAKE:
             return self._no_data()
         return PAUSED
+
+
+@lru_cache(maxsize=64)  # there are a few for each service
+def _write_hello(code: int, lines: tuple[str, ...], extensions: tuple[str, ...]) -> bytes:
+    """The answer to EHLO and HELO on the wire, without an enhanced status (RFC 2034 §4)."""
+    return Reply(code, "", lines + extensions).to_bytes()
 
 
 _READERS: Mapping[ServerState, Callable[[SmtpServer], ServerEvent | Signal]] = {
