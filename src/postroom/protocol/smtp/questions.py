@@ -44,7 +44,7 @@ def read_question(verb: str, argument: str, line: str, standing: Standing) -> Se
         raise Refused(replies.UNKNOWN_COMMAND)
     if not line.isascii() and verb not in _UTF8_VERBS:
         raise Refused(replies.NOT_ASCII)
-    if verb != "BDAT":
+    if verb != "BDAT" and (standing.tls_first or standing.state in SERVER_ORDER[verb]):
         fault = _fault(verb, standing)
         if fault is not None:
             raise fault
@@ -53,7 +53,7 @@ def read_question(verb: str, argument: str, line: str, standing: Standing) -> Se
 
 def _fault(verb: str, standing: Standing) -> Refused | None:
     """Why the command is not in order now."""
-    if standing.options.require_tls and not standing.tls and verb not in _BEFORE_TLS:
+    if standing.tls_first and verb not in _BEFORE_TLS:
         return Refused(replies.TLS_FIRST)  # RFC 3207 §4
     refusal = SERVER_ORDER[verb].get(standing.state)
     if refusal is None:

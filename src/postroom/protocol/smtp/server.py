@@ -33,7 +33,7 @@ from postroom.protocol.smtp.options import ServerOptions
 from postroom.protocol.smtp.questions import HANDLERS, Chunk, read_question
 from postroom.protocol.smtp.replies import Refused
 from postroom.protocol.smtp.standing import NOTES, Standing
-from postroom.protocol.smtp.states import CHUNK_MOVES, SERVER_MOVES, TRANSACTION, ServerState
+from postroom.protocol.smtp.states import CHUNK_MOVES, DEAF, SERVER_MOVES, TRANSACTION, ServerState
 
 _COMMAND_LINE = 2048  # octets: RFC 5321 §4.5.3.1.4 asks for 512, RFC 3461 §5.4 for 1036, all extensions for 1500
 _AUTH_LINE = 12288  # octets, RFC 4954 §4
@@ -91,7 +91,7 @@ class SmtpServer:
         """Take what came from the peer; ``b""`` means that it closed. Never raises on any input."""
         if not data:
             self._eof = True
-        elif self._standing.state is not ServerState.HANDSHAKE and self._standing.state is not ServerState.OVER:
+        elif self._standing.state not in DEAF:
             self._lines.feed(data)
 
     def next_event(self) -> ServerEvent | Signal:
@@ -179,11 +179,10 @@ class SmtpServer:
         if target not in TRANSACTION:
             standing.forget_transaction()
             self._content = None
-            if target is ServerState.READY:
-                if not standing.greeted:
-                    target = ServerState.FRESH
-            elif target is ServerState.HANDSHAKE or target is ServerState.OVER:
+            if target in DEAF:
                 self._lines.clear()  # RFC 3207 §4.2: what came before the handshake is not obeyed
+            elif target is ServerState.READY and not standing.greeted:
+                target = ServerState.FRESH
         standing.state = target
 
     def _ask(self, question: ServerEvent) -> ServerEvent:
@@ -226,19 +225,19 @@ class SmtpServer:
     def _read_command(self) -> ServerEvent | Signal:
         line = self._lines.next_line(_COMMAND_LINE, _LONGER)
         if line is None:
-            return self._no_data()
+            return NEED_DATA if not self._eof else self._no_data()
         if isinstance(line, BadLine):
             return self._bad_line(line)
-        verb = ""
+        standing, verb = self._standing, ""
         try:
             text = read_text(line)
             word, _, argument = text.partition(" ")
             verb = word if word in HANDLERS else word.upper()
-            event = read_question(verb, argument.lstrip(" "), text, self._standing)
+            event = read_question(verb, argument.lstrip(" "), text, standing)
         except Refused as refused:
             verb = verb if verb in HANDLERS else ""
-            return self._refuse(refused, verb, self._standing.shown(line, verb))
-        self._standing.auth_refused = False
+            return self._refuse(refused, verb, standing.shown(line, verb))
+        standing.auth_refused = False
         if isinstance(event, Chunk):
             return self._open_chunk(event)
         if not isinstance(event, Answered):
