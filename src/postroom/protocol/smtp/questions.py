@@ -91,7 +91,7 @@ def _data(argument: str, standing: Standing) -> ServerEvent:
     _no_argument("DATA", argument)
     if standing.binary:
         raise Refused(replies.BINARY_NEEDS_CHUNKS)
-    return Data()
+    return _DATA
 
 
 def _bdat(argument: str, standing: Standing) -> Chunk:
@@ -101,12 +101,12 @@ def _bdat(argument: str, standing: Standing) -> Chunk:
 
 def _rset(argument: str, _: Standing) -> ServerEvent:
     _no_argument("RSET", argument)
-    return Reset()
+    return _RESET
 
 
 def _quit(argument: str, _: Standing) -> ServerEvent:
     _no_argument("QUIT", argument)
-    return Quit()
+    return _QUIT
 
 
 def _noop(argument: str, _: Standing) -> ServerEvent:
@@ -195,6 +195,12 @@ HANDLERS: Mapping[str, Handler] = {
     "AUTH": _auth,
     "XCLIENT": _xclient,
 }
+
+VERBS_ALONE: Mapping[bytes, str] = {verb.encode(): verb for verb in HANDLERS}
+"""The lines that are a verb and nothing else."""
+
+# These questions say no more than that they are asked.
+_DATA, _RESET, _QUIT = Data(), Reset(), Quit()
 
 _HELLO_VERBS = frozenset({"EHLO", "HELO", "LHLO"})
 _UTF8_VERBS = frozenset({"MAIL", "RCPT", "VRFY", "EXPN"})

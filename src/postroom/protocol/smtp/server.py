@@ -30,7 +30,7 @@ from postroom.protocol.smtp.events import (
 )
 from postroom.protocol.smtp.grammar import read_base64, read_text
 from postroom.protocol.smtp.options import ServerOptions
-from postroom.protocol.smtp.questions import HANDLERS, Chunk, read_question
+from postroom.protocol.smtp.questions import HANDLERS, VERBS_ALONE, Chunk, read_question
 from postroom.protocol.smtp.replies import Refused
 from postroom.protocol.smtp.standing import NOTES, Standing
 from postroom.protocol.smtp.states import CHUNK_MOVES, DEAF, SERVER_MOVES, TRANSACTION, ServerState
@@ -38,6 +38,7 @@ from postroom.protocol.smtp.states import CHUNK_MOVES, DEAF, SERVER_MOVES, TRANS
 _COMMAND_LINE = 2048  # octets: RFC 5321 §4.5.3.1.4 asks for 512, RFC 3461 §5.4 for 1036, all extensions for 1500
 _AUTH_LINE = 12288  # octets, RFC 4954 §4
 _LONGER = (b"AUTH ", _AUTH_LINE)
+_CONNECTED = Connected()
 
 
 @dataclass(slots=True)
@@ -220,7 +221,7 @@ class SmtpServer:
     # Reading, by state.
 
     def _read_greeting(self) -> ServerEvent:
-        return self._ask(Connected())
+        return self._ask(_CONNECTED)
 
     def _read_command(self) -> ServerEvent | Signal:
         line = self._lines.next_line(_COMMAND_LINE, _LONGER)
@@ -228,12 +229,15 @@ class SmtpServer:
             return NEED_DATA if not self._eof else self._no_data()
         if isinstance(line, BadLine):
             return self._bad_line(line)
-        standing, verb = self._standing, ""
+        standing, verb = self._standing, VERBS_ALONE.get(line, "")
         try:
-            text = read_text(line)
-            word, _, argument = text.partition(" ")
-            verb = word if word in HANDLERS else word.upper()
-            event = read_question(verb, argument.lstrip(" "), text, standing)
+            if verb:
+                event = read_question(verb, "", verb, standing)
+            else:
+                text = read_text(line)
+                word, _, argument = text.partition(" ")
+                verb = word if word in HANDLERS else word.upper()
+                event = read_question(verb, argument.lstrip(" "), text, standing)
         except Refused as refused:
             verb = verb if verb in HANDLERS else ""
             return self._refuse(refused, verb, standing.shown(line, verb))
