@@ -27,6 +27,9 @@ _FLUSH = 16 * 1024
 _TOLD = 100
 """Refusals between two messages that are reported one by one; a peer does not choose how long the log gets."""
 
+_LAST = (ask.Signal, ask.Closed)
+"""What there is where the engine is over, or the client left."""
+
 _TURN = 16
 """Events after which a session that has more at once lets the others have their turn."""
 
@@ -42,7 +45,6 @@ class SmtpSession:
         "_in_content",
         "_limits",
         "_out",
-        "_out_size",
         "_pause",
         "_peer",
         "_reason",
@@ -68,8 +70,7 @@ class SmtpSession:
         self._pause = Pause(setup.rooms.clock, self._flush)
         self._conduct = Conduct(setup.manners, self._pause)
         self._peer = Peer(client, stream, setup.desk, self._pause, setup.rooms.reporter)
-        self._out: list[bytes] = []  # replies that have not been sent
-        self._out_size = 0
+        self._out = b""  # replies that have not been sent
         self._in_content = False
         self._idle = False  # waiting for the client
         self._draining = False
@@ -94,7 +95,7 @@ class SmtpSession:
             self._complain(error)
             self._end("failure", replies.FAILING)
         finally:
-            self._stream.close(b"".join(self._out))
+            self._stream.close(self._out)
             self._pause.end()  # it knows the session: what is over must not keep its buffers until a collection
             await self._abandon()
             duration = rooms.clock.monotonic() - opened_at
@@ -111,7 +112,7 @@ class SmtpSession:
     # Moving bytes.
 
     async def _talk(self) -> None:
-        engine, stream = self._engine, self._stream
+        engine, stream, settings = self._engine, self._stream, self._setup.rooms.settings
         progress, turn = True, 0
         while True:
             event = engine.next_event()
@@ -120,7 +121,6 @@ class SmtpSession:
                     self._end("drain", replies.DRAINING)
                     return
                 if progress:  # a command that dribbles in does not get its time anew with each octet
-                    settings = self._setup.rooms.settings
                     stream.set_timeout(settings.content_timeout if self._in_content else settings.command_timeout)
                     progress = False
                 turn = 0
@@ -134,56 +134,49 @@ class SmtpSession:
                 engine.receive_data(data)
                 continue
             progress = True
-            if isinstance(event, ask.Signal | ask.Closed):  # the engine is over, or the client left
+            if isinstance(event, _LAST):
                 return
-            await self._handle(event)
+            try:
+                reply = await _HANDLERS[type(event)](self, event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets its reply
+                await self._fail(event, error)
+            else:
+                if reply is not None:
+                    self._out += engine.answer(reply)
             turn += 1
             if turn >= _TURN:
                 turn = 0
                 await give_way()
-            if self._out_size > _FLUSH:
+            if len(self._out) > _FLUSH:
                 self._flush()
                 await stream.drain()
-
-    def _say(self, data: bytes) -> None:
-        self._out.append(data)
-        self._out_size += len(data)
 
     def _flush(self) -> None:
         """What pipelined commands were answered leaves in one write (RFC 2920 §3.2)."""
         if self._out:
-            self._stream.send(self._out[0] if len(self._out) == 1 else b"".join(self._out))
-            self._out.clear()
-            self._out_size = 0
+            self._stream.send(self._out)
+            self._out = b""
 
     def _end(self, reason: str, reply: Reply) -> None:
         """The last words from our side."""
         self._reason = reason
         if not self._engine.is_over:
-            self._say(self._engine.shut_down(reply))
+            self._out += self._engine.shut_down(reply)
         self._flush()
 
     # Questions and notices.
 
-    async def _handle(self, event: ask.ServerEvent) -> None:
-        """Answer a question, act on a notice. The one place where an operational exception becomes a reply."""
-        try:
-            if type(event) is ask.Content:
-                await self._take(event.data)
-                return
-            reply = await _HANDLERS[type(event)](self, event)
-        except StoreUnavailable as error:
+    async def _fail(self, event: ask.ServerEvent, error: Exception) -> None:
+        """What a handler could not do. The one place where an operational exception becomes a reply."""
+        if isinstance(error, TlsEnded):
+            raise error
+        if isinstance(error, StoreUnavailable):
             await self._refuse(event, replies.STORE_FULL if error.full else replies.TROUBLE, str(error))
-        except ResolverUnavailable as error:
+        elif isinstance(error, ResolverUnavailable):
             await self._refuse(event, replies.NO_ANSWER, str(error))
-        except TlsEnded:
-            raise
-        except Exception as error:  # noqa: BLE001 - a bug of ours is never answered with 5yz
+        else:  # a bug of ours is never answered with 5yz
             self._complain(error)
             await self._refuse(event, replies.TROUBLE, "an internal error")
-        else:
-            if reply is not None:
-                self._say(self._engine.answer(reply))
 
     async def _rset(self, _: ask.Reset) -> Reply:
         await self._abandon()
@@ -254,9 +247,9 @@ class SmtpSession:
         await self._conduct.refused()
         return outcome
 
-    async def _take(self, piece: bytes) -> None:
+    async def _content(self, event: ask.Content) -> None:
         if self._transaction is not None:  # None: refused in mid-stream, and the rest of it still comes
-            await self._transaction.take(piece)
+            await self._transaction.take(event.data)
 
     async def _verify(self, event: ask.Verify) -> Reply:
         last_words = self._idles()
@@ -282,7 +275,7 @@ class SmtpSession:
         """The engine answered by itself."""
         reply = event.reply
         if reply.is_positive:
-            self._say(event.data)
+            self._out += event.data
             if event.command in ("NOOP", "HELP"):
                 self._end_if(self._idles())
             return
@@ -291,7 +284,7 @@ class SmtpSession:
             self._conduct.ended_for_errors(self._peer.client, "garbage")
         elif event.counted:
             await self._conduct.refused()
-        self._say(event.data)
+        self._out += event.data
         if not event.counted:  # such as 452 4.5.3: recipients beyond the limit are due in the next transaction
             self._end_if(self._count_deferral())
         if self._why_dropped and self._transaction is not None:
@@ -304,7 +297,7 @@ class SmtpSession:
     # TLS and AUTH.
 
     async def _start_tls(self, _: ask.StartTls) -> None:
-        self._say(self._engine.answer(replies.READY_FOR_TLS))
+        self._out += self._engine.answer(replies.READY_FOR_TLS)
         self._flush()
         self._stream.set_timeout(self._setup.tls_timeout)
         self._reason = "tls"
@@ -325,7 +318,7 @@ class SmtpSession:
         """The session begins anew, for the client behind the proxy."""
         self._peer.introduce(event)
         reply = await self._welcome()
-        self._say(self._engine.answer(reply))
+        self._out += self._engine.answer(reply)
         if reply.is_positive and self._peer.client.account:
             self._engine.authenticated()
 
@@ -396,7 +389,7 @@ class SmtpSession:
             await self._abandon()
         else:
             self._tell_refused(type(event).__name__.upper(), reason, reply)
-        self._say(self._engine.answer(reply))
+        self._out += self._engine.answer(reply)
 
     async def _abandon(self) -> None:
         """There is no transaction any more."""
@@ -428,13 +421,13 @@ class SmtpSession:
 
 
 _HANDLERS: Mapping[type[ask.ServerEvent], Callable[[SmtpSession, Any], Coroutine[Any, Any, Reply | None]]] = {
-    # The reply to a question; None for a notice, and where the reply has been sent already. Closed ends the loop,
-    # Content goes its own, shorter way.
+    # The reply to a question; None for a notice, and where the reply has been sent already. Closed ends the loop.
     ask.Connected: SmtpSession._connected,
     ask.Hello: SmtpSession._hello,
     ask.Mail: SmtpSession._mail,
     ask.Rcpt: SmtpSession._rcpt,
     ask.Data: SmtpSession._data,
+    ask.Content: SmtpSession._content,
     ask.ContentEnd: SmtpSession._content_end,
     ask.ContentDropped: SmtpSession._content_dropped,
     ask.Reset: SmtpSession._rset,

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from dataclasses import field
 
 from postroom.mail.domain import LABEL, normalise_domain
 from postroom.mail.value import value
@@ -31,6 +32,8 @@ class Address:
 
     local: str
     domain: str
+    _written: str = field(default="", init=False, repr=False, compare=False)
+    """As text, once that was asked for: it is asked several times for each message."""
 
     @classmethod
     def parse(cls, text: str) -> "Address":
@@ -58,10 +61,15 @@ class Address:
         return not self.local.isascii()
 
     def __str__(self) -> str:
+        return self._written or self._write()
+
+    def _write(self) -> str:
         local = self.local
         if not _DOT_STRING.fullmatch(local):
             local = '"' + _TO_QUOTE.sub(r"\\\1", local) + '"'
-        return f"{local}@{self.domain}" if self.domain else local
+        written = f"{local}@{self.domain}" if self.domain else local
+        object.__setattr__(self, "_written", written)
+        return written
 
 
 _EMPTY = '""'

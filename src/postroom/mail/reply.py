@@ -1,5 +1,7 @@
 """A reply: code, enhanced status and text, the one type for everything a peer is told (RFC 5321 §4.2, RFC 2034)."""
 
+from dataclasses import field
+
 from postroom.mail.value import value
 
 
@@ -14,6 +16,8 @@ class Reply:
     code: int
     status: str = ""
     lines: tuple[str, ...] = ("",)
+    _octets: bytes = field(default=b"", init=False, repr=False, compare=False)
+    """As on the wire, once that was asked for: most replies are the same for all sessions."""
 
     @classmethod
     def of(cls, code: int, status: str, text: str) -> "Reply":
@@ -42,14 +46,20 @@ class Reply:
 
     def to_bytes(self) -> bytes:
         """The reply on the wire, CRLF included; the enhanced status stands on each line (RFC 2034 §4)."""
+        return self._octets or self._write()
+
+    def _write(self) -> bytes:
         prefix = f"{self.status} " if self.status else ""
         if len(self.lines) == 1:  # nearly all are
-            return f"{self.code} {prefix}{self.lines[0]}\r\n".encode("utf-8", "replace")
-        last = len(self.lines) - 1
-        return b"".join(
-            f"{self.code}{' ' if index == last else '-'}{prefix}{line}\r\n".encode("utf-8", "replace")
-            for index, line in enumerate(self.lines)
-        )
+            octets = f"{self.code} {prefix}{self.lines[0]}\r\n".encode("utf-8", "replace")
+        else:
+            last = len(self.lines) - 1
+            octets = b"".join(
+                f"{self.code}{' ' if index == last else '-'}{prefix}{line}\r\n".encode("utf-8", "replace")
+                for index, line in enumerate(self.lines)
+            )
+        object.__setattr__(self, "_octets", octets)
+        return octets
 
     def __str__(self) -> str:
         return " ".join(part for part in (str(self.code), self.status, self.text) if part)

@@ -150,7 +150,7 @@ class SocketStream(asyncio.Protocol):
         while not self._chunks:
             if self._eof:
                 return b""
-            await self._wait_to_read()
+            await self._next_change()
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._forget_received()
@@ -246,6 +246,7 @@ class SocketStream(asyncio.Protocol):
         for waiter in (self._reader, self._writer):
             if waiter is not None and not waiter.done():
                 waiter.set_exception(TimeoutError("the peer took too long"))
+        self._reader = None
 
     # What the loop calls.
 
@@ -307,25 +308,23 @@ class SocketStream(asyncio.Protocol):
                 raise self._failure
             if self._eof:
                 raise TlsError("the peer closed during the handshake")
-            await self._wait_to_read()
+            await self._next_change()
         return channel.facts
 
-    async def _wait_to_read(self) -> None:
-        """Until something has changed for a reader."""
+    def _next_change(self) -> asyncio.Future[None]:
+        """Done once something has changed for a reader. Whoever wakes the reader lets go of it."""
         self._check_deadline()
-        self._reader = self._loop.create_future()
-        try:
-            await self._reader
-        finally:
-            self._reader = None
+        reader = self._reader = self._loop.create_future()
+        return reader
 
     def _check_deadline(self) -> None:
         if self._loop.time() >= self._deadline:
             raise TimeoutError("the peer took too long")
 
     def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
 
     def _forget_received(self) -> None:
         self._chunks.clear()

@@ -52,10 +52,11 @@ class LineReader:
             self._buffer = self._buffer[self._position :] + data
         self._position = 0
 
-    def next_line(self, limit: int) -> bytes | BadLine | None:
+    def next_line(self, limit: int, longer: tuple[bytes, int] | None = None) -> bytes | BadLine | None:
         """The next line without its end, what is wrong with it, or None if it is not complete.
 
-        ``limit`` is in octets, the line's end included.
+        ``limit`` is in octets, the line's end included. ``longer`` is a word in upper case, and the limit of a line
+        that begins with it in any case.
         """
         if self._skipped:
             return self._skip()
@@ -64,6 +65,8 @@ class LineReader:
         if end < 0:
             if len(buffer) - start < limit:
                 return None
+            if longer is not None and self.peek(len(longer[0])).upper() == longer[0]:
+                return self.next_line(longer[1])
             self._head = buffer[start : start + _HEAD]
             return self._skip()
         self._position = end + 1
@@ -89,7 +92,9 @@ class LineReader:
 
     def take_all(self) -> bytes:
         """Everything as it is; ``b""`` if there is nothing."""
-        return self.take(len(self._buffer))
+        data = self._buffer[self._position :] if self._position else self._buffer
+        self._buffer, self._position = b"", 0
+        return data
 
     def clear(self) -> None:
         """Forget everything received."""

@@ -81,6 +81,22 @@ def test_raw_octets_between_lines() -> None:
     assert reader.next_line(20) is None
 
 
+@pytest.mark.parametrize("word", [b"LONG ", b"long "])
+def test_a_word_may_begin_a_longer_line(word: bytes) -> None:
+    longer = (b"LONG ", 40)
+    reader = LineReader()
+    reader.feed(word + b"x" * 30)
+    assert reader.next_line(20, longer) is None
+    reader.feed(b"\r\nother " + b"x" * 30 + b"\r\n" + word + b"x" * 40 + b"\r\nlast\r\n")
+    assert reader.next_line(20, longer) == word + b"x" * 30
+    for head in (b"other ", word):
+        bad = reader.next_line(20, longer)
+        assert isinstance(bad, BadLine)
+        assert bad.fault is LineFault.TOO_LONG
+        assert bad.head.startswith(head)
+    assert reader.next_line(20, longer) == b"last"
+
+
 def test_control_characters_become_visible() -> None:
     assert visible("plain text") == "plain text"
     assert visible("a\r\n\x1b[31mé\x85\u2028") == r"a\r\n\x1b[31mé\x85\u2028"

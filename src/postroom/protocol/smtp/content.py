@@ -9,7 +9,6 @@ from postroom.protocol.smtp.events import Flaw
 
 _TERMINATOR = b"\r\n.\r\n"
 _DOT_LINE = re.compile(rb"\r\n\.")  # a regex, because it finds a literal faster than bytes.find does
-_BARE_CR = re.compile(rb"\r(?!\n)")
 _LEAST_OVERRUN = 1024 * 1024  # octets consumed beyond the limit before the peer is taken to be malicious
 
 
@@ -34,12 +33,14 @@ class ContentCheck:
         "_max_line",
         "_max_size",
         "_normalise",
+        "_patience",
         "refusal",
         "size",
     )
 
     def __init__(self, max_size: int, max_line: int, *, normalise: bool, binary: bool = False) -> None:
         self._max_size = max_size
+        self._patience = end_of_patience(max_size)
         self._binary = binary
         self._max_line = max_line
         self._normalise = normalise
@@ -64,12 +65,14 @@ class ContentCheck:
     @property
     def is_good(self) -> bool:
         """Nothing speaks against the content so far."""
-        return self.refusal is None and self.flaw is None
+        if self.size > self._max_size or self._bare_lf or self._bare_cr or self._long_line:
+            return False
+        return self.refusal is None
 
     @property
     def is_overrun(self) -> bool:
         """The peer goes on so far beyond the limit that it is not worth reading to the end."""
-        return self.size > end_of_patience(self._max_size)
+        return self.size > self._patience
 
     def check(self, piece: bytes) -> bytes:
         """The piece as it is passed on. It must not end in the middle of a CRLF, unless the content ends there."""
@@ -115,12 +118,13 @@ class DataReader:
 
     def next_piece(self, lines: LineReader) -> bytes | None:
         """The next piece of good content, ``b""`` at the end or when patience ends, None if more is needed."""
-        while not self._ended and not self.check.is_overrun:
+        check = self.check
+        while not self._ended and not check.is_overrun:
             data = lines.take_all()
             if not data:
                 return None
             piece = self._read(data, lines)
-            if piece and self.check.is_good:
+            if piece and check.is_good:
                 return piece
         return b""
 
@@ -133,7 +137,8 @@ class DataReader:
         end = data.find(_TERMINATOR, begin)
         if end >= 0:
             self._ended = True
-            lines.feed(data[end + 5 :])
+            if len(data) > end + 5:
+                lines.feed(data[end + 5 :])
             end += 2  # the CRLF before the dot belongs to the content
         else:
             end = len(data) - _held_back(data)
@@ -141,9 +146,10 @@ class DataReader:
         piece = data[:end]
         if begin < end - 2:  # there is a dot to unstuff, before the virtual CRLF goes
             piece = piece.replace(b"\r\n.", b"\r\n")
-        skip = min(self._skip, end)
-        self._skip -= skip
-        return self.check.check(piece[skip:] if skip else piece)
+        if self._skip:
+            piece = piece[self._skip :]
+            self._skip = max(self._skip - end, 0)
+        return self.check.check(piece)
 
 
 class ChunkReader:
@@ -217,9 +223,10 @@ class ContentWriter:
 def is_strict(data: bytes) -> bool:
     """Whether every CR and LF is half of a CRLF (RFC 5321 §2.3.8). What ends in the middle of a CRLF is not.
 
-    If no CR is bare and there are as many LF as CR, no LF is bare either. Counting CRLF itself takes twice as long.
+    Without its CRs, and with one before each LF, strict data is the same again, and no other data is. To replace a
+    single octet costs a third of what it takes to count it or to search for a pair.
     """
-    return _BARE_CR.search(data) is None and data.count(b"\r") == data.count(b"\n")
+    return data.replace(b"\r", b"").replace(b"\n", b"\r\n") == data
 
 
 def _held_back(data: bytes) -> int:

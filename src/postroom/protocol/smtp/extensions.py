@@ -52,7 +52,7 @@ def read_mail(argument: str, offer: Offer, latest_release: float) -> Mail:
     address = read_path(path, BAD_SENDER) if path else None
     if address is not None and not address.domain:  # the bare postmaster only receives
         raise Refused(Reply.of(501, BAD_SENDER, "Malformed address: the domain is missing"))
-    return Mail(address, **fields)
+    return Mail(address, **fields) if fields else Mail(address)
 
 
 def _check_together(fields: Mapping[str, Any], offer: Offer, latest_release: float) -> None:
@@ -99,7 +99,8 @@ def read_rcpt(argument: str, *, smtputf8: bool) -> Rcpt:
             fields[keyword.lower()] = reader(keyword, value)
     if not smtputf8 and not argument.isascii():
         raise Refused(replies.RECIPIENT_NOT_ASCII)
-    return Rcpt(Recipient(read_path(path, BAD_RECIPIENT), **fields))
+    address = read_path(path, BAD_RECIPIENT)
+    return Rcpt(Recipient(address, **fields) if fields else Recipient(address))
 
 
 def write_orcpt(orcpt: str) -> str:

@@ -44,7 +44,7 @@ def read_question(verb: str, argument: str, line: str, standing: Standing) -> Se
         raise Refused(replies.UNKNOWN_COMMAND)
     if not line.isascii() and verb not in _UTF8_VERBS:
         raise Refused(replies.NOT_ASCII)
-    if verb != "BDAT":
+    if verb != "BDAT" and (standing.tls_first or standing.state in SERVER_ORDER[verb]):
         fault = _fault(verb, standing)
         if fault is not None:
             raise fault
@@ -53,7 +53,7 @@ def read_question(verb: str, argument: str, line: str, standing: Standing) -> Se
 
 def _fault(verb: str, standing: Standing) -> Refused | None:
     """Why the command is not in order now."""
-    if standing.options.require_tls and not standing.tls and verb not in _BEFORE_TLS:
+    if standing.tls_first and verb not in _BEFORE_TLS:
         return Refused(replies.TLS_FIRST)  # RFC 3207 §4
     refusal = SERVER_ORDER[verb].get(standing.state)
     if refusal is None:
@@ -91,7 +91,7 @@ def _data(argument: str, standing: Standing) -> ServerEvent:
     _no_argument("DATA", argument)
     if standing.binary:
         raise Refused(replies.BINARY_NEEDS_CHUNKS)
-    return Data()
+    return _DATA
 
 
 def _bdat(argument: str, standing: Standing) -> Chunk:
@@ -101,12 +101,12 @@ def _bdat(argument: str, standing: Standing) -> Chunk:
 
 def _rset(argument: str, _: Standing) -> ServerEvent:
     _no_argument("RSET", argument)
-    return Reset()
+    return _RESET
 
 
 def _quit(argument: str, _: Standing) -> ServerEvent:
     _no_argument("QUIT", argument)
-    return Quit()
+    return _QUIT
 
 
 def _noop(argument: str, _: Standing) -> ServerEvent:
@@ -195,6 +195,12 @@ HANDLERS: Mapping[str, Handler] = {
     "AUTH": _auth,
     "XCLIENT": _xclient,
 }
+
+VERBS_ALONE: Mapping[bytes, str] = {verb.encode(): verb for verb in HANDLERS}
+"""The lines that are a verb and nothing else."""
+
+# These questions say no more than that they are asked.
+_DATA, _RESET, _QUIT = Data(), Reset(), Quit()
 
 _HELLO_VERBS = frozenset({"EHLO", "HELO", "LHLO"})
 _UTF8_VERBS = frozenset({"MAIL", "RCPT", "VRFY", "EXPN"})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from postroom.mail.reply import Reply
@@ -29,13 +30,15 @@ from postroom.protocol.smtp.events import (
 )
 from postroom.protocol.smtp.grammar import read_base64, read_text
 from postroom.protocol.smtp.options import ServerOptions
-from postroom.protocol.smtp.questions import HANDLERS, Chunk, read_question
+from postroom.protocol.smtp.questions import HANDLERS, VERBS_ALONE, Chunk, read_question
 from postroom.protocol.smtp.replies import Refused
-from postroom.protocol.smtp.standing import Standing
-from postroom.protocol.smtp.states import CHUNK_MOVES, SERVER_MOVES, TRANSACTION, ServerState
+from postroom.protocol.smtp.standing import NOTES, Standing
+from postroom.protocol.smtp.states import CHUNK_MOVES, DEAF, SERVER_MOVES, TRANSACTION, ServerState
 
 _COMMAND_LINE = 2048  # octets: RFC 5321 §4.5.3.1.4 asks for 512, RFC 3461 §5.4 for 1036, all extensions for 1500
 _AUTH_LINE = 12288  # octets, RFC 4954 §4
+_LONGER = (b"AUTH ", _AUTH_LINE)
+_CONNECTED = Connected()
 
 
 @dataclass(slots=True)
@@ -89,7 +92,7 @@ class SmtpServer:
         """Take what came from the peer; ``b""`` means that it closed. Never raises on any input."""
         if not data:
             self._eof = True
-        elif self._standing.state is not ServerState.HANDSHAKE and self._standing.state is not ServerState.OVER:
+        elif self._standing.state not in DEAF:
             self._lines.feed(data)
 
     def next_event(self) -> ServerEvent | Signal:
@@ -111,7 +114,9 @@ class SmtpServer:
             return self.shut_down(reply)
         kind, digit = type(question), reply.code // 100
         target = SERVER_MOVES.get((kind, digit)) if self._chunk is None else CHUNK_MOVES.get(digit)
-        self._standing.note(question, reply)
+        note = NOTES.get(kind)
+        if note is not None:
+            note(self._standing, question, reply.is_positive)
         answerer = _ANSWERERS.get(kind)
         data = reply.to_bytes() if answerer is None else answerer(self, question, reply)
         if target is not None:
@@ -175,11 +180,10 @@ class SmtpServer:
         if target not in TRANSACTION:
             standing.forget_transaction()
             self._content = None
-            if target is ServerState.READY:
-                if not standing.greeted:
-                    target = ServerState.FRESH
-            elif target is ServerState.HANDSHAKE or target is ServerState.OVER:
+            if target in DEAF:
                 self._lines.clear()  # RFC 3207 §4.2: what came before the handshake is not obeyed
+            elif target is ServerState.READY and not standing.greeted:
+                target = ServerState.FRESH
         standing.state = target
 
     def _ask(self, question: ServerEvent) -> ServerEvent:
@@ -217,28 +221,27 @@ class SmtpServer:
     # Reading, by state.
 
     def _read_greeting(self) -> ServerEvent:
-        return self._ask(Connected())
+        return self._ask(_CONNECTED)
 
     def _read_command(self) -> ServerEvent | Signal:
-        lines = self._lines
-        limit = _COMMAND_LINE
-        if len(lines) > limit and lines.peek(5).upper() == b"AUTH ":
-            limit = _AUTH_LINE
-        line = lines.next_line(limit)
+        line = self._lines.next_line(_COMMAND_LINE, _LONGER)
         if line is None:
-            return self._no_data()
+            return NEED_DATA if not self._eof else self._no_data()
         if isinstance(line, BadLine):
             return self._bad_line(line)
-        verb = ""
+        standing, verb = self._standing, VERBS_ALONE.get(line, "")
         try:
-            text = read_text(line)
-            word, _, argument = text.partition(" ")
-            verb = word if word in HANDLERS else word.upper()
-            event = read_question(verb, argument.lstrip(" "), text, self._standing)
+            if verb:
+                event = read_question(verb, "", verb, standing)
+            else:
+                text = read_text(line)
+                word, _, argument = text.partition(" ")
+                verb = word if word in HANDLERS else word.upper()
+                event = read_question(verb, argument.lstrip(" "), text, standing)
         except Refused as refused:
             verb = verb if verb in HANDLERS else ""
-            return self._refuse(refused, verb, self._standing.shown(line, verb))
-        self._standing.auth_refused = False
+            return self._refuse(refused, verb, standing.shown(line, verb))
+        standing.auth_refused = False
         if isinstance(event, Chunk):
             return self._open_chunk(event)
         if not isinstance(event, Answered):
@@ -282,10 +285,8 @@ class SmtpServer:
         if piece is None:
             return self._no_data()
         check = content.check
-        if check.is_overrun:
-            return self._give_up(replies.TOO_BIG, "DATA")
         if not check.is_good:
-            return self._drop_content(content)
+            return self._give_up(replies.TOO_BIG, "DATA") if check.is_overrun else self._drop_content(content)
         if isinstance(content, ChunkReader) and not content.last:
             self._standing.state = ServerState.CHUNKS
             reply = Reply.of(250, "2.0.0", f"{content.size} octets received")
@@ -354,9 +355,8 @@ class SmtpServer:
     def _answer_hello(self, question: Hello, reply: Reply) -> bytes:
         if not reply.is_positive:
             return reply.to_bytes()
-        # RFC 2034 §4: no enhanced status here; RFC 5321 §4.1.1.1: the extensions follow.
-        extensions = self._standing.extensions() if question.esmtp else ()
-        return Reply(reply.code, "", (*reply.lines, *extensions)).to_bytes()
+        # RFC 5321 §4.1.1.1: the extensions follow
+        return _write_hello(reply.code, reply.lines, self._standing.extensions() if question.esmtp else ())
 
     def _answer_reset(self, question: Reset, reply: Reply) -> bytes:
         return b"" if question.silent else reply.to_bytes()
@@ -392,6 +392,12 @@ class SmtpServer:
         if self._eof and standing.state is ServerState.HANDSHAKE:
             return self._no_data()
         return PAUSED
+
+
+@lru_cache(maxsize=64)  # there are a few for each service
+def _write_hello(code: int, lines: tuple[str, ...], extensions: tuple[str, ...]) -> bytes:
+    """The answer to EHLO and HELO on the wire, without an enhanced status (RFC 2034 §4)."""
+    return Reply(code, "", lines + extensions).to_bytes()
 
 
 _READERS: Mapping[ServerState, Callable[[SmtpServer], ServerEvent | Signal]] = {

@@ -1,7 +1,9 @@
 """Where a server session stands: all that the meaning of a command depends on, and how answers change it."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from postroom.mail.envelope import Body
-from postroom.mail.reply import Reply
 from postroom.protocol.lines import visible
 from postroom.protocol.smtp.events import Auth, AuthResponse, Hello, Mail, Rcpt, Reset, ServerEvent
 from postroom.protocol.smtp.grammar import write_date
@@ -29,12 +31,15 @@ class Standing:
         "smtputf8",
         "state",
         "tls",
+        "tls_first",
         "xclient",
     )
 
     def __init__(self, options: ServerOptions, *, tls: bool, xclient: bool = False, etrn: bool = False) -> None:
         self.options = options
         self.tls = tls
+        self.tls_first = options.require_tls and not tls
+        """Few commands are obeyed before STARTTLS."""
         self.xclient = xclient
         """The client may use XCLIENT."""
         self.etrn = etrn
@@ -61,7 +66,7 @@ class Standing:
 
     def tls_is_up(self) -> None:
         """Nothing that was known without TLS counts any longer (RFC 3207 §4.2)."""
-        self.tls = True
+        self.tls, self.tls_first = True, False
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -83,27 +88,6 @@ class Standing:
         """RSET, EHLO, the end of content."""
         self.recipients = 0
         self.smtputf8 = self.binary = False
-
-    def note(self, question: ServerEvent, reply: Reply) -> None:
-        """What the answer to a question means for later commands."""
-        accepted = reply.is_positive
-        match question:
-            case Rcpt():
-                self.recipients += accepted
-                self.excused |= not accepted
-            case Mail(smtputf8=smtputf8, body=body):
-                self.smtputf8 = smtputf8
-                self.binary = body is Body.BINARY
-                self.excused = not accepted
-            case Hello():
-                self.greeted |= accepted
-                self.excused = False
-            case Reset():
-                self.excused = False
-            case Auth() | AuthResponse():
-                self.auth_refused = not accepted
-            case _:
-                pass
 
     def extensions(self) -> tuple[str, ...]:
         """The lines of the EHLO reply behind the first. What they say about time holds until the next EHLO."""
@@ -127,3 +111,43 @@ class Standing:
         may_auth = (self.tls or self.options.auth_without_tls) and not self.authenticated
         mechanisms = self.mechanisms if may_auth else ()
         return self.options.offer(tls=self.tls, xclient=self.xclient, mechanisms=mechanisms, etrn=self.etrn)
+
+
+# What the answer to a question means for later commands.
+
+
+def _note_hello(standing: Standing, _: Hello, accepted: bool) -> None:
+    standing.greeted |= accepted
+    standing.excused = False
+
+
+def _note_mail(standing: Standing, mail: Mail, accepted: bool) -> None:
+    standing.smtputf8 = mail.smtputf8
+    standing.binary = mail.body is Body.BINARY
+    standing.excused = not accepted
+
+
+def _note_rcpt(standing: Standing, _: Rcpt, accepted: bool) -> None:
+    if accepted:
+        standing.recipients += 1
+    else:
+        standing.excused = True
+
+
+def _note_reset(standing: Standing, _: Reset, __: bool) -> None:
+    standing.excused = False
+
+
+def _note_auth(standing: Standing, _: Auth | AuthResponse, accepted: bool) -> None:
+    standing.auth_refused = not accepted
+
+
+NOTES: Mapping[type[ServerEvent], Callable[[Standing, Any, bool], None]] = {
+    Hello: _note_hello,
+    Mail: _note_mail,
+    Rcpt: _note_rcpt,
+    Reset: _note_reset,
+    Auth: _note_auth,
+    AuthResponse: _note_auth,
+}
+"""How the answer to a question changes where the session stands; True says that it was accepted."""

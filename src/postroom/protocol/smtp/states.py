@@ -44,6 +44,9 @@ _S = ServerState
 TRANSACTION = frozenset({_S.SENDER, _S.RECIPIENTS, _S.CHUNKS, _S.CHUNK, _S.SKIP, _S.CONTENT})
 """The states in which a transaction is open."""
 
+DEAF = frozenset({_S.HANDSHAKE, _S.OVER})
+"""The states in which nothing that comes is looked at."""
+
 _ANY_TIME = {_S.REFUSED: replies.ONLY_QUIT}
 _NO_TRANSACTION = {
     _S.REFUSED: replies.ONLY_QUIT,

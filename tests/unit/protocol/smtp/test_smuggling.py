@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.smtp_shell import SmtpShell
 
 from postroom.mail.envelope import Body
+from postroom.protocol.smtp.content import is_strict
 from postroom.protocol.smtp.events import Answered, Content, Hello, Mail, Rcpt, StartTls
 from postroom.protocol.smtp.options import ServerOptions
 
@@ -231,3 +232,11 @@ def test_what_comes_during_the_handshake_is_not_kept() -> None:
     shell.shake_hands()
     assert shell.feed(b"NOOP\r\n") == b"250 2.0.0 OK\r\n"
     assert said_mail(shell) == []
+
+
+def test_strict_is_what_has_no_half_of_a_pair() -> None:
+    for size in range(7):
+        for octets in product(b"\r\na.", repeat=size):
+            data = bytes(octets)
+            left = data.split(b"\r\n")
+            assert is_strict(data) is not any(b"\r" in part or b"\n" in part for part in left), data
