@@ -24,7 +24,7 @@ from postroom.mail.value import value
 from postroom.mailauth.content import Content
 from postroom.policy.chain import Chain
 from postroom.policy.stage import AtMail, AtMessage, AtRcpt
-from postroom.policy.verdict import Accept, Defer, Refuse, Verdict
+from postroom.policy.verdict import ACCEPT, Accept, Defer, Refuse, Verdict
 from postroom.protocol.smtp.events import Mail
 from postroom.queue.model import Draft
 from postroom.queue.store import QueueStore
@@ -242,6 +242,8 @@ class Transaction:
         heading = self._heading
         if heading is not None and heading.is_too_long:
             return TOO_LONG, b""
+        if not rooms.chain.reads_messages_of(self._client):
+            return ACCEPT, fields
         moment = AtMessage(
             self._client,
             envelope,

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from postroom.clock import Clock
 from postroom.directory.model import Account, NotLocal, Resolution
 from postroom.mail.address import Address
-from postroom.mail.headers import field_values, unfold
+from postroom.mail.headers import field_values, find_body, unfold
 from postroom.mail.mailboxes import read_mailboxes
 from postroom.mail.message import QueueId
 from postroom.mail.session import Client, Role
@@ -117,16 +117,17 @@ class KeySigner(Generic[Key]):
         if not self._may_be_ours(draft):
             return _NOT_OURS
         start = draft.content_start if draft.content is None else draft.content
-        start = draft.prefix + start
-        if draft.client is None and _came_from_elsewhere(start, draft.prefix):
+        end, _ = find_body(start)
+        header = draft.prefix + start[:end]
+        if draft.client is None and _came_from_elsewhere(header, draft.prefix):
             return _NOT_OURS  # a program of this machine only passes it on
-        domain = await self._domain_of(draft, field_values(start, b"from"))
+        domain = await self._domain_of(draft, field_values(header, b"from"))
         if isinstance(domain, Signed):
             return domain
         keys = self._ring.keys_for(domain)
         if not keys:
             return Signed(why_not=f"no key of {domain} or above signs now: see postroom dkim list")
-        if self._bears_one_of(field_values(start, b"dkim-signature"), keys):
+        if self._bears_one_of(field_values(header, b"dkim-signature"), keys):
             return Signed(why_not="it bears a signature of ours already")
         try:
             fields = await self._sign(self._content(draft), draft.prefix, keys, self._clock.now())
@@ -184,9 +185,9 @@ class KeySigner(Generic[Key]):
         return lambda: self._contents.read_chunks(draft.queue_id)
 
 
-def _came_from_elsewhere(start: bytes, prefix: bytes) -> bool:
+def _came_from_elsewhere(header: bytes, prefix: bytes) -> bool:
     """Whether Received fields stand behind our own."""
-    return len(field_values(start, b"received")) > len(field_values(prefix, b"received"))
+    return len(field_values(header, b"received")) > len(field_values(prefix, b"received"))
 
 
 def _tag(piece: str) -> tuple[str, str]:
