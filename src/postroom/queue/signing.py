@@ -121,9 +121,18 @@ class KeySigner(Generic[Key]):
         header = draft.prefix + start[:end]
         if draft.client is None and _came_from_elsewhere(header, draft.prefix):
             return _NOT_OURS  # a program of this machine only passes it on
-        domain = await self._domain_of(draft, field_values(header, b"from"))
-        if isinstance(domain, Signed):
-            return domain
+        authors = field_values(header, b"from")
+        if len(authors) != 1:
+            return Signed(why_not=f"it has {len(authors) or 'no'} From fields")
+        mailboxes = read_mailboxes(unfold(authors[0]))
+        if draft.client is not None and draft.account:
+            domain = await self._domain_for(draft.account, mailboxes[:MOST_LOOKED_AT])
+            if not domain:
+                return Signed(why_not="its account is gone")
+        else:
+            domain = _first_domain(mailboxes[:MOST_LOOKED_AT])
+            if not domain:
+                return Signed(why_not="its From names nobody")
         keys = self._ring.keys_for(domain)
         if not keys:
             return Signed(why_not=f"no key of {domain} or above signs now: see postroom dkim list")
@@ -147,27 +156,24 @@ class KeySigner(Generic[Key]):
         """
         if client.role is not Role.MX or not self._is_trusted(client.address):
             return False
-        return any(isinstance(resolution, NotLocal) for resolution in resolutions)
+        for resolution in resolutions:  # noqa: SIM110 - any() would make a generator for each message
+            if isinstance(resolution, NotLocal):
+                return True
+        return False
 
-    async def _domain_of(self, draft: Draft, authors: Sequence[bytes]) -> str | Signed:
-        """The domain that signs: that of the author, or of the account where it may not write as that author.
+    async def _domain_for(self, login: str, authors: Sequence[Address | None]) -> str:
+        """The domain that signs what an account submits: that of the author, or of the account where it may not write
+        as that author; ``""`` where there is no such account.
 
-        So nobody gets a signature of a domain of ours for an address that is not theirs. ``authors`` are the values of
-        its From fields.
+        So nobody gets a signature of a domain of ours for an address that is not theirs.
         """
-        if len(authors) != 1:
-            return Signed(why_not=f"it has {len(authors) or 'no'} From fields")
-        mailboxes = read_mailboxes(unfold(authors[0]))[:MOST_LOOKED_AT]
-        first = next((mailbox for mailbox in mailboxes if mailbox is not None), None)
-        if draft.client is None or not draft.account:
-            return Signed(why_not="its From names nobody") if first is None else first.domain
-        account = await self._accounts.account(draft.account)
+        account = await self._accounts.account(login)
         if account is None:
-            return Signed(why_not="its account is gone")
-        for mailbox in mailboxes:
-            if mailbox is None or not await self._accounts.may_send_as(account, mailbox):
+            return ""
+        for author in authors:
+            if author is None or not await self._accounts.may_send_as(account, author):
                 return account.address.domain
-        return account.address.domain if first is None else first.domain
+        return _first_domain(authors) or account.address.domain
 
     def _bears_one_of(self, signatures: Sequence[bytes], keys: Sequence[Key]) -> bool:
         """Whether it was signed here before: by a key that signs now, for the same domain."""
@@ -188,6 +194,14 @@ class KeySigner(Generic[Key]):
 def _came_from_elsewhere(header: bytes, prefix: bytes) -> bool:
     """Whether Received fields stand behind our own."""
     return len(field_values(header, b"received")) > len(field_values(prefix, b"received"))
+
+
+def _first_domain(authors: Sequence[Address | None]) -> str:
+    """That of the first author who can be read; ``""`` where there is none."""
+    for author in authors:
+        if author is not None:
+            return author.domain
+    return ""
 
 
 def _tag(piece: str) -> tuple[str, str]:

@@ -73,11 +73,14 @@ class DmarcRoom:
 
     def resolving(self, resolve: Resolve) -> Resolve:
         """The directory, but that bounces of reports are taken: they are looked at, and bother nobody."""
-        sender = report_sender(self._settings, self._hostname).key
+        sender = report_sender(self._settings, self._hostname)
+        domain, key = sender.domain, sender.key
 
         async def resolve_all(address: Address) -> Resolution:
             found = await resolve(address)
-            return found if isinstance(found, Resolved) or address.key != sender else Resolved(())
+            if address.domain != domain or isinstance(found, Resolved) or address.key != key:
+                return found
+            return Resolved(())
 
         return resolve_all if self._settings.enabled else resolve
 
