@@ -127,26 +127,24 @@ def find_field(content_start: bytes, name: bytes) -> str | None:
     return unfold(content_start[value_start : _field_end(content_start, value_start, end)])
 
 
-def field_values(content_start: bytes, name: bytes) -> tuple[bytes, ...]:
+def field_values(header: bytes, name: bytes) -> tuple[bytes, ...]:
     """The values of the fields of that name, as ``split_header`` finds them but without making fields of the others.
 
-    The header ends at the first line that is no field here too.
+    ``header`` ends where the fields do (``find_body``); what follows the first line that is no field is body here too.
     """
-    end, _ = find_body(content_start)
-    if _NAME.match(content_start, 0, end) is None:
+    if header[:1] in b" \t":
         return ()
-    stray = _NO_FIELD.search(content_start, 0, end)
-    if stray is not None:
-        end = stray.start() + 2
-    lowered = _LINE_END + content_start[:end].lower()  # each field's name now follows a line end, in one spelling
+    lowered = _LINE_END + header.lower()  # each field's name now follows a line end, in one spelling
+    stray = _NO_FIELD.search(lowered)
+    # A line end was put in front, so where one is found there a line of the header begins.
+    end = len(header) if stray is None else stray.start()
     wanted = _LINE_END + name.lower()
     values: list[bytes] = []
     at = lowered.find(wanted)
     while at >= 0:
-        # A line end was put in front, so ``at`` is also where the name stands in the content.
-        colon = _COLON.match(content_start, at + len(name), end)
+        colon = _COLON.match(header, at + len(name), end)
         if colon is not None:
-            value, _ = _value_at(content_start, colon.end(), end)
+            value, _ = _value_at(header, colon.end(), end)
             values.append(value)
         at = lowered.find(wanted, at + 1)
     return tuple(values)
