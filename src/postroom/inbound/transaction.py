@@ -1,6 +1,6 @@
 """One transaction: turns well-formed questions into replies by asking policy, directory and intake (RFC 5321 §3.3)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, assert_never
 
 from postroom.clock import Clock
@@ -42,7 +42,7 @@ _LATE = Refuse(
 class Resolver(Protocol):
     """Knows who receives for an address: the directory."""
 
-    async def resolve(self, address: Address) -> Resolution:
+    def resolve(self, address: Address) -> Awaitable[Resolution]:
         """What the address leads to."""
         ...
 

@@ -76,11 +76,13 @@ class DmarcRoom:
         sender = report_sender(self._settings, self._hostname)
         domain, key = sender.domain, sender.key
 
-        async def resolve_all(address: Address) -> Resolution:
+        async def resolve_sender(address: Address) -> Resolution:
             found = await resolve(address)
-            if address.domain != domain or isinstance(found, Resolved) or address.key != key:
-                return found
-            return Resolved(())
+            return found if isinstance(found, Resolved) else Resolved(())
+
+        def resolve_all(address: Address) -> Awaitable[Resolution]:
+            is_sender = address.domain == domain and address.key == key
+            return resolve_sender(address) if is_sender else resolve(address)
 
         return resolve_all if self._settings.enabled else resolve
 
