@@ -70,7 +70,7 @@ class Header:
 
 @value(frozen=True, slots=True)
 class Glance:
-    """What every message is asked: how many Received fields, its Message-ID (``""``: none), which fields are there.
+    """What every message is asked: how many Received fields, its Message-ID (``""``: none), whether there is a Date.
 
     ``message_id`` has its angle brackets. ``header_size`` is the octets of the fields with their CRLFs.
     ``waives_tls`` says that there is a TLS-Required field to be looked at (``mail/tags.py``).
@@ -79,7 +79,6 @@ class Glance:
     received: int
     message_id: str
     has_date: bool
-    has_from: bool
     header_size: int
     waives_tls: bool = False
 
@@ -106,14 +105,8 @@ def glance(content_start: bytes) -> Glance:
         found = _MSG_ID.search(content_start, at + 11, _field_end(content_start, at + 11, end))
         if found is not None:
             message_id = found[0].decode("utf-8", "replace")
-    return Glance(
-        received=lowered.count(b"\nreceived:"),
-        message_id=message_id,
-        has_date=b"\ndate:" in lowered,
-        has_from=b"\nfrom:" in lowered,
-        header_size=end,
-        waives_tls=b"\ntls-required:" in lowered,
-    )
+    has_date, waives_tls = b"\ndate:" in lowered, b"\ntls-required:" in lowered
+    return Glance(lowered.count(b"\nreceived:"), message_id, has_date, end, waives_tls)
 
 
 def find_field(content_start: bytes, name: bytes) -> str | None:

@@ -23,7 +23,6 @@ def test_glance_counts_and_finds() -> None:
     assert found.received == 2
     assert found.message_id == "<1@a.example>"
     assert found.has_date
-    assert found.has_from
     assert MESSAGE[found.header_size :].startswith(b"\r\nReceived: not")
 
 
