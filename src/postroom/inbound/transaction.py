@@ -1,6 +1,6 @@
 """One transaction: turns well-formed questions into replies by asking policy, directory and intake (RFC 5321 §3.3)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, assert_never
 
 from postroom.clock import Clock
@@ -24,7 +24,7 @@ from postroom.mail.value import value
 from postroom.mailauth.content import Content
 from postroom.policy.chain import Chain
 from postroom.policy.stage import AtMail, AtMessage, AtRcpt
-from postroom.policy.verdict import Accept, Defer, Refuse, Verdict
+from postroom.policy.verdict import ACCEPT, Accept, Defer, Refuse, Verdict
 from postroom.protocol.smtp.events import Mail
 from postroom.queue.model import Draft
 from postroom.queue.store import QueueStore
@@ -42,7 +42,7 @@ _LATE = Refuse(
 class Resolver(Protocol):
     """Knows who receives for an address: the directory."""
 
-    async def resolve(self, address: Address) -> Resolution:
+    def resolve(self, address: Address) -> Awaitable[Resolution]:
         """What the address leads to."""
         ...
 
@@ -242,6 +242,8 @@ class Transaction:
         heading = self._heading
         if heading is not None and heading.is_too_long:
             return TOO_LONG, b""
+        if not rooms.chain.reads_messages_of(self._client):
+            return ACCEPT, fields
         moment = AtMessage(
             self._client,
             envelope,

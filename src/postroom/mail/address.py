@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import field
+from functools import lru_cache
 
 from postroom.mail.domain import LABEL, normalise_domain
 from postroom.mail.value import value
@@ -32,8 +32,6 @@ class Address:
 
     local: str
     domain: str
-    _written: str = field(default="", init=False, repr=False, compare=False)
-    """As text, once that was asked for: it is asked several times for each message."""
 
     @classmethod
     def parse(cls, text: str) -> "Address":
@@ -61,18 +59,17 @@ class Address:
         return not self.local.isascii()
 
     def __str__(self) -> str:
-        return self._written or self._write()
-
-    def _write(self) -> str:
-        local = self.local
-        if not _DOT_STRING.fullmatch(local):
-            local = '"' + _TO_QUOTE.sub(r"\\\1", local) + '"'
-        written = f"{local}@{self.domain}" if self.domain else local
-        object.__setattr__(self, "_written", written)
-        return written
+        local = _write_local(self.local)
+        return f"{local}@{self.domain}" if self.domain else local
 
 
 _EMPTY = '""'
+
+
+@lru_cache(maxsize=4096)  # an address is written seven times or so while its message is under way
+def _write_local(local: str) -> str:
+    """The local part, in quotes where it needs them."""
+    return local if _DOT_STRING.fullmatch(local) else '"' + _TO_QUOTE.sub(r"\\\1", local) + '"'
 
 
 def _parse_slowly(text: str) -> tuple[str, str]:

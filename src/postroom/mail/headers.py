@@ -1,7 +1,8 @@
 """The header of a message, read from its raw bytes and never written back (RFC 5322 §2.2).
 
-Two ways in: ``glance`` answers the few questions that every message is asked without taking the header apart,
-``split_header`` gives all fields with their places. Both look at a bounded piece and accept whatever peers send.
+Ways in: ``glance`` answers the few questions that every message is asked without taking the header apart,
+``field_values`` gives the fields of one name alone, ``split_header`` all of them with their places. All look at a
+bounded piece and accept whatever peers send.
 """
 
 import re
@@ -16,6 +17,8 @@ MAX_FIELDS = 10_000
 """Fields that ``split_header`` gives at most; no honest message comes near."""
 
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # RFC 5322 §3.6.8 ftext; white space before the colon is §4.5 obs-optional
+_COLON = re.compile(rb"[ \t]*:")
+_NO_FIELD = re.compile(rb"\r\n(?![ \t]|[!-9;-~]+[ \t]*:|\Z)")  # in front of a line that begins no field and folds none
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _MSG_ID = re.compile(rb"<[^<>\s\x00-\x1f\x7f]{1,250}>")
 _LINE_END = b"\r\n"
@@ -67,7 +70,7 @@ class Header:
 
 @value(frozen=True, slots=True)
 class Glance:
-    """What every message is asked: how many Received fields, its Message-ID (``""``: none), which fields are there.
+    """What every message is asked: how many Received fields, its Message-ID (``""``: none), whether there is a Date.
 
     ``message_id`` has its angle brackets. ``header_size`` is the octets of the fields with their CRLFs.
     ``waives_tls`` says that there is a TLS-Required field to be looked at (``mail/tags.py``).
@@ -76,7 +79,6 @@ class Glance:
     received: int
     message_id: str
     has_date: bool
-    has_from: bool
     header_size: int
     waives_tls: bool = False
 
@@ -103,14 +105,8 @@ def glance(content_start: bytes) -> Glance:
         found = _MSG_ID.search(content_start, at + 11, _field_end(content_start, at + 11, end))
         if found is not None:
             message_id = found[0].decode("utf-8", "replace")
-    return Glance(
-        received=lowered.count(b"\nreceived:"),
-        message_id=message_id,
-        has_date=b"\ndate:" in lowered,
-        has_from=b"\nfrom:" in lowered,
-        header_size=end,
-        waives_tls=b"\ntls-required:" in lowered,
-    )
+    has_date, waives_tls = b"\ndate:" in lowered, b"\ntls-required:" in lowered
+    return Glance(lowered.count(b"\nreceived:"), message_id, has_date, end, waives_tls)
 
 
 def find_field(content_start: bytes, name: bytes) -> str | None:
@@ -124,6 +120,29 @@ def find_field(content_start: bytes, name: bytes) -> str | None:
     return unfold(content_start[value_start : _field_end(content_start, value_start, end)])
 
 
+def field_values(header: bytes, name: bytes) -> tuple[bytes, ...]:
+    """The values of the fields of that name, as ``split_header`` finds them but without making fields of the others.
+
+    ``header`` ends where the fields do (``find_body``); what follows the first line that is no field is body here too.
+    """
+    if header[:1] in b" \t":
+        return ()
+    lowered = _LINE_END + header.lower()  # each field's name now follows a line end, in one spelling
+    stray = _NO_FIELD.search(lowered)
+    # A line end was put in front, so where one is found there a line of the header begins.
+    end = len(header) if stray is None else stray.start()
+    wanted = _LINE_END + name.lower()
+    values: list[bytes] = []
+    at = lowered.find(wanted)
+    while at >= 0:
+        colon = _COLON.match(header, at + len(name), end)
+        if colon is not None:
+            value, _ = _value_at(header, colon.end(), end)
+            values.append(value)
+        at = lowered.find(wanted, at + 1)
+    return tuple(values)
+
+
 def split_header(content_start: bytes) -> Header:
     """All fields with their offsets. The header also ends at the first line that is no field: what follows is body."""
     end, body = find_body(content_start)
@@ -133,9 +152,8 @@ def split_header(content_start: bytes) -> Header:
         match = _NAME.match(content_start, at, end)
         if match is None:
             return Header(tuple(fields), at, at)
-        after = _field_end(content_start, match.end(), end)
-        value_end = after - 2 if content_start.startswith(_LINE_END, after - 2) else after
-        fields.append(Field(match[1], content_start[match.end() : value_end], at, after))
+        value, after = _value_at(content_start, match.end(), end)
+        fields.append(Field(match[1], value, at, after))
         at = after
     return Header(tuple(fields), at, body if at == end else at)
 
@@ -151,6 +169,13 @@ def show_date(at: float) -> str:
     """The date-time of RFC 5322 §3.3 for seconds since the Unix epoch, in UTC."""
     moment = datetime.fromtimestamp(int(at), UTC)
     return f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year} {moment:%H:%M:%S} +0000"
+
+
+def _value_at(content: bytes, at: int, end: int) -> tuple[bytes, int]:
+    """The value that begins at ``at`` without its last line's CRLF, and where the field ends."""
+    after = _field_end(content, at, end)
+    value_end = after - 2 if content.startswith(_LINE_END, after - 2) else after
+    return content[at:value_end], after
 
 
 def _field_end(content: bytes, at: int, end: int) -> int:

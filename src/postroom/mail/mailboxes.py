@@ -11,6 +11,8 @@ MAX_VALUE = 8192
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*"|\[[^\[\]\\]*\]|<(?:[^<>"]|"(?:[^"\\]|\\.)*")*>|[,:;]|\s+|[^\s,:;<>"\[\]]+|.', re.DOTALL
 )
+# What nearly every From is: one address in angle brackets behind a display name, with nothing odd in either.
+_USUAL = re.compile(r'(?:"[^"\\(]*+"|[^,:;<>"()\[\]\0]++)*+<([^\s@,:;<>"()\[\]]+@[^\s@,:;<>"()\[\]]+)>\s*')
 _OUTSIDE = re.compile(r'"(?:[^"\\]|\\.)*"|[^"(]+|.', re.DOTALL)
 _IN_COMMENT = re.compile(r"\\.|[^\\()]+|.", re.DOTALL)  # a quote is only a character there
 
@@ -22,6 +24,9 @@ def read_mailboxes(value: str) -> tuple[Address | None, ...]:
     """
     if len(value) > MAX_VALUE:
         return (None,)
+    usual = _USUAL.fullmatch(value)
+    if usual is not None:
+        return (_read(usual[1]),)
     found: list[Address | None] = []
     words: list[str] = []  # of the mailbox at hand, outside angle brackets
     angle: str | None = None
@@ -46,15 +51,15 @@ def _add(found: list[Address | None], words: list[str], angle: str | None) -> No
     text = "".join(words) if angle is None else angle.strip()
     if angle is not None and text.startswith("@"):  # RFC 5322 §4.4: an obsolete route
         text = text.partition(":")[2].strip()
-    if "\0" in words:
-        found.append(None)
-        return
+    found.append(None if "\0" in words else _read(text))
+
+
+def _read(text: str) -> Address | None:
     try:
         address = Address.parse(text)
     except ValueError:
-        found.append(None)
-        return
-    found.append(address if address.domain else None)
+        return None
+    return address if address.domain else None
 
 
 def _without_comments(value: str) -> str:

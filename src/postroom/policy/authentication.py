@@ -146,6 +146,7 @@ class MailChecks:
         self._settings = settings
         self._methods = methods
         self._name = settings.authserv_id or hostname
+        self._roles = tuple([role for role in Role if role.value in settings.roles])
         self._is_exempt = member_of((*settings.exempt_networks, *trusted_networks))
         self._vouchers = Vouchers(settings, resolver)
         self._clock = clock
@@ -155,7 +156,7 @@ class MailChecks:
 
     def checks(self, client: Client) -> bool:
         """Whether mail of this client is checked."""
-        return client.role.value in self._settings.roles and not client.account and not self._is_exempt(client.address)
+        return client.role in self._roles and not client.account and not self._is_exempt(client.address)
 
     def without_forged(self, header: bytes) -> bytes:
         """The header without Authentication-Results fields that bear our name (RFC 8601 §5)."""
@@ -163,10 +164,16 @@ class MailChecks:
 
     def stage(self, role: Role) -> Stage | None:
         """The step for a role; None where nothing is checked."""
-        if role.value not in self._settings.roles or not (self._settings.spf or self._settings.dkim):
+        if role not in self._roles or not (self._settings.spf or self._settings.dkim):
             return None
         on_rcpt = self._on_rcpt if self._settings.spf else None
-        return Stage(name="authentication", on_rcpt=on_rcpt, on_message=self._on_message, on_end=self._on_end)
+        return Stage(
+            name="authentication",
+            on_rcpt=on_rcpt,
+            on_message=self._on_message,
+            reads=self.checks,
+            on_end=self._on_end,
+        )
 
     # The moments.
 

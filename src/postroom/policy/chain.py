@@ -19,23 +19,31 @@ class Chain:
         self._mail = tuple([stage.on_mail for stage in stages if stage.on_mail is not None])
         self._rcpt = tuple([stage.on_rcpt for stage in stages if stage.on_rcpt is not None])
         self._message = tuple([stage.on_message for stage in stages if stage.on_message is not None])
+        self._reads = tuple([stage.reads for stage in stages if stage.on_message is not None])
         self._end = tuple([stage.on_end for stage in stages if stage.on_end is not None])
 
-    async def on_connect(self, client: Client) -> Verdict:
+    def on_connect(self, client: Client) -> Awaitable[Verdict]:
         """Whether the client is greeted."""
-        return await _ask(self._connect, client)
+        return _ask(self._connect, client)
 
-    async def on_hello(self, client: Client) -> Verdict:
+    def on_hello(self, client: Client) -> Awaitable[Verdict]:
         """Whether its name is taken."""
-        return await _ask(self._hello, client)
+        return _ask(self._hello, client)
 
-    async def on_mail(self, moment: AtMail) -> Verdict:
+    def on_mail(self, moment: AtMail) -> Awaitable[Verdict]:
         """Whether the sender is taken."""
-        return await _ask(self._mail, moment)
+        return _ask(self._mail, moment)
 
-    async def on_rcpt(self, moment: AtRcpt) -> Verdict:
+    def on_rcpt(self, moment: AtRcpt) -> Awaitable[Verdict]:
         """Whether the recipient is taken."""
-        return await _ask(self._rcpt, moment)
+        return _ask(self._rcpt, moment)
+
+    def reads_messages_of(self, client: Client) -> bool:
+        """Whether any stage wants to be asked about the content that this client brings."""
+        for reads in self._reads:  # noqa: SIM110 - any() would make a generator for each message
+            if reads(client):
+                return True
+        return False
 
     async def on_message(self, moment: AtMessage) -> Verdict:
         """Whether the content is taken, and what all stages together want to go with it."""

@@ -51,6 +51,10 @@ class AtMessage:
     content: Content = b""
 
 
+def _everybody(_: Client) -> bool:
+    return True
+
+
 OnClient = Callable[[Client], Awaitable[Verdict]]
 OnMail = Callable[[AtMail], Awaitable[Verdict]]
 OnRcpt = Callable[[AtRcpt], Awaitable[Verdict]]
@@ -73,5 +77,7 @@ class Stage:
     on_mail: OnMail | None = None
     on_rcpt: OnRcpt | None = None
     on_message: OnMessage | None = None
+    reads: Callable[[Client], bool] = _everybody
+    """Whose messages it wants to be asked about; where no stage wants to be, no moment is made of them."""
     on_end: OnEnd | None = None
     """The transaction that an accepted MAIL began is over; True: with a message taken in. Decides nothing any more."""

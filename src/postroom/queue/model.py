@@ -58,6 +58,25 @@ class Draft:
     hold: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def with_facts(self, facts: Mapping[str, Any], fields: bytes = b"") -> "Draft":
+        """The same with these facts too, and with header fields in front of the others."""
+        return Draft(  # by hand: dataclasses.replace takes four times as long, and this is done for every message
+            self.queue_id,
+            self.received_at,
+            self.envelope,
+            self.content,
+            self.content_size,
+            self.content_start,
+            fields + self.prefix,
+            self.resolutions,
+            self.account,
+            self.client,
+            self.message_id,
+            self.tags,
+            self.hold,
+            {**self.facts, **facts},
+        )
+
 
 @value(frozen=True, slots=True)
 class Intake:

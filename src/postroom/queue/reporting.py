@@ -82,6 +82,11 @@ class ReportAddresses:
 
         ``resolutions`` stand in the order of the draft's recipients. Whoever gets it besides does not matter.
         """
+        for recipient in draft.envelope.recipients:
+            if self.covers(recipient.address):
+                break
+        else:
+            return None
         found = [
             str(recipient.address)
             for recipient, resolution in zip(draft.envelope.recipients, resolutions, strict=True)

@@ -77,12 +77,15 @@ class Returns:
 
     # What comes in
 
-    async def resolve(self, address: Address) -> Resolution:
+    def resolve(self, address: Address) -> Awaitable[Resolution]:
         """What the address leads to: as the directory says, and for a return path of ours to whoever sent the mail.
 
         That opens no relay: only who was sent mail with a return path can write to it, and only for its lifetime.
         """
-        if not may_return(address.local) or not address.domain or not await self._is_local(address.domain):
+        return self._resolve_path(address) if may_return(address.local) else self._resolve(address)
+
+    async def _resolve_path(self, address: Address) -> Resolution:
+        if not address.domain or not await self._is_local(address.domain):
             return await self._resolve(address)
         match self._paths.read(address, self._clock.now()):
             case None:

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from postroom.clock import Clock
 from postroom.directory.model import Account, NotLocal, Resolution
 from postroom.mail.address import Address
-from postroom.mail.headers import Header, split_header
+from postroom.mail.headers import field_values, find_body, unfold
 from postroom.mail.mailboxes import read_mailboxes
 from postroom.mail.message import QueueId
 from postroom.mail.session import Client, Role
@@ -117,17 +117,26 @@ class KeySigner(Generic[Key]):
         if not self._may_be_ours(draft):
             return _NOT_OURS
         start = draft.content_start if draft.content is None else draft.content
-        header = split_header(draft.prefix + start)
-        own = len(split_header(draft.prefix).fields) if draft.client is None else 0
-        if draft.client is None and any(field.name.lower() == b"received" for field in header.fields[own:]):
-            return _NOT_OURS  # it came from elsewhere, and a program of this machine only passes it on
-        domain = await self._domain_of(draft, header)
-        if isinstance(domain, Signed):
-            return domain
+        end, _ = find_body(start)
+        header = draft.prefix + start[:end]
+        if draft.client is None and _came_from_elsewhere(header, draft.prefix):
+            return _NOT_OURS  # a program of this machine only passes it on
+        authors = field_values(header, b"from")
+        if len(authors) != 1:
+            return Signed(why_not=f"it has {len(authors) or 'no'} From fields")
+        mailboxes = read_mailboxes(unfold(authors[0]))
+        if draft.client is not None and draft.account:
+            domain = await self._domain_for(draft.account, mailboxes[:MOST_LOOKED_AT])
+            if not domain:
+                return Signed(why_not="its account is gone")
+        else:
+            domain = _first_domain(mailboxes[:MOST_LOOKED_AT])
+            if not domain:
+                return Signed(why_not="its From names nobody")
         keys = self._ring.keys_for(domain)
         if not keys:
             return Signed(why_not=f"no key of {domain} or above signs now: see postroom dkim list")
-        if self._bears_one_of(header, keys):
+        if self._bears_one_of(field_values(header, b"dkim-signature"), keys):
             return Signed(why_not="it bears a signature of ours already")
         try:
             fields = await self._sign(self._content(draft), draft.prefix, keys, self._clock.now())
@@ -147,33 +156,30 @@ class KeySigner(Generic[Key]):
         """
         if client.role is not Role.MX or not self._is_trusted(client.address):
             return False
-        return any(isinstance(resolution, NotLocal) for resolution in resolutions)
+        for resolution in resolutions:  # noqa: SIM110 - any() would make a generator for each message
+            if isinstance(resolution, NotLocal):
+                return True
+        return False
 
-    async def _domain_of(self, draft: Draft, header: Header) -> str | Signed:
-        """The domain that signs: that of the author, or of the account where it may not write as that author.
+    async def _domain_for(self, login: str, authors: Sequence[Address | None]) -> str:
+        """The domain that signs what an account submits: that of the author, or of the account where it may not write
+        as that author; ``""`` where there is no such account.
 
         So nobody gets a signature of a domain of ours for an address that is not theirs.
         """
-        authors = header.all(b"from")
-        if len(authors) != 1:
-            return Signed(why_not=f"it has {len(authors) or 'no'} From fields")
-        mailboxes = read_mailboxes(authors[0].text)[:MOST_LOOKED_AT]
-        first = next((mailbox for mailbox in mailboxes if mailbox is not None), None)
-        if draft.client is None or not draft.account:
-            return Signed(why_not="its From names nobody") if first is None else first.domain
-        account = await self._accounts.account(draft.account)
+        account = await self._accounts.account(login)
         if account is None:
-            return Signed(why_not="its account is gone")
-        for mailbox in mailboxes:
-            if mailbox is None or not await self._accounts.may_send_as(account, mailbox):
+            return ""
+        for author in authors:
+            if author is None or not await self._accounts.may_send_as(account, author):
                 return account.address.domain
-        return account.address.domain if first is None else first.domain
+        return _first_domain(authors) or account.address.domain
 
-    def _bears_one_of(self, header: Header, keys: Sequence[Key]) -> bool:
+    def _bears_one_of(self, signatures: Sequence[bytes], keys: Sequence[Key]) -> bool:
         """Whether it was signed here before: by a key that signs now, for the same domain."""
         domain = keys[0].domain
-        for field in header.all(b"dkim-signature")[:MOST_LOOKED_AT]:
-            tags = dict(_tag(piece) for piece in field.text.split(";"))
+        for signature in signatures[:MOST_LOOKED_AT]:
+            tags = dict(_tag(piece) for piece in unfold(signature).split(";"))
             if tags.get("d", "").lower() == domain and self._ring.knows(domain, tags.get("s", "").lower()):
                 return True
         return False
@@ -183,6 +189,19 @@ class KeySigner(Generic[Key]):
         if content is not None:
             return content
         return lambda: self._contents.read_chunks(draft.queue_id)
+
+
+def _came_from_elsewhere(header: bytes, prefix: bytes) -> bool:
+    """Whether Received fields stand behind our own."""
+    return len(field_values(header, b"received")) > len(field_values(prefix, b"received"))
+
+
+def _first_domain(authors: Sequence[Address | None]) -> str:
+    """That of the first author who can be read; ``""`` where there is none."""
+    for author in authors:
+        if author is not None:
+            return author.domain
+    return ""
 
 
 def _tag(piece: str) -> tuple[str, str]:
@@ -196,5 +215,5 @@ async def signed(draft: Draft, signer: Signer, resolutions: tuple[Resolution, ..
         draft = replace(draft, resolutions=resolutions)
     found = await signer.fields(draft)
     if found.fields:
-        return replace(draft, prefix=found.fields + draft.prefix, facts={**draft.facts, "signed": found.by})
-    return replace(draft, facts={**draft.facts, "unsigned": found.why_not}) if found.why_not else draft
+        return draft.with_facts({"signed": found.by}, found.fields)
+    return draft.with_facts({"unsigned": found.why_not}) if found.why_not else draft

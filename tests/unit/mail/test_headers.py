@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroom.mail.headers import find_body, find_field, glance, show_date, split_header, unfold
+from postroom.mail.headers import field_values, find_body, find_field, glance, show_date, split_header, unfold
 
 MESSAGE = (
     b"Received: from a.example by b.example;\r\n Mon, 1 Jan 2024 00:00:00 +0000\r\n"
@@ -23,7 +23,6 @@ def test_glance_counts_and_finds() -> None:
     assert found.received == 2
     assert found.message_id == "<1@a.example>"
     assert found.has_date
-    assert found.has_from
     assert MESSAGE[found.header_size :].startswith(b"\r\nReceived: not")
 
 
@@ -106,6 +105,16 @@ def test_find_field_unfolds() -> None:
     assert find_field(MESSAGE, b"To") is None
 
 
+def test_the_values_of_one_name() -> None:
+    header = MESSAGE[: find_body(MESSAGE)[0]]
+    assert field_values(header, b"Message-ID") == (b"\r\n <1@a.example>",)
+    assert len(field_values(header, b"received")) == 2
+    assert field_values(header, b"To") == field_values(b"", b"To") == field_values(b" To: a\r\n", b"to") == ()
+    assert field_values(b"To : a\r\nTo-Do: b\r\n\tTo: c\r\nTO:d", b"to") == (b" a", b"d")
+    assert field_values(b"A: 1\r\nno field\r\nA: 2\r\n\r\n", b"a") == (b" 1",)
+    assert field_values(b"no field\r\nA: 2\r\n", b"a") == ()
+
+
 def test_unfold() -> None:
     # RFC 5322 §2.2.3
     assert unfold(b" a\r\n\tb\n c \r\n") == "a\tb c"
@@ -125,3 +134,7 @@ def test_any_octets_are_accepted(content: bytes) -> None:
     assert b"".join(content[field.start : field.end] for field in header.fields) == content[: header.end]
     glance(content)
     find_field(content, b"a")
+    for name in (b"a", b"aa"):
+        assert field_values(content[: find_body(content)[0]], name) == tuple(
+            [field.value for field in header.all(name)]
+        )

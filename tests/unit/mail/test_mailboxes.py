@@ -27,8 +27,11 @@ from postroom.mail.mailboxes import MAX_VALUE, read_mailboxes
         ("bob@[192.0.2.1]", ["bob@[192.0.2.1]"]),
         ("<@r.example:bob@a.example>", ["bob@a.example"]),  # RFC 5322 §4.4
         ("=?utf-8?q?a=2C_b?= <bob@a.example>", ["bob@a.example"]),
+        (' "A," B.  <bob@a.example> ', ["bob@a.example"]),
         ("Jürgen <jürgen@a.example>", ["jürgen@a.example"]),
         # what is malformed is None
+        ("Bob <bob@-.example>", [None]),
+        ("Bob \0 <bob@a.example>", [None]),
         ("Bob", [None]),
         ("postmaster", [None]),
         ("<bob@a.example> ann@b.example", [None]),
@@ -47,6 +50,13 @@ def test_mailboxes(value: str, addresses: list[str | None]) -> None:
 @given(st.text(alphabet='"\\()<>,:;@[]. ab\x00é', max_size=60))
 def test_nothing_upsets_it(value: str) -> None:
     assert all(found is None or found.domain for found in read_mailboxes(value))
+
+
+@given(st.text(alphabet='"\\()<>,:;@[]. ab\x00é', max_size=10), st.text(alphabet='"\\(@[. ab\x00é', max_size=8))
+def test_the_usual_is_read_as_all_the_rest_is(name: str, address: str) -> None:
+    """A comma behind it changes nothing, and makes it unusual."""
+    value = f"{name}<{address}@a.example>"
+    assert read_mailboxes(value) == read_mailboxes(f"{value},")
 
 
 @pytest.mark.parametrize("piece", ['\\"', '"', "<", "(", "[", '<"', "(\\", "a@"])

@@ -42,6 +42,18 @@ async def test_the_first_objection_stands() -> None:
     assert await chain.on_connect(CLIENT) is ACCEPT
 
 
+def test_whose_messages_are_read() -> None:
+    async def on_message(_: AtMessage) -> Verdict:
+        return ACCEPT
+
+    other = Client(2, Role.MX, "192.0.2.2", 4711)
+    picky = Stage(name="picky", on_message=on_message, reads=lambda client: client is CLIENT)
+    assert not Chain([Stage(name="deaf")]).reads_messages_of(CLIENT)
+    assert Chain([picky]).reads_messages_of(CLIENT)
+    assert not Chain([picky]).reads_messages_of(other)
+    assert Chain([picky, Stage(name="curious", on_message=on_message)]).reads_messages_of(other)
+
+
 def test_failures_are_counted() -> None:
     limits = SessionLimits(2, 0)
     assert limits.count_failure() is None

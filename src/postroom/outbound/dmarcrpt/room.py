@@ -73,11 +73,16 @@ class DmarcRoom:
 
     def resolving(self, resolve: Resolve) -> Resolve:
         """The directory, but that bounces of reports are taken: they are looked at, and bother nobody."""
-        sender = report_sender(self._settings, self._hostname).key
+        sender = report_sender(self._settings, self._hostname)
+        domain, key = sender.domain, sender.key
 
-        async def resolve_all(address: Address) -> Resolution:
+        async def resolve_sender(address: Address) -> Resolution:
             found = await resolve(address)
-            return found if isinstance(found, Resolved) or address.key != sender else Resolved(())
+            return found if isinstance(found, Resolved) else Resolved(())
+
+        def resolve_all(address: Address) -> Awaitable[Resolution]:
+            is_sender = address.domain == domain and address.key == key
+            return resolve_sender(address) if is_sender else resolve(address)
 
         return resolve_all if self._settings.enabled else resolve
 
