@@ -12,7 +12,8 @@ from typing import Protocol
 from postroom.config.model import ConnectionSettings
 from postroom.mail.session import Client, Role
 from postroom.net.channel import TlsError
-from postroom.net.gate import Gate, Refusal, is_within
+from postroom.net.gate import Gate, Refusal
+from postroom.net.networks import member_of
 from postroom.net.proxy import Announced, ProxyError, read_header
 from postroom.net.stream import SocketStream, plain_address
 from postroom.net.sweeper import Sweeper
@@ -75,7 +76,7 @@ class Listener:
         self._sweeper = sweeper
         self._reporter = reporter
         self._server_tls = server_tls
-        self._proxy_networks = proxy_networks
+        self._is_balancer = member_of(proxy_networks)
         self._farewells = Farewells(self._loop)
         self._refusals = Refusals(service.role.value, reporter, self._loop)
         self._implicit_tls = service.role in (Role.SUBMISSIONS, Role.POP3S)
@@ -146,7 +147,7 @@ class Listener:
             self._take(connection, plain_address(name[0]), name[1])
 
     def _take(self, connection: socket.socket, address: str, port: int) -> None:
-        proxied = is_within(address, self._proxy_networks)
+        proxied = self._is_balancer(address)
         refusal = self._gate.hold() if proxied else self._gate.admit(address)
         if refusal is not None:
             self._farewells.say(connection, self._refuse(address, refusal))
