@@ -67,9 +67,9 @@ class Gate:
 
     def admit(self, address: str) -> Refusal | None:
         """Count a session of ``address``; where it is one too many, only say so."""
-        refusal = self._examine(address)
+        key = address_key(address)
+        refusal = self._examine(address, key)
         if refusal is None:
-            key = address_key(address)
             self._of[key] = self._of.get(key, 0) + 1
             self._open += 1
         return refusal
@@ -88,13 +88,12 @@ class Gate:
         """A number for a new session, unique in this process."""
         return next(self._ids)
 
-    def _examine(self, address: str) -> Refusal | None:
+    def _examine(self, address: str, key: str | bytes) -> Refusal | None:
         until = self.banned(address)
         if until is not None:
             return Refusal("banned", max(0.0, until - self._clock.now()))
         if self._open >= self._settings.total:
             return Refusal("total")
-        key = address_key(address)
         if self._of.get(key, 0) >= self._settings.per_address and not self._is_unlimited(address):
             return Refusal("address")
         if not self._rates.rates or self._is_exempt(address):
