@@ -19,7 +19,7 @@ import httpx2
 from postroom import __version__
 from postroom.clock import Clock
 from postroom.config.guard import AlertSettings
-from postroom.report.alerts import Alert, AlertCounter, shape, word_of
+from postroom.report.alerts import WORDS, Alert, AlertCounter, shape, word_of
 from postroom.report.events import AlertRaised, Report
 
 SIGNATURE = "Postroom-Signature"
@@ -37,7 +37,7 @@ class AlertFailed(Exception):
 
 
 class Alerts:
-    """A listener for the Reporter (``tell``), and the tasks that send. ``start`` in the loop, ``stop`` at the end."""
+    """Listens to a Reporter (``choose``), and has the tasks that send. ``start`` in the loop, ``stop`` at the end."""
 
     def __init__(self, settings: Sequence[AlertSettings], *, node: str, hostname: str, clock: Clock) -> None:
         self._clock = clock
@@ -48,6 +48,10 @@ class Alerts:
                 counter = AlertCounter(word, each.threshold.count, each.threshold.window, each.pause)
                 self._counters.setdefault(word, []).append((counter, post))
         self._tasks: list[asyncio.Task[None]] = []
+
+    def choose(self, kind: type[Report]) -> Callable[[Report], None] | None:
+        """``tell`` for reports that some [[alert]] counts."""
+        return self.tell if WORDS.get(kind) in self._counters else None
 
     def tell(self, report: Report) -> None:
         """Count it; what that raises is sent soon."""

@@ -42,7 +42,7 @@ class Guardroom:
             clock=self._clock,
         )
         notices = Notices(rooms)
-        self._reporter.listen(notices.tell)
+        self._reporter.listen(notices.choose)
         return notices
 
     async def close(self) -> None:

@@ -65,7 +65,7 @@ class NoticeRooms:
 
 
 class Notices:
-    """A listener for the Reporter: ``tell`` remembers, ``write`` brings it in; it is called again and again."""
+    """Listens to a Reporter (``choose``): ``tell`` remembers, ``write`` brings it in; it is called again and again."""
 
     def __init__(self, rooms: NoticeRooms) -> None:
         self._rooms = rooms
@@ -73,6 +73,10 @@ class Notices:
         self._told: LruCache[tuple[type, str, str], float] = LruCache(_KEPT)
         self._to_operator: deque[float] = deque(maxlen=_MOST_AN_HOUR)
         self._something = asyncio.Event()
+
+    def choose(self, kind: type[Report]) -> Callable[[Report], None] | None:
+        """``tell`` for reports about limits."""
+        return self.tell if kind in (LimitNear, LimitReached) else None
 
     def tell(self, report: Report) -> None:
         """Remember what people must be told of; never waits."""

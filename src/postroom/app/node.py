@@ -86,7 +86,7 @@ class Node:
         self._name = settings.node or settings.hostname
         self._metrics = Metrics()
         self._alerts = Alerts(settings.alert, node=self._name, hostname=settings.hostname, clock=self._clock)
-        self._reporter = Reporter([log.tell, self._metrics.tell, self._alerts.tell])
+        self._reporter = Reporter([log.tell], [self._metrics.choose, self._alerts.choose])
         self._upkeep = CertificateUpkeep(settings.acme, settings.tls, settings.hostname, settings.data)
         self._sweeper = Sweeper()
         self._gate = Gate(settings.connections, settings.flood, self._clock)

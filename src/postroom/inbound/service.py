@@ -1,5 +1,7 @@
 """The SMTP service of one role: what it announces, which policy it asks, and the sessions it has open."""
 
+from functools import partial
+
 from postroom.clock import Clock
 from postroom.config.guard import FloodSettings
 from postroom.config.model import SmtpSettings
@@ -82,7 +84,7 @@ class SmtpService(SessionService):
             raise ValueError(f"{role.value} is not an SMTP role")
         self._setup = _setup(role, house)
         busy = Reply.of(421, "4.7.0", f"{house.hostname} Too many connections, please try again later")
-        super().__init__(role, busy.to_bytes(), lambda stream, client: SmtpSession(self._setup, stream, client))
+        super().__init__(role, busy.to_bytes(), partial(SmtpSession, self._setup))
 
 
 def server_options(role: Role, house: House) -> ServerOptions:

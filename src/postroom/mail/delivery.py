@@ -7,10 +7,10 @@ from postroom.mail.cause import Cause
 from postroom.mail.envelope import Recipient
 from postroom.mail.message import Message
 from postroom.mail.reply import Reply
-from postroom.mail.value import value
+from postroom.mail.value import Words, value
 
 
-class RecipientState(Enum):
+class RecipientState(Words):
     """Where one recipient of one message stands."""
 
     QUEUED = "queued"
@@ -133,7 +133,7 @@ class QueuedRecipient:
         return self.destination or self.recipient.address.domain
 
 
-class RouteKind(Enum):
+class RouteKind(Words):
     """By which means a recipient leaves."""
 
     MAILBOX = "mailbox"

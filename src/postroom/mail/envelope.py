@@ -4,10 +4,10 @@ import math
 from enum import Enum, Flag, auto
 
 from postroom.mail.address import Address
-from postroom.mail.value import value
+from postroom.mail.value import Words, value
 
 
-class Body(Enum):
+class Body(Words):
     """What the client declared about the content (RFC 6152 §2, RFC 3030 §3)."""
 
     SEVEN_BIT = "7BIT"

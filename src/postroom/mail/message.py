@@ -1,6 +1,7 @@
 """A message under its queue id: envelope, prefix and content (RFC 5321 §2.3.1)."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NewType
 
 from postroom.mail.envelope import Envelope
@@ -11,11 +12,12 @@ QueueId = NewType("QueueId", int)
 
 _EPOCH_MS = 1_700_000_000_000  # 2023-11-14; 42 bits of milliseconds last until 2163
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32: no i, l, o, u
-_PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)  # each id is shown five times or so
+_PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
 _READ = {**{c: i for i, c in enumerate(_CROCKFORD)}, "o": 0, "i": 1, "l": 1}
 _WIDTH = 13  # 13 x 5 bits hold 64
 
 
+@lru_cache(1024)  # each id is shown five times or so within a moment
 def show_queue_id(queue_id: int) -> str:
     """The queue id as people see it: 13 characters of Crockford base32, in order of time."""
     pairs = _PAIRS

@@ -62,4 +62,6 @@ class Reply:
         return octets
 
     def __str__(self) -> str:
+        if len(self.lines) == 1 and self.status and self.lines[0]:  # nearly all are so
+            return f"{self.code} {self.status} {self.lines[0]}"
         return " ".join(part for part in (str(self.code), self.status, self.text) if part)

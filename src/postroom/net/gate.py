@@ -4,12 +4,12 @@ import itertools
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from postroom.clock import Clock, SystemClock
 from postroom.config.guard import FloodSettings
 from postroom.config.model import ConnectionSettings
 from postroom.net.gcra import GcraTable
+from postroom.net.networks import member_of
 
 MOST_ADDRESSES = 50_000
 """Clients whose rate is remembered: some ten megabytes."""
@@ -41,7 +41,8 @@ class Gate:
         flood = flood or FloodSettings()
         self.banned: Callable[[str], float | None] = _nobody
         self._settings = settings
-        self._exempt = flood.exempt_networks
+        self._is_unlimited = member_of(settings.unlimited_networks)
+        self._is_exempt = member_of(flood.exempt_networks)
         self._clock = clock or SystemClock()
         self._rates = GcraTable[str | bytes](flood.connection_rate, MOST_ADDRESSES)
         self._open = 0
@@ -66,9 +67,9 @@ class Gate:
 
     def admit(self, address: str) -> Refusal | None:
         """Count a session of ``address``; where it is one too many, only say so."""
-        refusal = self._examine(address)
+        key = address_key(address)
+        refusal = self._examine(address, key)
         if refusal is None:
-            key = address_key(address)
             self._of[key] = self._of.get(key, 0) + 1
             self._open += 1
         return refusal
@@ -87,17 +88,15 @@ class Gate:
         """A number for a new session, unique in this process."""
         return next(self._ids)
 
-    def _examine(self, address: str) -> Refusal | None:
+    def _examine(self, address: str, key: str | bytes) -> Refusal | None:
         until = self.banned(address)
         if until is not None:
             return Refusal("banned", max(0.0, until - self._clock.now()))
         if self._open >= self._settings.total:
             return Refusal("total")
-        key = address_key(address)
-        unlimited = self._settings.unlimited_networks
-        if self._of.get(key, 0) >= self._settings.per_address and not is_within(address, unlimited):
+        if self._of.get(key, 0) >= self._settings.per_address and not self._is_unlimited(address):
             return Refusal("address")
-        if not self._rates.rates or is_within(address, self._exempt):
+        if not self._rates.rates or self._is_exempt(address):
             return None
         exceeded = self._rates.take(key, self._clock.monotonic())
         return None if exceeded is None else Refusal("rate", exceeded.wait)
@@ -106,11 +105,3 @@ class Gate:
 def address_key(address: str) -> str | bytes:
     """What counts as one client: an IPv4 address, or the /64 of an IPv6 address."""
     return socket.inet_pton(socket.AF_INET6, address)[:8] if ":" in address else address
-
-
-def is_within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
-    """Whether an address belongs to one of the networks."""
-    if not networks:
-        return False
-    parsed = ip_address(address)
-    return any(parsed in network for network in networks)

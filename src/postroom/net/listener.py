@@ -4,15 +4,16 @@ import asyncio
 import errno
 import socket
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol
+from typing import Any, Protocol
 
 from postroom.config.model import ConnectionSettings
 from postroom.mail.session import Client, Role
 from postroom.net.channel import TlsError
-from postroom.net.gate import Gate, Refusal, is_within
+from postroom.net.gate import Gate, Refusal
+from postroom.net.networks import member_of
 from postroom.net.proxy import Announced, ProxyError, read_header
 from postroom.net.stream import SocketStream, plain_address
 from postroom.net.sweeper import Sweeper
@@ -52,6 +53,10 @@ class Service(Protocol):
         ...
 
 
+_Met = tuple[SocketStream, Client]
+_Meet = Callable[[socket.socket, str, int], Coroutine[Any, Any, _Met | None]]
+
+
 class Listener:
     """The sockets of one role, and the sessions that came through them."""
 
@@ -70,22 +75,23 @@ class Listener:
         self._sockets = list(sockets)
         self._loop = asyncio.get_running_loop()
         self._service = service
+        self._role = service.role
         self._gate = gate
         self._settings = settings
         self._sweeper = sweeper
         self._reporter = reporter
         self._server_tls = server_tls
-        self._proxy_networks = proxy_networks
+        self._is_balancer = member_of(proxy_networks)
         self._farewells = Farewells(self._loop)
-        self._refusals = Refusals(service.role.value, reporter, self._loop)
-        self._implicit_tls = service.role in (Role.SUBMISSIONS, Role.POP3S)
+        self._refusals = Refusals(self._role.value, reporter, self._loop)
+        self._implicit_tls = self._role in (Role.SUBMISSIONS, Role.POP3S)
         self._tasks: set[asyncio.Task[None]] = set()
         self._resume: asyncio.TimerHandle | None = None
 
     @property
     def role(self) -> Role:
         """What the port is for."""
-        return self._service.role
+        return self._role
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -146,13 +152,13 @@ class Listener:
             self._take(connection, plain_address(name[0]), name[1])
 
     def _take(self, connection: socket.socket, address: str, port: int) -> None:
-        proxied = is_within(address, self._proxy_networks)
+        proxied = self._is_balancer(address)
         refusal = self._gate.hold() if proxied else self._gate.admit(address)
         if refusal is not None:
             self._farewells.say(connection, self._refuse(address, refusal))
             return
-        serve = self._serve_proxied if proxied else self._serve
-        task = self._loop.create_task(serve(connection, address, port))
+        meet = self._meet_announced if proxied else self._meet
+        task = self._loop.create_task(self._serve(meet, connection, address, port))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -161,61 +167,13 @@ class Listener:
         self._refusals.tell(address, refusal.reason)
         return b"" if self._implicit_tls else busy_line(self._service.busy_line, refusal)
 
-    async def _serve(self, connection: socket.socket, address: str, port: int) -> None:
-        """One connection's life."""
-        client = Client(self._gate.next_id(), self._service.role, address, port)
-        stream = SocketStream((address, port), self._sweeper, self._server_tls)
-        connected = False
-        try:
-            connected = await self._connect(stream, connection)
-        finally:
-            if not connected:
-                self._gate.release(address)
-        if connected:
-            await self._hold_session(stream, client)
-
-    async def _serve_proxied(self, connection: socket.socket, balancer: str, port: int) -> None:
-        """The same for a client whom a load balancer announces, before TLS and all else."""
-        stream = SocketStream((balancer, port), self._sweeper, self._server_tls)
-        announced = None
-        try:
-            if await self._connect(stream, connection):
-                stream.set_timeout(self._settings.tls_timeout)
-                announced = await _read_announcement(stream)
-        except (ProxyError, TimeoutError) as error:
-            self._refusals.tell(balancer, "proxy", str(error))
-        finally:
-            self._gate.let_go()
-            if announced is None:
-                stream.abort()
-        if announced is None:
+    async def _serve(self, meet: _Meet, connection: socket.socket, address: str, port: int) -> None:
+        """One connection's life: its client is met, then the session goes from TLS, if that is first, to the end."""
+        met = await meet(connection, address, port)
+        if met is None:
             return
-        client = Client(self._gate.next_id(), self._service.role, balancer, port, proxy=balancer)
-        if announced.address:
-            client = replace(client, address=plain_address(announced.address), port=announced.port)
-        stream.speak_for(client.address, client.port)
-        refusal = self._gate.admit(client.address)
-        if refusal is None:
-            await self._hold_session(stream, client)
-        else:
-            stream.send(self._refuse(client.address, refusal))
-            stream.close()
-
-    async def _connect(self, stream: SocketStream, connection: socket.socket) -> bool:
-        """Give the connection to the loop; False if it was gone before anything could be said."""
-        try:
-            await self._loop.connect_accepted_socket(lambda: stream, connection)
-        except OSError:
-            connection.close()
-            return False
-        except BaseException:
-            stream.abort()
-            raise
-        return True
-
-    async def _hold_session(self, stream: SocketStream, client: Client) -> None:
-        """From TLS, where it comes first, to the end."""
-        address = client.address
+        stream, client = met
+        address = client.address  # the one that was admitted
         try:
             stream.set_timeout(self._settings.tls_timeout if self._implicit_tls else 0)
             if self._implicit_tls:
@@ -230,10 +188,60 @@ class Listener:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must cost one session, and be heard of
             trace = traceback.format_exc()
-            self._reporter.tell(InternalError(f"session {client.session_id} ({self.role.value})", repr(error), trace))
+            self._reporter.tell(InternalError(f"session {client.session_id} ({self._role.value})", repr(error), trace))
         finally:
             stream.close()
             self._gate.release(address)
+
+    async def _meet(self, connection: socket.socket, address: str, port: int) -> _Met | None:
+        """A client that was admitted; None if it was gone before anything could be said."""
+        stream = SocketStream((address, port), self._sweeper, self._server_tls)
+        connected = False
+        try:
+            connected = await self._connect(stream, connection)
+        finally:
+            if not connected:
+                self._gate.release(address)
+        return (stream, Client(self._gate.next_id(), self._role, address, port)) if connected else None
+
+    async def _meet_announced(self, connection: socket.socket, balancer: str, port: int) -> _Met | None:
+        """A client whom a load balancer announces, before TLS and all else; None if it is not announced or admitted."""
+        stream = SocketStream((balancer, port), self._sweeper, self._server_tls)
+        announced = None
+        try:
+            if await self._connect(stream, connection):
+                stream.set_timeout(self._settings.tls_timeout)
+                announced = await _read_announcement(stream)
+        except (ProxyError, TimeoutError) as error:
+            self._refusals.tell(balancer, "proxy", str(error))
+        finally:
+            self._gate.let_go()
+            if announced is None:
+                stream.abort()
+        if announced is None:
+            return None
+        client = Client(self._gate.next_id(), self._role, balancer, port, proxy=balancer)
+        if announced.address:
+            client = replace(client, address=plain_address(announced.address), port=announced.port)
+        stream.speak_for(client.address, client.port)
+        refusal = self._gate.admit(client.address)
+        if refusal is None:
+            return stream, client
+        stream.send(self._refuse(client.address, refusal))
+        stream.close()
+        return None
+
+    async def _connect(self, stream: SocketStream, connection: socket.socket) -> bool:
+        """Give the connection to the loop; False if it was gone before anything could be said."""
+        try:
+            await self._loop.connect_accepted_socket(lambda: stream, connection)
+        except OSError:
+            connection.close()
+            return False
+        except BaseException:
+            stream.abort()
+            raise
+        return True
 
     def _pause(self, error: OSError) -> None:
         """Accept nothing for a while: who is in goes on and gives files back, who comes waits in the backlog."""
@@ -241,9 +249,9 @@ class Listener:
         self._stop_reading()
         self._resume = loop.call_later(PAUSE, self.start)
         if error.errno in _EXHAUSTED:
-            self._reporter.tell(ListenerPaused(self.role.value, error.strerror or str(error), PAUSE))
+            self._reporter.tell(ListenerPaused(self._role.value, error.strerror or str(error), PAUSE))
         else:
-            self._reporter.tell(InternalError(f"{self.role.value} listener", repr(error), ""))
+            self._reporter.tell(InternalError(f"{self._role.value} listener", repr(error), ""))
 
     def _stop_reading(self) -> None:
         loop = asyncio.get_running_loop()

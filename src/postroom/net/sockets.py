@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from postroom.config.model import ListenerSettings
 
@@ -18,6 +19,35 @@ _ANY_MACHINES = frozenset({"::", "::1"})
 
 class BindError(Exception):
     """A listener cannot be opened. The text names address, port and remedy, for the person who started the server."""
+
+
+class TcpSocket(socket.socket):
+    """A socket that remembers its family. The library's own looks up family and type as members of their enumerations
+    each time, and five times for each connection that is accepted and given to a loop.
+    """
+
+    __slots__ = ("_family",)
+
+    def __init__(
+        self, family: int = -1, kind: int = socket.SOCK_STREAM, proto: int = -1, fileno: int | None = None
+    ) -> None:
+        super().__init__(family, kind, proto, fileno)
+        self._family = family if isinstance(family, socket.AddressFamily) else super().family
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """IPv4 or IPv6."""
+        return self._family
+
+    @property
+    def type(self) -> socket.SocketKind:
+        """Always that of TCP."""
+        return socket.SOCK_STREAM
+
+    def accept(self) -> tuple["TcpSocket", Any]:
+        """The next connection and the name of its other end. Raises OSError."""
+        descriptor, name = self._accept()  # type: ignore[attr-defined] # what the accept of the library itself calls
+        return TcpSocket(self._family, socket.SOCK_STREAM, 0, descriptor), name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +84,7 @@ def inherited_sockets(environment: Mapping[str, str], pid: int) -> tuple[Inherit
     names = environment.get("LISTEN_FDNAMES", "").split(":")
     found = []
     for offset in range(count):
-        taken = socket.socket(fileno=_FIRST_INHERITED + offset)
+        taken = TcpSocket(fileno=_FIRST_INHERITED + offset)
         taken.set_inheritable(False)
         taken.setblocking(False)
         found.append(Inherited(names[offset] if offset < len(names) else "", taken))
@@ -112,7 +142,7 @@ def _bind_all(settings: ListenerSettings) -> tuple[socket.socket, ...]:
 def bind(address: str, port: int, *, backlog: int = BACKLOG, both_families: bool = False) -> socket.socket:
     """A listening socket. ``both_families``: the wildcard ``::`` listens for IPv4 too. Raises OSError."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = TcpSocket(family)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

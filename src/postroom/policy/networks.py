@@ -1,32 +1,13 @@
-"""Whether an address is in networks that the settings name; addresses that were asked for lately are remembered."""
+"""What an address counts as, and whether it is in networks that the settings name; both remember for a while."""
 
-from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import ip_address
 
-from postroom.config.section import Network
 from postroom.directory import networks as counted
+from postroom.net.networks import member_of
+
+__all__ = ["member_of", "network_of"]
 
 _KEPT = 4096
 
 network_of = lru_cache(maxsize=_KEPT)(counted.network_of)
 """What an address counts as: itself for IPv4; its /64 for IPv6, which is what one customer has."""
-
-
-def member_of(networks: Sequence[Network]) -> Callable[[str], bool]:
-    """A test for textual addresses. What is no address (a path, a name) is in no network."""
-    wanted = tuple(networks)
-
-    @lru_cache(maxsize=_KEPT)
-    def is_member(address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in wanted)
-
-    return is_member if wanted else _nobody
-
-
-def _nobody(_: str) -> bool:
-    return False

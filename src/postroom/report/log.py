@@ -17,13 +17,14 @@ import orjson
 import structlog
 
 from postroom.report.events import Report
-from postroom.report.line import ERROR, LEVELS, LONGEST_TRACE, WARNING, Told, cut
-from postroom.report.told import highest_level, tell
+from postroom.report.line import DEBUG, ERROR, LEVELS, LONGEST_TRACE, WARNING, Told, cut
+from postroom.report.told import QUIET, tell
 from postroom.report.writer import LineWriter, file_sink
 
 Renderer = Callable[[dict[str, Any]], str]
 
 _LEVEL_NAMES = {level: name for name, level in LEVELS.items()}
+_MILLISECONDS = tuple(f".{each:03d}Z" for each in range(1000))
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -37,7 +38,7 @@ def open_log(level: str = "info", form: str = "auto", stream: TextIO | None = No
 
 
 class Log:
-    """A listener for the Reporter: ``Reporter([log.tell])``. ``close`` it at the end."""
+    """Listens to a Reporter (``tell``). ``close`` it at the end."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Log:
 
     def tell(self, report: Report) -> None:
         """Log one report, if its level is shown."""
-        if highest_level(type(report)) < self._level:
+        if self._level > DEBUG and type(report) in QUIET:
             return
         told = tell(report)
         if told.level >= self._level:
@@ -80,8 +81,7 @@ class Log:
         self._writer.close()
 
     def _line(self, told: Told) -> str:
-        fields: dict[str, Any] = {"time": self._time(), "level": _LEVEL_NAMES[told.level], "event": told.event}
-        fields.update(told.fields)
+        fields = {"time": self._time(), "level": _LEVEL_NAMES[told.level], "event": told.event, **told.fields}
         return self._render(fields)
 
     def _time(self) -> str:
@@ -91,7 +91,7 @@ class Log:
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+        return self._stamp + _MILLISECONDS[int((now - second) * 1000)]
 
     def _lost(self, count: int) -> str:
         return self._line(Told(WARNING, "log_lines_lost", {"count": count}))

@@ -71,7 +71,7 @@ _LOGIN_REASONS = (
 
 
 class Metrics:
-    """A listener for the Reporter: ``Reporter([metrics.tell])``; ``render`` gives the text that Prometheus reads."""
+    """Listens to a Reporter (``choose``); ``render`` gives the text that Prometheus reads."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
@@ -113,6 +113,10 @@ class Metrics:
             self._handlers |= part.handlers
             self._families += part.families
         self.registry.register(self)
+
+    def choose(self, kind: type[Report]) -> Callable[[Report], None] | None:
+        """What counts the reports of a kind; None where they are not counted."""
+        return self._handlers.get(kind)
 
     def tell(self, report: Report) -> None:
         """Count one report."""

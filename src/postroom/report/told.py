@@ -59,10 +59,8 @@ from postroom.report.roadtold import tell_road
 from postroom.report.zones import DnsBroken, DnsLooked, DnsMended, ZoneReport
 from postroom.report.zonestold import tell_zones
 
-
-def highest_level(kind: type[Report]) -> int:
-    """The highest level that a report of this kind may have: if that is not shown, nothing needs to be made."""
-    return DEBUG if kind in (SessionOpened, SessionClosed, MailboxOpened) else ERROR
+QUIET = frozenset({SessionOpened, SessionClosed, MailboxOpened})
+"""The kinds whose level is never above debug: where that is not shown, no line needs to be made."""
 
 
 def tell(report: Report) -> Told:

@@ -245,6 +245,12 @@ class TestAlerts:
         alerts.tell(REFUSED)
         await alerts.stop(1)
 
+    async def test_only_what_an_alert_is_on_is_heard(self) -> None:
+        alerts = Alerts([settings(webhook="https://hooks.example.org/")], node="n", hostname="h", clock=HandClock())
+        assert alerts.choose(type(REFUSED)) == alerts.tell
+        assert alerts.choose(StoreTrouble) is None
+        assert alerts.choose(AlertRaised) is None
+
 
 def test_targets_show_no_secret() -> None:
     assert target_of(settings(webhook="https://user:pw@hooks.example.org/services/T0/s3cr3t")) == "hooks.example.org"

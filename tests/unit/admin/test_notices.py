@@ -14,6 +14,7 @@ from postroom.mail.message import Message, QueueIds
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.model import Draft
 from postroom.report.events import LimitNear, LimitReached, Report
+from postroom.report.reporter import Reporter
 
 NOW = 1_800_000_000.0
 NEAR = LimitNear("account_messages", "alice@example.org", "60/1m", 0.8)
@@ -51,6 +52,7 @@ class Office:
                 clock=self.clock,
             )
         )
+        self.reporter = Reporter(choosers=[self.notices.choose])
 
     async def is_local(self, domain: str) -> bool:
         return domain == "example.org"
@@ -59,7 +61,7 @@ class Office:
         """What is written after these reports."""
         self.door.drafts.clear()
         for report in reports:
-            self.notices.tell(report)
+            self.reporter.tell(report)
         writing = asyncio.create_task(self.notices.write())
         for _ in range(10):
             await asyncio.sleep(0)

@@ -9,7 +9,7 @@ import pytest
 
 from postroom.config.model import ListenerSettings
 from postroom.mail.session import Role
-from postroom.net.sockets import BindError, Inherited, Opened, inherited_sockets, open_listeners
+from postroom.net.sockets import BindError, Inherited, Opened, TcpSocket, bind, inherited_sockets, open_listeners
 
 
 def settings(*addresses: str, port: int = 0, role: Role = Role.MX) -> ListenerSettings:
@@ -129,3 +129,16 @@ def test_inherited_sockets_start_at_three(monkeypatch: pytest.MonkeyPatch) -> No
         assert found.socket.getsockname() == listening.getsockname()
         assert not os.get_inheritable(copy)
         found.socket.close()
+
+
+def test_a_connection_knows_what_it_is_without_asking() -> None:
+    with bind("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()) as other:
+        listening.setblocking(True)
+        connection, name = listening.accept()
+        with connection:
+            assert name == other.getsockname()
+            assert connection.family is listening.family is socket.AF_INET
+            assert connection.type is listening.type is socket.SOCK_STREAM
+            with TcpSocket(fileno=connection.detach()) as found, found.dup() as twin:
+                assert found.family is twin.family is socket.AF_INET
+                assert twin.getpeername() == name

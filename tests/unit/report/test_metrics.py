@@ -19,6 +19,7 @@ from postroom.report.events import (
     StoreTrouble,
 )
 from postroom.report.metrics import Metrics
+from postroom.report.reporter import Reporter
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -28,8 +29,9 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 @pytest.fixture
 def fed() -> Metrics:
     metrics = Metrics()
+    reporter = Reporter(choosers=[metrics.choose])
     for report in REPORTS:
-        metrics.tell(report)
+        reporter.tell(report)
     return metrics
 
 
