@@ -9,6 +9,7 @@ from postroom.mail.trouble import StoreUnavailable
 from postroom.storage.batch import Done, Outcome, Refused, Write
 from postroom.storage.sqlite.checkpoint import Checkpointer
 from postroom.storage.sqlite.connection import free_space, unavailable
+from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row
 from postroom.storage.sqlite.space import Space
 
 SqliteWrite = Write[apsw.Connection]
@@ -85,6 +86,7 @@ class SqliteCommitter:
         connection.execute("BEGIN IMMEDIATE")
         if len(batch) == 1:
             results = batch[0].kind.run(connection, [batch[0].argument])
+            _write_history(connection, batch)
             connection.execute("COMMIT")
             return [Done(results[0])]
         outcomes: list[Outcome | None] = [None] * len(batch)
@@ -92,6 +94,7 @@ class SqliteCommitter:
             results = batch[indices[0]].kind.run(connection, [batch[index].argument for index in indices])
             for index, result in zip(indices, results, strict=True):
                 outcomes[index] = Done(result)
+        _write_history(connection, batch)
         connection.execute("COMMIT")
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -164,11 +167,22 @@ def _by_kind(batch: Sequence[SqliteWrite]) -> list[list[int]]:
     return list(groups.values())
 
 
+def _write_history(connection: apsw.Connection, batch: Sequence[SqliteWrite]) -> None:
+    rows = []
+    for write in batch:
+        history = write.kind.history
+        if history is not None:
+            rows += [history_row(row) for row in history(write.argument)]
+    if rows:
+        INSERT_HISTORY.run(connection, rows)
+
+
 def _in_savepoint(connection: apsw.Connection, write: SqliteWrite) -> Outcome | None:
     """The outcome of a write inside its own savepoint; None if it took the whole transaction down."""
     connection.execute("SAVEPOINT one")
     try:
         result = write.kind.run(connection, [write.argument])[0]
+        _write_history(connection, [write])
     except Exception as error:  # noqa: BLE001 - it goes to the one who asked for the write
         if not connection.in_transaction:
             return None
