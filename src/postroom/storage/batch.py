@@ -25,13 +25,15 @@ class Kind(Generic[C, A, R]):
 
     It works inside a transaction that others share, and raises if any of its writes fails. ``essential`` writes end or
     free what is stored; they go on when the disk is too full for new mail. ``history`` gives the rows that a write adds
-    to the history, where ``run`` leaves them out: those of a whole batch go in together.
+    to the history, where ``run`` leaves them out: those of a whole batch go in together. ``first``: it runs before the
+    other kinds of its batch, so that these fill at once what it frees, and each page is written once.
     """
 
     name: str
     run: Callable[[C, Sequence[A]], Sequence[R]]
     essential: bool = False
     history: Callable[[A], Sequence[HistoryRow]] | None = None
+    first: bool = False
 
 
 @value(frozen=True, slots=True, eq=False)

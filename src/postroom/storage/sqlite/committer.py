@@ -160,11 +160,11 @@ class SqliteCommitter:
 
 
 def _by_kind(batch: Sequence[SqliteWrite]) -> list[list[int]]:
-    """The places of the writes of each kind, kinds in order of their first write."""
+    """The places of the writes of each kind: kinds that go first, then the others in order of their first write."""
     groups: dict[int, list[int]] = {}
     for index, write in enumerate(batch):
         groups.setdefault(id(write.kind), []).append(index)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda indices: not batch[indices[0]].kind.first)
 
 
 def _write_history(connection: apsw.Connection, batch: Sequence[SqliteWrite]) -> None:

@@ -188,4 +188,6 @@ def _settle(connection: apsw.Connection, calls: Sequence[Sequence[Settlement]]) 
     return [None] * len(calls)
 
 
-SETTLE: Kind[apsw.Connection, Sequence[Settlement], None] = Kind("settle", _settle, essential=True, history=history_of)
+SETTLE: Kind[apsw.Connection, Sequence[Settlement], None] = Kind(
+    "settle", _settle, essential=True, history=history_of, first=True
+)
