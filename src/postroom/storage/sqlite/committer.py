@@ -168,11 +168,7 @@ def _by_kind(batch: Sequence[SqliteWrite]) -> list[list[int]]:
 
 
 def _write_history(connection: apsw.Connection, batch: Sequence[SqliteWrite]) -> None:
-    rows = []
-    for write in batch:
-        history = write.kind.history
-        if history is not None:
-            rows += [history_row(row) for row in history(write.argument)]
+    rows = [history_row(row) for write in batch if (of := write.kind.history) is not None for row in of(write.argument)]
     if rows:
         INSERT_HISTORY.run(connection, rows)
 
