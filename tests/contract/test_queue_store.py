@@ -465,6 +465,31 @@ class TestSettle:
         )
         assert await is_empty(store)
 
+    async def test_the_order_of_two_settlements_of_one_recipient_counts(self, store: Store) -> None:
+        await store.queue.take_in([an_intake(n, lease=LEASE) for n in (1, 2)])
+        recipient = queued(a_message(1))[0]
+        later = deferred(recipient, until=NOON + 9)
+        await store.queue.settle([settled(1, "node-1", later), settled(1, "node-1", relayed(recipient))])
+        await store.queue.settle([settled(2, "node-1", relayed(recipient)), settled(2, "node-1", later)])
+        (entry,) = await store.queue.entries(ALL, limit=9)
+        assert (entry.message.queue_id, entry.recipients) == (queue_id(1), (later,))
+
+    async def test_what_arrived_goes_whoever_stands_beside_it(self, store: Store, accounts: list[Account]) -> None:
+        queue, recipient = store.queue, queued(a_message(1))[0]
+        await queue.take_in([an_intake(n, lease=LEASE) for n in (1, 2, 3)])
+        await queue.take_in([an_intake(4, lease=LEASE, boxes=[accounts[0].account_id]), an_intake(5, lease=OTHER)])
+        await queue.take_in([an_intake(6, to=["a@x.example", "b@y.example"], lease=LEASE)])
+        await queue.act(QueueAction.HOLD, QueueFilter(queue_ids=(queue_id(2),)), NOON)
+        at_once = [settled(n, "node-1", relayed(recipient)) for n in (1, 2, 4, 5, 6, 7)]
+        await queue.settle([*at_once, settled(3, "node-1", deferred(recipient, until=NOON + 9))])
+        entries = {entry.message.queue_id: entry for entry in await queue.entries(ALL, limit=9)}
+        assert list(entries) == [queue_id(3), queue_id(5), queue_id(6)]
+        assert [one.state for one in entries[queue_id(5)].recipients] == [RecipientState.LEASED]
+        assert [one.state for one in entries[queue_id(6)].recipients] == [RecipientState.RELAYED, RecipientState.LEASED]
+        assert await joined(queue.read_content(queue_id(4)))  # a mailbox has it still
+        with pytest.raises(KeyError):
+            await joined(queue.read_content(queue_id(1)))
+
     async def test_a_dsn_enters_in_the_same_transaction(self, queue: QueueStore) -> None:
         await queue.take_in([an_intake(1, lease=LEASE)])
         dsn = an_intake(2, sender=None, to=["sam@elsewhere.example"], content=b"sorry")

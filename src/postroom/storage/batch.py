@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
+from postroom.report.history import HistoryRow
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -23,12 +24,16 @@ class Kind(Generic[C, A, R]):
     """One kind of write: ``run`` does all writes of this kind of a batch in bulk and gives a result for each.
 
     It works inside a transaction that others share, and raises if any of its writes fails. ``essential`` writes end or
-    free what is stored; they go on when the disk is too full for new mail.
+    free what is stored; they go on when the disk is too full for new mail. ``history`` gives the rows that a write adds
+    to the history, where ``run`` leaves them out: those of a whole batch go in together. ``first``: it runs before the
+    other kinds of its batch, so that these fill at once what it frees, and each page is written once.
     """
 
     name: str
     run: Callable[[C, Sequence[A]], Sequence[R]]
     essential: bool = False
+    history: Callable[[A], Sequence[HistoryRow]] | None = None
+    first: bool = False
 
 
 @value(frozen=True, slots=True, eq=False)

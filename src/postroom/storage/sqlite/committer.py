@@ -9,6 +9,7 @@ from postroom.mail.trouble import StoreUnavailable
 from postroom.storage.batch import Done, Outcome, Refused, Write
 from postroom.storage.sqlite.checkpoint import Checkpointer
 from postroom.storage.sqlite.connection import free_space, unavailable
+from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row
 from postroom.storage.sqlite.space import Space
 
 SqliteWrite = Write[apsw.Connection]
@@ -85,6 +86,7 @@ class SqliteCommitter:
         connection.execute("BEGIN IMMEDIATE")
         if len(batch) == 1:
             results = batch[0].kind.run(connection, [batch[0].argument])
+            _write_history(connection, batch)
             connection.execute("COMMIT")
             return [Done(results[0])]
         outcomes: list[Outcome | None] = [None] * len(batch)
@@ -92,6 +94,7 @@ class SqliteCommitter:
             results = batch[indices[0]].kind.run(connection, [batch[index].argument for index in indices])
             for index, result in zip(indices, results, strict=True):
                 outcomes[index] = Done(result)
+        _write_history(connection, batch)
         connection.execute("COMMIT")
         return [outcome for outcome in outcomes if outcome is not None]
 
@@ -157,11 +160,17 @@ class SqliteCommitter:
 
 
 def _by_kind(batch: Sequence[SqliteWrite]) -> list[list[int]]:
-    """The places of the writes of each kind, kinds in order of their first write."""
+    """The places of the writes of each kind: kinds that go first, then the others in order of their first write."""
     groups: dict[int, list[int]] = {}
     for index, write in enumerate(batch):
         groups.setdefault(id(write.kind), []).append(index)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda indices: not batch[indices[0]].kind.first)
+
+
+def _write_history(connection: apsw.Connection, batch: Sequence[SqliteWrite]) -> None:
+    rows = [history_row(row) for write in batch if (of := write.kind.history) is not None for row in of(write.argument)]
+    if rows:
+        INSERT_HISTORY.run(connection, rows)
 
 
 def _in_savepoint(connection: apsw.Connection, write: SqliteWrite) -> Outcome | None:
@@ -169,6 +178,7 @@ def _in_savepoint(connection: apsw.Connection, write: SqliteWrite) -> Outcome | 
     connection.execute("SAVEPOINT one")
     try:
         result = write.kind.run(connection, [write.argument])[0]
+        _write_history(connection, [write])
     except Exception as error:  # noqa: BLE001 - it goes to the one who asked for the write
         if not connection.in_transaction:
             return None

@@ -20,7 +20,10 @@ CACHE = 4 << 20
 faster, and a large message would fill it.
 """
 
-_STATEMENTS = 300
+_STATEMENTS = 1000
+"""Places for prepared statements. apsw puts each back into the place that is next, whatever stands there: a statement
+that is not used again within as many executions is lost, and batches have one for each size.
+"""
 
 
 def connect(path: Path, *, read_only: bool, cache: int = CACHE) -> apsw.Connection:

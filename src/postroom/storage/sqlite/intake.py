@@ -1,4 +1,4 @@
-"""Taking in: content, message, recipients, mailbox entries and history of many messages in a handful of statements."""
+"""Taking in: content, message, recipients and mailbox entries of many messages in a handful of statements."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -8,15 +8,14 @@ import apsw
 
 from postroom.mail.message import Message, QueueId
 from postroom.mailbox.model import NewEntry
-from postroom.queue.model import ContentChunk, Intake
+from postroom.queue.model import ContentChunk, Intake, Settlement
 from postroom.queue.reportmodel import ReportNote
+from postroom.report.history import HistoryRow
 from postroom.storage.batch import Kind
 from postroom.storage.sqlite.rows import (
-    INSERT_HISTORY,
     INSERT_MESSAGES,
     INSERT_RECIPIENTS,
     Row,
-    history_row,
     message_row,
     recipient_row,
 )
@@ -59,7 +58,7 @@ _INSERT_ENTRIES = Insert("entry", EntryRow._fields)
 
 
 def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> None:
-    """Everything that the intakes write. Raises ValueError where content and its size differ."""
+    """Everything that the intakes write but their history. Raises ValueError where content and its size differ."""
     messages: list[Row] = []
     recipients: list[Row] = []
     entries: list[EntryRow] = []
@@ -91,7 +90,6 @@ def write_intakes(connection: apsw.Connection, intakes: Sequence[Intake]) -> Non
         INSERT_RECIPIENTS.run(connection, recipients)
     mark_destinations(connection, waiting)
     insert_entries(connection, entries)
-    INSERT_HISTORY.run(connection, [history_row(row) for intake in intakes for row in intake.history])
     _note_to_be_read(connection, intakes)
 
 
@@ -149,6 +147,11 @@ def _count_chunks(connection: apsw.Connection, queue_id: QueueId, size: int) -> 
     return int(count)
 
 
+def history_of(writings: Sequence[Intake | Settlement]) -> list[HistoryRow]:
+    """The rows that these add to the history."""
+    return [row for one in writings for row in one.history]
+
+
 def _take_in(connection: apsw.Connection, calls: Sequence[Sequence[Intake]]) -> Sequence[None]:
     write_intakes(connection, list(chain.from_iterable(calls)))
     return [None] * len(calls)
@@ -165,6 +168,6 @@ def _drop_chunks(connection: apsw.Connection, calls: Sequence[Sequence[QueueId]]
     return [None] * len(calls)
 
 
-TAKE_IN: Kind[apsw.Connection, Sequence[Intake], None] = Kind("take_in", _take_in)
+TAKE_IN: Kind[apsw.Connection, Sequence[Intake], None] = Kind("take_in", _take_in, history=history_of)
 WRITE_CHUNKS: Kind[apsw.Connection, Sequence[ContentChunk], None] = Kind("write_chunks", _write_chunks)
 DROP_CHUNKS: Kind[apsw.Connection, Sequence[QueueId], None] = Kind("drop_chunks", _drop_chunks, essential=True)

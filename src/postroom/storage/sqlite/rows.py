@@ -36,6 +36,10 @@ INSERT_HISTORY = Insert("history", ("queue_id", "at", "day", "kind", "recipient"
 
 _DAY = 86400
 
+# Looking a member up in its class and asking it for its value take longer than all else that a row takes.
+_HELD = RecipientState.HELD
+_LEASED = RecipientState.LEASED
+
 _MESSAGES = """
 SELECT json_group_array(json_array(
     m.queue_id, m.received_at, m.sender_local, m.sender_domain, m.recipients, m.body, m.smtputf8, m.ret, m.envid,
@@ -60,7 +64,7 @@ def message_row(message: Message, queued: Sequence[QueuedRecipient], chunks: int
         None if sender is None else sender.local,
         None if sender is None else sender.domain,
         None if same else _write_recipients(envelope.recipients),
-        envelope.body.value,
+        envelope.body._value_,
         int(envelope.smtputf8),
         None if envelope.ret is None else envelope.ret.value,
         envelope.envid,
@@ -79,10 +83,10 @@ def recipient_row(message: Message, queued: QueuedRecipient, lease: Lease | None
     """A row of ``recipient`` for a fresh message. Leased with ``lease``, unless it is held."""
     recipient, address = queued.recipient, queued.recipient.address
     state, next_attempt, node = queued.state, queued.next_attempt, None
-    if state is RecipientState.HELD:
+    if state is _HELD:
         next_attempt = None
     elif lease is not None:
-        state, next_attempt, node = RecipientState.LEASED, lease.until, lease.node
+        state, next_attempt, node = _LEASED, lease.until, lease.node
     elif next_attempt is None:
         next_attempt = message.received_at
     return (
@@ -92,7 +96,7 @@ def recipient_row(message: Message, queued: QueuedRecipient, lease: Lease | None
         address.domain,
         None if recipient.notify is None else recipient.notify.value,
         recipient.orcpt,
-        state.value,
+        state._value_,
         queued.attempts,
         next_attempt,
         queued.last_attempt,
@@ -126,7 +130,7 @@ def write_reply(reply: Reply | None) -> str | None:
 
 def write_peer(peer: Peer) -> str | None:
     """A peer as JSON; None for none."""
-    return None if peer == NO_PEER else as_json(_parts(peer))
+    return None if peer is NO_PEER or peer == NO_PEER else as_json(_parts(peer))
 
 
 def _parts(peer: Peer) -> list[object]:

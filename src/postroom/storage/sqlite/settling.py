@@ -7,13 +7,13 @@ from itertools import chain
 import apsw
 
 from postroom.mail.delivery import QueuedRecipient, RecipientState
-from postroom.queue.model import Settlement
+from postroom.queue.model import Intake, Settlement
 from postroom.storage.batch import Kind
-from postroom.storage.sqlite.intake import write_intakes
+from postroom.storage.sqlite.intake import history_of, write_intakes
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row, write_peer, write_reply
 from postroom.storage.sqlite.statements import as_json, numbers, rows_of
 from postroom.storage.sqlite.suppression import note_suppressions
-from postroom.storage.sqlite.waiting import Destination, drop_recipients, mark_destinations
+from postroom.storage.sqlite.waiting import Destination, drop_messages, drop_recipients, mark_destinations
 
 _STANDINGS = """
 SELECT json_group_array(json_array(
@@ -28,6 +28,12 @@ UPDATE recipient SET
     lease_node = NULL
 FROM json_each(?) AS j
 WHERE recipient.queue_id = j.value ->> 0 AND recipient.number = j.value ->> 1
+"""
+
+# The ordinary end: the one recipient of a message has arrived, and nobody came between.
+_ARRIVE = """
+DELETE FROM recipient WHERE queue_id IN (SELECT value FROM carray(?1)) AND number = ?2 AND lease_node = ?3
+AND NOT EXISTS (SELECT 1 FROM recipient AS other WHERE other.queue_id = recipient.queue_id AND other.number <> ?2)
 """
 
 _ARRIVED = (RecipientState.DELIVERED, RecipientState.RELAYED)
@@ -52,21 +58,57 @@ _Message = dict[int, _Standing]
 
 
 def settle(connection: apsw.Connection, settlements: Sequence[Settlement]) -> None:
-    """Apply the settlements in order, with their DSNs and history."""
+    """Apply the settlements in order, with their DSNs; their own history is left out."""
+    dsns: list[Intake] = []
+    others = _settle_arrived(connection, settlements)
+    if others:
+        dsns = _settle_others(connection, others)
+    suppressions = [event for one in settlements for event in one.suppressions]
+    if suppressions:
+        note_suppressions(connection, suppressions)
+    if dsns:
+        write_intakes(connection, dsns)
+        INSERT_HISTORY.run(connection, [history_row(row) for row in history_of(dsns)])
+
+
+def _settle_arrived(connection: apsw.Connection, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """Settle the ordinary ones without a look at the rows; returns what is still to be applied."""
+    ordinary: dict[int, Settlement] = {}
+    others: list[Settlement] = []
+    number, node = -1, ""
+    for settlement in settlements:
+        recipients = settlement.recipients
+        if len(recipients) != 1 or recipients[0].state not in _ARRIVED or settlement.dsn is not None:
+            others.append(settlement)
+            continue
+        if not ordinary:
+            number, node = recipients[0].number, settlement.node
+        elif recipients[0].number != number or settlement.node != node:
+            others.append(settlement)
+            continue
+        ordinary[settlement.queue_id] = settlement
+    if len(ordinary) + len(others) != len(settlements) or any(one.queue_id in ordinary for one in others):
+        return settlements  # more than one of a message: their order counts
+    if ordinary:
+        connection.execute(_ARRIVE, (numbers(ordinary), number, node))
+        all_found = connection.changes() == len(ordinary)
+        drop_messages(connection, ordinary)
+        if not all_found:  # what went has no rows any more: for the others, it is as if it had never been there
+            return settlements
+    return others
+
+
+def _settle_others(connection: apsw.Connection, settlements: Sequence[Settlement]) -> list[Intake]:
+    """Apply any settlements in order; returns the DSNs to take in."""
     messages = _read(connection, {settlement.queue_id for settlement in settlements})
-    dsns = []
+    dsns: list[Intake] = []
     for settlement in settlements:
         applied = _apply(settlement, messages.get(settlement.queue_id, {}))
         # Where another node or the operator has taken all of it over, they tell the sender, or nobody does.
         if settlement.dsn is not None and applied:
             dsns.append(settlement.dsn)
     _write(connection, messages)
-    INSERT_HISTORY.run(connection, [history_row(row) for one in settlements for row in one.history])
-    suppressions = [event for one in settlements for event in one.suppressions]
-    if suppressions:
-        note_suppressions(connection, suppressions)
-    if dsns:
-        write_intakes(connection, dsns)
+    return dsns
 
 
 def _read(connection: apsw.Connection, queue_ids: Collection[int]) -> dict[int, _Message]:
@@ -146,4 +188,6 @@ def _settle(connection: apsw.Connection, calls: Sequence[Sequence[Settlement]]) 
     return [None] * len(calls)
 
 
-SETTLE: Kind[apsw.Connection, Sequence[Settlement], None] = Kind("settle", _settle, essential=True)
+SETTLE: Kind[apsw.Connection, Sequence[Settlement], None] = Kind(
+    "settle", _settle, essential=True, history=history_of, first=True
+)

@@ -13,8 +13,9 @@ from typing import Any
 import apsw
 
 # Few distinct sizes, so that the statement cache always hits; the rows that a size has too many are NULLs and left out.
-_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-
+_SIZES = (*range(1, 17), 24, 32, 48, 64, 96, 128)
+_LARGEST = _SIZES[-1]
+_FITTING = tuple([next(size for size in _SIZES if size >= count) for count in range(_LARGEST + 1)])
 
 Value = None | int | float | str | bytes
 """What a column holds."""
@@ -25,7 +26,8 @@ class Insert:
 
     def __init__(self, table: str, columns: Sequence[str]) -> None:
         self._width = len(columns)
-        head = f"INSERT INTO {table} ({', '.join(columns)})"
+        # OR FAIL: a write that fails is undone as a whole, so SQLite keeps no copies of pages to undo one statement.
+        head = f"INSERT OR FAIL INTO {table} ({', '.join(columns)})"
         row = f"({', '.join('?' * self._width)})"
         self._exact = {size: f"{head} VALUES {', '.join([row] * size)}" for size in _SIZES}
         self._padded = {
@@ -35,16 +37,20 @@ class Insert:
 
     def run(self, connection: apsw.Connection, rows: Sequence[tuple[Value, ...]]) -> None:
         """Insert the rows."""
-        largest = _SIZES[-1]
-        for start in range(0, len(rows), largest):
-            part = rows[start : start + largest]
-            size = next(size for size in _SIZES if size >= len(part))
-            missing = size - len(part)
-            if missing:
-                values = (*chain.from_iterable(part), *([None] * (missing * self._width)))
-                connection.execute(self._padded[size], values)
-            else:
-                connection.execute(self._exact[size], tuple(chain.from_iterable(part)))
+        while len(rows) > _LARGEST:
+            self._run(connection, rows[:_LARGEST])
+            rows = rows[_LARGEST:]
+        if rows:
+            self._run(connection, rows)
+
+    def _run(self, connection: apsw.Connection, rows: Sequence[tuple[Value, ...]]) -> None:
+        size = _FITTING[len(rows)]
+        missing = size - len(rows)
+        if missing:
+            values = (*chain.from_iterable(rows), *([None] * (missing * self._width)))
+            connection.execute(self._padded[size], values)
+        else:
+            connection.execute(self._exact[size], tuple(chain.from_iterable(rows)))
 
 
 def numbers(values: Iterable[int]) -> "apsw.CArrayBinding":
@@ -59,6 +65,6 @@ def as_json(values: object) -> str:
 
 def rows_of(connection: apsw.Connection, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
     """The rows of a query whose only result is one JSON array of them: fetched in one step."""
-    text = connection.execute(sql, bindings).get
-    rows: list[Any] = json.loads(text) if text else []
+    row: Any = connection.execute(sql, bindings).fetchone()  # ``get`` would take another step: do more rows come?
+    rows: list[Any] = json.loads(row[0]) if row and row[0] else []
     return rows
