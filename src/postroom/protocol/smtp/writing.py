@@ -37,6 +37,8 @@ def write_command(command: Command, capabilities: Mapping[str, str], *, lmtp: bo
     SMTPUTF8 and the server did not announce it.
     """
     text = _write(command, capabilities, lmtp=lmtp)
+    if text.isascii() and text.isprintable():  # nearly all are
+        return f"{text}\r\n".encode()
     if _CONTROL.search(text):
         raise LocalProtocolError(f"{type(command).__name__} has a control character in one of its fields")
     if not text.isascii() and "SMTPUTF8" not in capabilities:  # RFC 6531 §3.1
