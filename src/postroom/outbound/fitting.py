@@ -232,10 +232,11 @@ def _first_of(
 
 def _needs_smtputf8(job: Job) -> bool:
     """Whether the message came with SMTPUTF8, or an address of it cannot be written in ASCII."""
+    for recipient in job.recipients:
+        if not recipient.recipient.address.local.isascii():
+            return True
     reverse_path = job.reverse_path
-    if job.message.envelope.smtputf8 or (reverse_path is not None and reverse_path.needs_smtputf8):
-        return True
-    return any(recipient.recipient.address.needs_smtputf8 for recipient in job.recipients)
+    return job.message.envelope.smtputf8 or not (reverse_path is None or reverse_path.local.isascii())
 
 
 async def _screen(job: Job, host: Host, outcomes: dict[int, Outcome]) -> Sequence[QueuedRecipient]:

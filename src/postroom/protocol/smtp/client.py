@@ -247,19 +247,19 @@ class SmtpClient:
 
     def _replied(self, reply: Reply) -> ClientEvent:
         """Whose reply it is, and what it changes."""
+        if self._outstanding:
+            command, ordinal = self._outstanding.popleft()
+            self._learn(command, ordinal, reply)
+            if reply.code == 421:
+                self._state = ClientState.CLOSING
+            return Replied(command, reply, ordinal if type(command) is EndOfContent else None)
         if self._state is ClientState.GREETING:
             self._state = ClientState.FRESH if reply.code // 100 == 2 else ClientState.CLOSING
-            return Replied(None, reply)
-        if not self._outstanding:
-            if reply.code != 421:  # RFC 5321 §3.8: the one reply that may come unasked
-                raise self._fail(f"the server sent a reply that nobody asked for: {reply}", reply)
+        elif reply.code == 421:  # RFC 5321 §3.8: the one reply that may come unasked
             self._state = ClientState.CLOSING
-            return Replied(None, reply)
-        command, ordinal = self._outstanding.popleft()
-        self._learn(command, ordinal, reply)
-        if reply.code == 421:
-            self._state = ClientState.CLOSING
-        return Replied(command, reply, ordinal if type(command) is EndOfContent else None)
+        else:
+            raise self._fail(f"the server sent a reply that nobody asked for: {reply}", reply)
+        return Replied(None, reply)
 
     def _learn(self, command: Command, ordinal: int | None, reply: Reply) -> None:
         """What a reply changes: the state that sending assumed stands, or is taken back."""
