@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Awaitable
 
 import uvloop
 
@@ -104,10 +105,10 @@ class _Road:
             traffic=self._traffic,
         )
 
-    async def carry(self, request: DeliveryRequest, rule: Rule) -> dict[int, Outcome]:
+    def carry(self, request: DeliveryRequest, rule: Rule) -> Awaitable[dict[int, Outcome]]:
         """One request by a rule of traffic."""
         way = Way(request.site, self._traffic.sources.named(request.source), rule)
-        return await self._carrier.deliver_by(way, request)
+        return self._carrier.deliver_by(way, request)
 
     async def close(self) -> None:
         """Part from the peers."""

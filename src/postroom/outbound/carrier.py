@@ -72,16 +72,16 @@ class SmtpCarrier:
         """The same by a way that is known already."""
         site = request.site
         match site.kind:
-            case RouteKind.DISCARD:
-                return {recipient.number: _DISCARDED for recipient in request.recipients}
-            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.COMMAND:
-                what = f"{site.kind.value} is not carried by SMTP"
-                return _for_all(request.recipients, trouble.no_route(what).outcome)
             case RouteKind.MX | RouteKind.SMARTHOST | RouteKind.LMTP:
                 outcomes = await self._carry(way, request)
                 if self._classifier is not None:
                     trouble.classify(outcomes, self._classifier)
                 return outcomes
+            case RouteKind.DISCARD:
+                return {recipient.number: _DISCARDED for recipient in request.recipients}
+            case RouteKind.MAILBOX | RouteKind.MAILDIR | RouteKind.COMMAND:
+                what = f"{site.kind.value} is not carried by SMTP"
+                return _for_all(request.recipients, trouble.no_route(what).outcome)
 
     async def close(self) -> None:
         """End the sessions that are idle; those in use end after their message."""
@@ -106,7 +106,8 @@ class SmtpCarrier:
         job = Job(message, request.recipients, content, read, way)
         if not message.envelope.require_tls:
             site = _apart(request.site, "TLS waived") if waives(message) else request.site
-            return await self._carry_all(site, job)
+            alone = len(job.recipients) == 1  # there is nothing to divide, and one transaction is enough
+            return await (self._attempt(site, job) if alone else self._carry_all(site, job))
         outcomes = await self._carry_all(_apart(request.site, "REQUIRETLS"), replace(job, secured=True))
         if message.envelope.reverse_path is not None:
             return outcomes

@@ -18,13 +18,17 @@ from postroom.outbound import trouble
 from postroom.outbound.job import Job, check_size, pieces_of
 from postroom.protocol.smtp.announced import Announced
 from postroom.protocol.smtp.commands import SayMail
+from postroom.protocol.smtp.content import is_strict
+
+AT_ONCE = 64 * 1024
+"""Octets of content that leave before it is known whether anybody is there to take them."""
 
 
 @value(frozen=True, slots=True)
 class Host:
     """The other side as far as a message has to fit: what it announced, and whether it delivers by LMTP.
 
-    ``is_plain``: most messages need no look at what it announced. ``knows_us``: we have logged in there.
+    ``is_plain``: it sets no limits to recipients. ``knows_us``: we have logged in there.
     """
 
     peer: Peer
@@ -37,7 +41,7 @@ class Host:
     def of(cls, peer: Peer, announced: Announced, *, is_lmtp: bool, knows_us: bool = False) -> "Host":
         """The host that announced this."""
         limited = announced.rcpt_max or announced.rcpt_domain_max
-        return cls(peer, announced, is_lmtp, is_plain=announced.smtputf8 and not limited, knows_us=knows_us)
+        return cls(peer, announced, is_lmtp, is_plain=not limited, knows_us=knows_us)
 
 
 @value(frozen=True, slots=True)
@@ -78,8 +82,21 @@ def fit_at_once(job: Job, host: Host) -> Fit | None:
     announced, message = host.announced, job.message
     if not host.is_plain or message.envelope.deliver_by is not None or 0 < announced.max_size < message.size:
         return None
+    if not announced.smtputf8 and _needs_smtputf8(job):
+        return None
     body = _as_it_is(job, announced)
     return None if body is None else _make(job, host, job.recipients, _Form(body), None)
+
+
+def goes_at_once(job: Job, fitted: Fit) -> bool:
+    """Whether content and commands may leave together: at hand, as it is, and no great loss if it is not taken.
+
+    What DATA would refuse to send (RFC 5321 §2.3.8) is left to DATA.
+    """
+    content = job.content
+    if content is None or len(content) > AT_ONCE or fitted.edits:
+        return False
+    return fitted.chunks or (is_strict(job.message.prefix) and is_strict(content))
 
 
 async def fit(job: Job, host: Host, now: float, outcomes: dict[int, Outcome]) -> Fit | None:
@@ -211,6 +228,15 @@ def _first_of(
 
 
 # Internationalised mail.
+
+
+def _needs_smtputf8(job: Job) -> bool:
+    """Whether the message came with SMTPUTF8, or an address of it cannot be written in ASCII."""
+    for recipient in job.recipients:
+        if not recipient.recipient.address.local.isascii():
+            return True
+    reverse_path = job.reverse_path
+    return job.message.envelope.smtputf8 or not (reverse_path is None or reverse_path.local.isascii())
 
 
 async def _screen(job: Job, host: Host, outcomes: dict[int, Outcome]) -> Sequence[QueuedRecipient]:

@@ -16,23 +16,19 @@ from postroom.mail.trouble import StoreUnavailable
 from postroom.mail.value import value
 from postroom.net.stream import Stream
 from postroom.outbound import trouble
-from postroom.outbound.fitting import Fit, Host, fit, fit_at_once
+from postroom.outbound.fitting import Fit, Host, fit, fit_at_once, goes_at_once
 from postroom.outbound.job import ONE_WRITE, Job, check_size, pieces_of
 from postroom.outbound.trouble import AttemptEnded, Scope, Step, Trouble
 from postroom.protocol.errors import LocalProtocolError, RemoteProtocolError
 from postroom.protocol.smtp.announced import NOTHING_ANNOUNCED, Announced, read_announced
 from postroom.protocol.smtp.client import SmtpClient
 from postroom.protocol.smtp.commands import Command, SayData, SayQuit, SayRcpt, SayReset
-from postroom.protocol.smtp.content import is_strict
 from postroom.protocol.smtp.events import NEED_DATA, Replied
 
 QUIT_TIMEOUT = 5.0  # seconds that the reply to QUIT is waited for: nothing depends on it
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that a host has to close the connection then: until it does it counts it, and may turn the next away."""
-
-AT_ONCE = 64 * 1024
-"""Octets of content that leave before it is known whether anybody is there to take them."""
 
 _DATA = SayData()
 _RESET = SayReset()
@@ -62,6 +58,7 @@ class Session:
         "_clock",
         "_dirty",
         "_host",
+        "_most",
         "_settings",
         "_smooth",
         "_stream",
@@ -81,6 +78,7 @@ class Session:
         self.peer = peer
         self.engine = SmtpClient(lmtp=lmtp)
         self.messages = 0
+        self._most = settings.messages_per_connection
         self.usable = True
         self.single = False  # its certificate is good for the message it was opened for, and nobody else's
         self._stream = stream
@@ -96,6 +94,8 @@ class Session:
         """Greeting, EHLO, TLS and AUTH are done: note what the host can, and whether there was an AUTH."""
         announced = read_announced(self.engine.capabilities)
         self._host = Host.of(self.peer, announced, is_lmtp=self.is_lmtp, knows_us=knows_us)
+        if announced.mail_max:
+            self._most = min(self._most, announced.mail_max)
         self._chunks_ahead = self.engine.can_pipeline and announced.chunking and not self.is_lmtp
 
     @property
@@ -111,10 +111,7 @@ class Session:
     @property
     def is_spent(self) -> bool:
         """As many messages as the settings or the host (MAILMAX, RFC 9422 §4) allow have been sent."""
-        limit = self._settings.messages_per_connection
-        return self.single or self.messages >= (
-            min(limit, self.announced.mail_max) if self.announced.mail_max else limit
-        )
+        return self.single or self.messages >= self._most
 
     # One command at a time.
 
@@ -125,27 +122,39 @@ class Session:
 
     async def reply(self, step: Step, seconds: float) -> Reply:
         """The next reply. AttemptEnded if the connection breaks, or on a 421 before the end of content."""
-        return (await self._next(step, seconds)).reply
+        return (self._heard(step) or await self._next(step, seconds)).reply
 
     async def _next(self, step: Step, seconds: float) -> Replied:
-        engine = self.engine
+        event = self._heard(step)
+        if event is None:
+            self._stream.set_timeout(seconds)
+        while event is None:
+            try:
+                self.engine.receive_data(await self._stream.receive())
+            except OSError as error:
+                raise self._lost(step, error) from error
+            event = self._heard(step)
+        return event
+
+    def _heard(self, step: Step) -> Replied | None:
+        """The next reply if it has come: those to a group come together, and none but the first is waited for."""
         try:
-            event = engine.next_event()
+            event = self.engine.next_event()
             if event is NEED_DATA:
-                self._stream.set_timeout(seconds)
-                while event is NEED_DATA:
-                    engine.receive_data(await self._stream.receive())
-                    event = engine.next_event()
+                return None
             if not isinstance(event, Replied):
                 raise ConnectionResetError("the server closed the connection")
-        except (OSError, RemoteProtocolError) as error:
-            self.usable = False
-            raise AttemptEnded(trouble.from_exception(step, error, self.peer)) from error
+        except (ConnectionResetError, RemoteProtocolError) as error:
+            raise self._lost(step, error) from error
         if event.reply.code == 421:
             self.usable = False  # RFC 5321 §3.8
             if step is not Step.END:
                 raise AttemptEnded(trouble.from_reply(step, event.reply, self.peer))
         return event
+
+    def _lost(self, step: Step, error: OSError | RemoteProtocolError) -> AttemptEnded:
+        self.usable = False
+        return AttemptEnded(trouble.from_exception(step, error, self.peer))
 
     # One message.
 
@@ -161,7 +170,7 @@ class Session:
             fitted = await fit(job, self._host, self._clock.now(), outcomes)
             if fitted is None:
                 return outcomes
-        if self._smooth and _goes_at_once(job, fitted):
+        if self._smooth and goes_at_once(job, fitted):
             await self._transact_at_once(job, fitted, outcomes)
             return outcomes
         if self.engine.can_pipeline:
@@ -186,7 +195,7 @@ class Session:
         """
         self._smooth = False  # until it has gone well again
         group = self._group(fitted)
-        assert job.content is not None  # noqa: S101 - _goes_at_once has looked
+        assert job.content is not None  # noqa: S101 - goes_at_once has looked
         group.append(self.engine.whole(job.message.prefix + job.content))
         self._stream.send(b"".join(group))
         try:
@@ -236,14 +245,16 @@ class Session:
         if self._dirty:
             await self.reply(Step.MAIL, seconds)
             self._dirty = False
-        mail_reply = await self.reply(Step.MAIL, seconds)
+        heard, wait = self._heard, self._next
+        mail_reply = (await wait(Step.MAIL, seconds)).reply
         rcpts: list[Reply] = []
         try:
             for _ in recipients:
-                rcpts.append(await self.reply(Step.RCPT, seconds))  # noqa: PERF401 - those that came must be kept
+                rcpts.append((heard(Step.RCPT) or await wait(Step.RCPT, seconds)).reply)  # noqa: PERF401 - what came is kept
             data = None
             if not fitted.chunks:
-                data = await self.reply(Step.DATA, max(seconds, self._settings.data_timeout))
+                longer = max(seconds, self._settings.data_timeout)
+                data = (heard(Step.DATA) or await wait(Step.DATA, longer)).reply
         except AttemptEnded:
             hopeless = len(rcpts) == len(recipients) and not any(_is_accepted(reply) for reply in rcpts)
             if _is_accepted(mail_reply) and not hopeless:
@@ -317,7 +328,7 @@ class Session:
         try:
             await self._send_content(job, fitted)
             if not self.is_lmtp:
-                outcome = self._final(await self.reply(Step.END, self._settings.final_timeout), fitted)
+                outcome = self._final((await self._next(Step.END, self._settings.final_timeout)).reply, fitted)
                 for recipient in accepted:
                     outcomes[recipient.number] = outcome
                 return
@@ -431,17 +442,6 @@ class Session:
         """Close at once."""
         self.usable = False
         self._stream.abort()
-
-
-def _goes_at_once(job: Job, fitted: Fit) -> bool:
-    """Whether content and commands may leave together: at hand, as it is, and no great loss if it is not taken.
-
-    What DATA would refuse to send (RFC 5321 §2.3.8) is left to DATA.
-    """
-    content = job.content
-    if content is None or len(content) > AT_ONCE or fitted.edits:
-        return False
-    return fitted.chunks or (is_strict(job.message.prefix) and is_strict(content))
 
 
 def _is_accepted(reply: Reply) -> bool:

@@ -8,7 +8,7 @@ from tests.unit.outbound.making import CONTENT, PREFIX, make_carrier, make_reque
 
 from postroom.mail.delivery import Deferred, Delivered, DeliveryRequest, Failed, Outcome
 from postroom.outbound.carrier import SmtpCarrier
-from postroom.outbound.session import AT_ONCE
+from postroom.outbound.fitting import AT_ONCE
 
 CHUNKING = (*ALL_EXTENSIONS, "CHUNKING")
 WHOLE = PREFIX + CONTENT

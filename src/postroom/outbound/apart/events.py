@@ -7,6 +7,7 @@ taken from it.
 import json
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -62,6 +63,9 @@ class Ready:
 
 Event = Answered | Faulted | Met | Said | Ready
 Plain = list[Any]
+
+PEERS_KNOWN = 500
+"""Peers that are remembered as they were read; they come again with each outcome."""
 
 _CAUSES = {cause.value: cause for cause in Cause}
 _LEVELS = {level.value: level for level in TlsLevel}
@@ -174,8 +178,11 @@ def _peer(peer: Peer) -> Plain | None:
 
 
 def _read_peer(plain: Plain | None) -> Peer:
-    if plain is None:
-        return NO_PEER
+    return NO_PEER if plain is None else _peer_of(*plain)
+
+
+@lru_cache(PEERS_KNOWN, typed=True)
+def _peer_of(*plain: Any) -> Peer:
     host, address, port, *rest = plain
     tls, policy, source = _texts(rest)
     return Peer(_text(host), _text(address), _number(port), tls, policy, source)

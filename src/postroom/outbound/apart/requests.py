@@ -18,7 +18,7 @@ from postroom.outbound.shaping.rules import Rule
 Plain = tuple[Any, ...]
 
 MAX_KNOWN = 2000
-"""Sites and rules that are remembered as they were read; they come again with each request."""
+"""Sites and rules that are remembered as they were written and read; they come again with each request."""
 
 _VERSION = 4
 
@@ -28,7 +28,7 @@ _BODIES = {body.value: body for body in Body}
 
 def write_request(number: int, request: DeliveryRequest, rule: Rule) -> Plain:
     """The request under its number, with the rule of traffic that it goes by."""
-    message, site = request.message, request.site
+    message = request.message
     envelope = message.envelope
     return (
         number,
@@ -51,7 +51,7 @@ def write_request(number: int, request: DeliveryRequest, rule: Rule) -> Plain:
             _options(envelope) if envelope.has_options else None,
         ),
         [_recipient(one) for one in request.recipients],
-        (_site(site), _rule(rule)),
+        _way(request.site, rule),
         request.content,
         request.source,
     )
@@ -66,7 +66,7 @@ class RequestReader:
     """Reads them. Of equal sites and rules one is made, as long as they are remembered."""
 
     def __init__(self) -> None:
-        self._known: dict[Plain, tuple[Site, Rule]] = {}
+        self._known: dict[bytes, tuple[Site, Rule]] = {}
 
     def read(self, data: bytes | memoryview) -> list[tuple[int, DeliveryRequest, Rule]]:
         """The requests of one frame, each with its number and its rule."""
@@ -78,13 +78,13 @@ class RequestReader:
         if found is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            found = self._known[way] = (_read_site(way[0]), _read_rule(way[1]))
+            found = self._known[way] = _read_way(way)
         site, rule = found
         queue_id, received_at, *rest = message
         whole = Message(queue_id, received_at, _read_envelope(envelope), *rest)
         return (
             number,
-            DeliveryRequest(whole, tuple([_read_recipient(r) for r in recipients]), site, content, source),
+            DeliveryRequest(whole, tuple([_read_recipient(one) for one in recipients]), site, content, source),
             rule,
         )
 
@@ -144,6 +144,25 @@ def _read_recipient(plain: Plain) -> QueuedRecipient:
     wanted = None if notify is None else Notify(notify)
     recipient = Recipient(Address(local, domain), wanted, orcpt)
     return QueuedRecipient(number, recipient, return_path=_read_address(return_path))
+
+
+_ways: dict[tuple[int, int], tuple[Site, Rule, bytes]] = {}
+
+
+def _way(site: Site, rule: Rule) -> bytes:
+    """Site and rule. Those of a line stay the same objects, and are kept here, so that an id stays theirs."""
+    found = _ways.get((id(site), id(rule)))
+    if found is None:
+        if len(_ways) >= MAX_KNOWN:
+            _ways.clear()
+        written = marshal.dumps((_site(site), _rule(rule)), _VERSION)
+        found = _ways[id(site), id(rule)] = (site, rule, written)
+    return found[2]
+
+
+def _read_way(written: bytes) -> tuple[Site, Rule]:
+    site, rule = marshal.loads(written)  # noqa: S302 - our own node wrote it
+    return _read_site(site), _read_rule(rule)
 
 
 def _site(site: Site) -> Plain:

@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from functools import lru_cache
 
 from postroom.mail.envelope import Body
 from postroom.mail.reply import Reply
@@ -28,6 +29,7 @@ from postroom.protocol.smtp.writing import read_capabilities, write_command
 
 _REPLY_LINE = 2048  # octets: RFC 5321 §4.5.3.1.5 says 512, servers have been seen to say more
 _REPLY_LINES = 100
+_REPLIES_KNOWN = 256  # replies of one line that are remembered as they were read: servers repeat themselves
 _REPLY = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _STATUS = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")  # RFC 3463 §2
 
@@ -189,7 +191,7 @@ class SmtpClient:
         while (line := self._lines.next_line(_REPLY_LINE)) is not None:
             if isinstance(line, BadLine):
                 raise self._fail("the server sent a line that is too long")
-            reply = self._read_line(line)
+            reply = (None if self._reply_lines else _read_whole(line)) or self._read_line(line)
             if reply is not None:
                 return self._replied(reply)
         if self._eof:
@@ -227,7 +229,7 @@ class SmtpClient:
         return self._error
 
     def _read_line(self, line: bytes) -> Reply | None:
-        """The reply that this line completes."""
+        """The reply of several lines that this one completes."""
         match = _REPLY.fullmatch(line)
         if match is None:
             raise self._fail(f"the server sent no SMTP reply: {visible(line[:100].decode('utf-8', 'replace'))!r}")
@@ -241,36 +243,39 @@ class SmtpClient:
                 raise self._fail(f"the server sent a reply of more than {_REPLY_LINES} lines")
             return None
         lines, self._reply_lines = self._reply_lines, []
-        return self._make_reply(code, lines)
-
-    def _make_reply(self, code: int, lines: list[str]) -> Reply:
-        """The reply, its enhanced status taken out of the text (RFC 2034 §4)."""
-        found = _STATUS.match(lines[-1])
-        if found is None or int(found[1][0]) != code // 100:
-            return Reply(code, "", tuple(lines))
-        status = found[1]
-        return Reply(code, status, tuple([_without_status(line, status) for line in lines]))
+        return _make_reply(code, lines)
 
     def _replied(self, reply: Reply) -> ClientEvent:
         """Whose reply it is, and what it changes."""
+        if self._outstanding:
+            command, ordinal = self._outstanding.popleft()
+            self._learn(command, ordinal, reply)
+            if reply.code == 421:
+                self._state = ClientState.CLOSING
+            return Replied(command, reply, ordinal if type(command) is EndOfContent else None)
         if self._state is ClientState.GREETING:
             self._state = ClientState.FRESH if reply.code // 100 == 2 else ClientState.CLOSING
-            return Replied(None, reply)
-        if not self._outstanding:
-            if reply.code != 421:  # RFC 5321 §3.8: the one reply that may come unasked
-                raise self._fail(f"the server sent a reply that nobody asked for: {reply}", reply)
+        elif reply.code == 421:  # RFC 5321 §3.8: the one reply that may come unasked
             self._state = ClientState.CLOSING
-            return Replied(None, reply)
-        command, ordinal = self._outstanding.popleft()
-        self._learn(command, ordinal, reply)
-        if reply.code == 421:
-            self._state = ClientState.CLOSING
-        return Replied(command, reply, ordinal if isinstance(command, EndOfContent) else None)
+        else:
+            raise self._fail(f"the server sent a reply that nobody asked for: {reply}", reply)
+        return Replied(None, reply)
 
     def _learn(self, command: Command, ordinal: int | None, reply: Reply) -> None:
         """What a reply changes: the state that sending assumed stands, or is taken back."""
         good = reply.is_positive
-        match command:
+        match command:  # those of each message first
+            case SayMail():
+                self._mail_refused = not good
+            case SayRcpt() if good and ordinal is not None:
+                self._accepted.append(ordinal)
+            case SayData() if good:
+                self._state = ClientState.CONTENT
+                self._writer = ContentWriter()
+            case EndOfContent():
+                pass
+            case SayData() if self._state is ClientState.DATA:
+                self._state = ClientState.RECIPIENTS
             case SayHello(esmtp=esmtp) if good:
                 self._capabilities = read_capabilities(reply) if esmtp or self._lmtp else {}
                 self._state = ClientState.READY
@@ -279,15 +284,6 @@ class SmtpClient:
                 self._lines.clear()  # RFC 3207 §4.2, and nothing injected before the handshake is believed
             case SayAuth() | SayAuthResponse() | SayAuthCancel():
                 self._state = ClientState.AUTH if reply.code == 334 else ClientState.READY
-            case SayMail():
-                self._mail_refused = not good
-            case SayRcpt() if good and ordinal is not None:
-                self._accepted.append(ordinal)
-            case SayData() if good:
-                self._state = ClientState.CONTENT
-                self._writer = ContentWriter()
-            case SayData() if self._state is ClientState.DATA:
-                self._state = ClientState.RECIPIENTS
             case SayChunk() if not good and self._state is ClientState.CHUNKS:
                 self._state = ClientState.CHUNK_REFUSED
             case _:
@@ -305,6 +301,24 @@ class SmtpClient:
     def _in_content(self) -> None:
         if self._state is not ClientState.CONTENT:
             raise LocalProtocolError(f"no content is due: the state is {self._state.name}")
+
+
+@lru_cache(_REPLIES_KNOWN)
+def _read_whole(line: bytes) -> Reply | None:
+    """The reply that this line is; None where more lines follow, or where it is no reply."""
+    match = _REPLY.fullmatch(line)
+    if match is None or match[2] == b"-":
+        return None
+    return _make_reply(int(match[1]), [visible((match[3] or b"").decode("utf-8", "replace"))])
+
+
+def _make_reply(code: int, lines: list[str]) -> Reply:
+    """The reply, its enhanced status taken out of the text (RFC 2034 §4)."""
+    found = _STATUS.match(lines[-1])
+    if found is None or int(found[1][0]) != code // 100:
+        return Reply(code, "", tuple(lines))
+    status = found[1]
+    return Reply(code, status, tuple([_without_status(line, status) for line in lines]))
 
 
 def _without_status(line: str, status: str) -> str:

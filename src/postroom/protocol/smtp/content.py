@@ -207,7 +207,7 @@ class ContentWriter:
             return b""
         if not is_strict(data):
             raise LocalProtocolError("the content has a bare CR or LF")
-        stuffed = data if _DOT_LINE.search(data) is None else data.replace(b"\r\n.", b"\r\n..")
+        stuffed = data.replace(b"\r\n.", b"\r\n..") if _DOT_LINE.search(data) else data
         if self._at_line_start and data.startswith(b"."):
             stuffed = b"." + stuffed
         self._at_line_start = data.endswith(b"\r\n")

@@ -37,6 +37,8 @@ def write_command(command: Command, capabilities: Mapping[str, str], *, lmtp: bo
     SMTPUTF8 and the server did not announce it.
     """
     text = _write(command, capabilities, lmtp=lmtp)
+    if text.isascii() and text.isprintable():  # nearly all are
+        return f"{text}\r\n".encode()
     if _CONTROL.search(text):
         raise LocalProtocolError(f"{type(command).__name__} has a control character in one of its fields")
     if not text.isascii() and "SMTPUTF8" not in capabilities:  # RFC 6531 §3.1
@@ -68,14 +70,14 @@ def _write(command: Command, capabilities: Mapping[str, str], *, lmtp: bool) -> 
             return _write_mail(command, capabilities)
         case SayRcpt(recipient=recipient):
             return _write_rcpt(recipient, capabilities)
+        case SayData() | SayReset() | SayQuit() | SayStartTls() | SayNoop() | EndOfContent() | SayChunk():
+            return _WORDS[type(command)]
         case SayHello(domain=domain, esmtp=esmtp):
             if lmtp:
                 return f"LHLO {domain}"  # RFC 2033 §4.1
             return f"EHLO {domain}" if esmtp else f"HELO {domain}"
         case SayAuth() | SayAuthResponse() | SayAuthCancel():
             return _write_auth(command)
-        case SayStartTls() | SayData() | SayReset() | SayNoop() | SayQuit() | EndOfContent() | SayChunk():
-            return _WORDS[type(command)]
         case _:
             assert_never(command)
 

@@ -53,6 +53,15 @@ def test_a_text_that_is_not_unicode() -> None:
     assert found == Faulted(1, "no file ?", "")
 
 
+def test_a_peer_that_is_known_is_checked_all_the_same() -> None:
+    wire = '[["o",1,[1,"d",[250,"",["x"]],["h","a",%s,"","",""],false,false,""]]]'
+    (found,) = read_events((wire % "1").encode())
+    assert isinstance(found, Answered)
+    assert found.outcomes[1].peer == Peer("h", "a", 1)
+    with pytest.raises(WireError):
+        read_events((wire % "true").encode())
+
+
 GARBAGE = [
     b"",
     b"\xff",
@@ -72,6 +81,7 @@ GARBAGE = [
     b'[["o",1,[1,"x",[250,"",["x"]],null,false,false,""]]]',
     b'[["o",1,[1,"f",[550,"",["x"]],null,"","no cause"]]]',
     b'[["o",1,[1,"f",[550,"",["x"]],["h","a","25","","",""],"","other"]]]',
+    b'[["o",1,[1,"f",[550,"",["x"]],["h","a",25,"","",[]],"","other"]]]',
     b'[["o",1,[1,"l",[450,"",["x"]],null,false,"","other","soon"]]]',
     b'[["o",1,[1,"l",[450,"",["x"]],null,false,7,"other",null]]]',
     b'[["t","site",[],["no-policy-found",[],[7]],null,null,"","",false]]',

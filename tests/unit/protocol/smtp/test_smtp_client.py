@@ -1,5 +1,7 @@
 """The client engine: order, groups, replies, and nothing smuggled out."""
 
+from itertools import product
+
 import pytest
 
 from postroom.mail.address import Address
@@ -366,6 +368,21 @@ def test_nothing_is_smuggled_out(pieces: list[bytes]) -> None:
         client.content(piece)
     with pytest.raises(LocalProtocolError, match="bare"):
         client.content(pieces[-1])
+
+
+def test_every_short_content_is_stuffed_or_refused() -> None:
+    for size in range(1, 7):
+        for octets in product(b"a.\r\n", repeat=size):
+            data = bytes(octets)
+            lines = data.split(b"\r\n")
+            client = in_content()
+            if any(b"\r" in line or b"\n" in line for line in lines):
+                with pytest.raises(LocalProtocolError, match="bare"):
+                    client.content(data + b"a")
+                continue
+            stuffed = b"\r\n".join([b"." + line if line.startswith(b".") else line for line in lines])
+            assert client.content(data) == stuffed
+            assert client.end_content() == (b".\r\n" if lines[-1] == b"" else b"\r\n.\r\n")
 
 
 def test_content_cannot_end_in_a_bare_cr() -> None:
