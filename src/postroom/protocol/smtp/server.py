@@ -226,7 +226,7 @@ class SmtpServer:
     def _read_command(self) -> ServerEvent | Signal:
         line = self._lines.next_line(_COMMAND_LINE, _LONGER)
         if line is None:
-            return NEED_DATA if not self._eof else self._no_data()
+            return self._no_data()
         if isinstance(line, BadLine):
             return self._bad_line(line)
         standing, verb = self._standing, VERBS_ALONE.get(line, "")
