@@ -17,8 +17,8 @@ MAX_FIELDS = 10_000
 """Fields that ``split_header`` gives at most; no honest message comes near."""
 
 _NAME = rb"[!-9;-~]+"  # RFC 5322 §3.6.8 ftext
-# White space before the colon is §4.5 obs-optional. The value goes on to the first CRLF that no white space follows;
-# nothing is tried twice, so that it takes as long as the field is.
+# White space before the colon is obs-optional (RFC 5322 §4.5). The value goes on to the first CRLF that no white space
+# follows; nothing is tried twice, so that it takes as long as the field is.
 _FIELD = re.compile(rb"(%b)[ \t]*:([^\r]*+(?:\r(?:\n[ \t]|(?!\n))[^\r]*+)*+)(?:\r\n)?+" % _NAME)
 _NO_FIELD = re.compile(rb"\r\n(?![ \t]|%b[ \t]*:|\Z)" % _NAME)  # in front of a line that begins no field and folds none
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
