@@ -24,8 +24,13 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    now = staticmethod(time.time)  # asked some twenty times for each message, so nothing stands in front of them
-    monotonic = staticmethod(time.monotonic)
+    def now(self) -> float:
+        """Seconds since the Unix epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment in the past."""
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait in the running event loop."""

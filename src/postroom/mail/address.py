@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from functools import lru_cache
 
 from postroom.mail.domain import LABEL, normalise_domain
 from postroom.mail.value import value
@@ -59,17 +58,13 @@ class Address:
         return not self.local.isascii()
 
     def __str__(self) -> str:
-        local = _write_local(self.local)
+        local = self.local
+        if not _DOT_STRING.fullmatch(local):
+            local = '"' + _TO_QUOTE.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
 
 
 _EMPTY = '""'
-
-
-@lru_cache(maxsize=4096)  # an address is written seven times or so while its message is under way
-def _write_local(local: str) -> str:
-    """The local part, in quotes where it needs them."""
-    return local if _DOT_STRING.fullmatch(local) else '"' + _TO_QUOTE.sub(r"\\\1", local) + '"'
 
 
 def _parse_slowly(text: str) -> tuple[str, str]:
