@@ -16,9 +16,11 @@ MAX_HEADER = 1 << 20
 MAX_FIELDS = 10_000
 """Fields that ``split_header`` gives at most; no honest message comes near."""
 
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # RFC 5322 §3.6.8 ftext; white space before the colon is §4.5 obs-optional
-_COLON = re.compile(rb"[ \t]*:")
-_NO_FIELD = re.compile(rb"\r\n(?![ \t]|[!-9;-~]+[ \t]*:|\Z)")  # in front of a line that begins no field and folds none
+_NAME = rb"[!-9;-~]+"  # RFC 5322 §3.6.8 ftext
+# White space before the colon is obs-optional (RFC 5322 §4.5). The value goes on to the first CRLF that no white space
+# follows; nothing is tried twice, so that it takes as long as the field is.
+_FIELD = re.compile(rb"(%b)[ \t]*:([^\r]*+(?:\r(?:\n[ \t]|(?!\n))[^\r]*+)*+)(?:\r\n)?+" % _NAME)
+_NO_FIELD = re.compile(rb"\r\n(?![ \t]|%b[ \t]*:|\Z)" % _NAME)  # in front of a line that begins no field and folds none
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _MSG_ID = re.compile(rb"<[^<>\s\x00-\x1f\x7f]{1,250}>")
 _LINE_END = b"\r\n"
@@ -135,10 +137,9 @@ def field_values(header: bytes, name: bytes) -> tuple[bytes, ...]:
     values: list[bytes] = []
     at = lowered.find(wanted)
     while at >= 0:
-        colon = _COLON.match(header, at + len(name), end)
-        if colon is not None:
-            value, _ = _value_at(header, colon.end(), end)
-            values.append(value)
+        field = _FIELD.match(header, at, end)
+        if field is not None and len(field[1]) == len(name):
+            values.append(field[2])
         at = lowered.find(wanted, at + 1)
     return tuple(values)
 
@@ -149,11 +150,11 @@ def split_header(content_start: bytes) -> Header:
     fields: list[Field] = []
     at = 0
     while at < end and len(fields) < MAX_FIELDS:
-        match = _NAME.match(content_start, at, end)
+        match = _FIELD.match(content_start, at, end)
         if match is None:
             return Header(tuple(fields), at, at)
-        value, after = _value_at(content_start, match.end(), end)
-        fields.append(Field(match[1], value, at, after))
+        after = match.end()
+        fields.append(Field(match[1], match[2], at, after))
         at = after
     return Header(tuple(fields), at, body if at == end else at)
 
@@ -169,13 +170,6 @@ def show_date(at: float) -> str:
     """The date-time of RFC 5322 §3.3 for seconds since the Unix epoch, in UTC."""
     moment = datetime.fromtimestamp(int(at), UTC)
     return f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year} {moment:%H:%M:%S} +0000"
-
-
-def _value_at(content: bytes, at: int, end: int) -> tuple[bytes, int]:
-    """The value that begins at ``at`` without its last line's CRLF, and where the field ends."""
-    after = _field_end(content, at, end)
-    value_end = after - 2 if content.startswith(_LINE_END, after - 2) else after
-    return content[at:value_end], after
 
 
 def _field_end(content: bytes, at: int, end: int) -> int:
