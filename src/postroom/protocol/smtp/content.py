@@ -10,9 +10,6 @@ from postroom.protocol.smtp.events import Flaw
 _TERMINATOR = b"\r\n.\r\n"
 _DOT_LINE = re.compile(rb"\r\n\.")  # a regex, because it finds a literal faster than bytes.find does
 _BARE_CR = re.compile(rb"\r(?!\n)")
-_BARE_LF = re.compile(rb"\n(?<!\r\n)")
-_ODD_CR = re.compile(rb"\r(?!\n[^.])")
-"""A bare CR, the CRLF before a dot, or the one at the end."""
 _LEAST_OVERRUN = 1024 * 1024  # octets consumed beyond the limit before the peer is taken to be malicious
 
 
@@ -202,16 +199,12 @@ class ContentWriter:
             data, self._held = data[:-1], b"\r"
         if not data:
             return b""
-        ends_line = data.endswith(b"\r\n")
-        stuffed = data
-        odd = _ODD_CR.search(data)
-        if not (odd is None or (ends_line and odd.end() == len(data) - 1)) or _BARE_LF.search(data) is not None:
-            if not is_strict(data):
-                raise LocalProtocolError("the content has a bare CR or LF")
-            stuffed = data.replace(b"\r\n.", b"\r\n..")
+        if not is_strict(data):
+            raise LocalProtocolError("the content has a bare CR or LF")
+        stuffed = data if _DOT_LINE.search(data) is None else data.replace(b"\r\n.", b"\r\n..")
         if self._at_line_start and data.startswith(b"."):
             stuffed = b"." + stuffed
-        self._at_line_start = ends_line
+        self._at_line_start = data.endswith(b"\r\n")
         return stuffed
 
     def end(self) -> bytes:
