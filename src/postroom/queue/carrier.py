@@ -1,7 +1,8 @@
 """The ports to whoever carries mail out of the house, and to the one who knows the way."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Protocol
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from typing import Any, Protocol
 
 from postroom.mail.address import Address
 from postroom.mail.delivery import DeliveryRequest, Outcome, Site
@@ -88,13 +89,18 @@ class Shaper(Protocol):
         ...
 
 
+Promise = asyncio.Future[Mapping[int, Outcome]]
+"""The outcomes of a request under way, by the numbers of its recipients."""
+
+
 class Carrier(Protocol):
     """Carries one message to one site."""
 
-    async def deliver(self, request: DeliveryRequest) -> Mapping[int, Outcome]:
+    def deliver(self, request: DeliveryRequest) -> Coroutine[Any, Any, Mapping[int, Outcome]] | Promise:
         """One attempt: an outcome for each recipient, keyed by its ``number``.
 
-        Never raises for what the peer or the network does.
+        Never raises for what the peer or the network does. Who has others carry gives a promise, so that no task is
+        needed to wait for it; to cancel it ends the attempt.
         """
         ...
 

@@ -1,22 +1,21 @@
 """Brings held messages to their sites: finds the way, keeps a line for each site, and serves the lines.
 
-One task works for each request under way and none for what waits. No number of slow sites can shut the others out,
-because a line never takes more places than are left free; a dead site is tried by one, not by all who wait for it. A
-line that the shaper makes rest costs nothing until its time has come; if that is far away, its mail rests in the store.
+Nothing runs for what waits, and for a request under way only its carrier. No number of slow sites can shut the others
+out: a line never takes more places than are left free; a dead site is tried by one, not by all who wait for it. A line
+that the shaper makes rest costs nothing until its time has come; if that is far away, its mail rests in the store.
 """
 
 import asyncio
 import math
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
 from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, QueuedRecipient, RouteKind, Site
-from postroom.mail.reply import Reply
 from postroom.queue.board import Board
-from postroom.queue.carrier import Carrier, Router, Shaper, Wait
+from postroom.queue.carriage import Carriage
+from postroom.queue.carrier import Carrier, Grant, Promise, Router, Shaper, Wait
 from postroom.queue.deadlines import time_is_up
 from postroom.queue.gate import Gate
 from postroom.queue.lines import SWEEP_PAUSE, Held, Item, Line, Unrouted
@@ -27,11 +26,9 @@ from postroom.queue.rests import Rests
 from postroom.queue.routes import Routes
 from postroom.queue.settle import Attempt, Settler
 from postroom.queue.urgency import PriorityLine
-from postroom.report.events import InternalError
 from postroom.report.reporter import Reporter
 
 _SHORTEST_REST = 0.001  # seconds
-_OUR_FAULT = Reply.of(451, "4.3.0", "local trouble, tried again later")
 
 OnSettled = Callable[[Held, tuple[QueuedRecipient, ...], float | None], None]
 """Some recipients of a held message are settled; the time says when something of theirs is due again."""
@@ -59,10 +56,9 @@ class Dispatcher:
         self._concurrency = concurrency
         self._router = router
         self._gate = Gate(shaper, reporter)
-        self._carriers = carriers
+        self._carriage = Carriage(carriers, reporter)
         self._settler = settler
         self._clock = clock
-        self._reporter = reporter
         self._free = free
         self._on_settled = on_settled
         self._hungry = hungry
@@ -76,7 +72,8 @@ class Dispatcher:
         self._queued_lines: PriorityLine[Line] = PriorityLine()
         self._first_deadline = math.inf
         self._active = 0
-        self._workers: set[asyncio.Task[None]] = set()
+        self._calling = False
+        self._under_way: set[Promise] = set()
         self._stopping = False
 
     def admit(self, held: Held, recipients: tuple[QueuedRecipient, ...]) -> None:
@@ -135,11 +132,7 @@ class Dispatcher:
 
     def recall(self) -> None:
         """Some that stand in line are not ours any more, and nobody says who: all go back, and come again."""
-        for line in list(self._board):
-            for item in line.drain():
-                self._give_back(item)
-        for item in self._drain_unrouted():
-            self._give_back(item)
+        self._give_all_back()
         self._hungry()
 
     def flush(self) -> None:
@@ -162,7 +155,7 @@ class Dispatcher:
         line = self._board.last_known(destination)
         if line is None:
             return len(self._unrouted.get(destination, ())) >= self._fair_share() or destination in self._paused
-        if line.waiting >= min(self._fair_share(), line.share):
+        if line.waiting and line.waiting >= min(self._fair_share(), line.share):
             line.starved = True
             return True
         if not (line.failures or line.rests_until or self._pauses):
@@ -207,19 +200,17 @@ class Dispatcher:
         self._stopping = True
         self._rests.close()
         await self._routes.close()
-        for item in self._drain_unrouted():
-            self._give_back(item)
-        for line in self._board:
-            for item in line.drain():
-                self._give_back(item)
-        workers = list(self._workers)
-        if workers:
+        self._give_all_back()
+        under_way = list(self._under_way)
+        if under_way:
             timer = asyncio.create_task(self._clock.sleep(seconds))
-            work = asyncio.create_task(asyncio.wait(workers))
-            await asyncio.wait((timer, work), return_when=asyncio.FIRST_COMPLETED)
-            for task in (timer, work, *workers):
-                task.cancel()
-            await asyncio.gather(timer, work, *workers, return_exceptions=True)
+            end = asyncio.create_task(asyncio.wait(under_way))
+            await asyncio.wait((timer, end), return_when=asyncio.FIRST_COMPLETED)
+            timer.cancel()
+            end.cancel()
+            for promise in under_way:
+                promise.cancel()
+            await asyncio.gather(timer, end, *under_way, return_exceptions=True)
 
     # Finding the way ---------------------------------------------------------------
 
@@ -238,10 +229,9 @@ class Dispatcher:
             self._board.note_aliases(line, recipients)
             most = self._gate.together(site)
             for first in range(0, len(recipients), most):
-                together = tuple(recipients[first : first + most])
-                self._enqueue(line, Item(unrouted.held, together))
+                self._enqueue(line, Item(unrouted.held, tuple(recipients[first : first + most])))
         for destination, outcome, recipients in unrouted.without_site():
-            outcomes = dict.fromkeys(_numbers(recipients), outcome)
+            outcomes = {one.number: outcome for one in recipients}
             self._record(Item(unrouted.held, tuple(recipients)), outcomes, None, 0.0, destination)
 
     def _drain_unrouted(self) -> list[Item]:
@@ -292,7 +282,7 @@ class Dispatcher:
     # Serving -----------------------------------------------------------------------
 
     def _start(self, line: Line) -> None:
-        """Have one more worker serve the line, now or when one of all connections is free."""
+        """Take one more place for the line, now or when one of all connections is free."""
         if not line.may_start:
             return
         if self._active < self._concurrency:
@@ -300,72 +290,102 @@ class Dispatcher:
             line.berths.active += 1
             line.berths.take_turn(line)
             self._active += 1
-            task = asyncio.create_task(self._work(line))
-            self._workers.add(task)
-            task.add_done_callback(self._workers.discard)
+            self._serve(line)
         else:
             self._queue_line(line)
 
     def _queue_line(self, line: Line) -> None:
         """Let the line wait for its turn, which comes sooner where someone in it has a higher priority."""
         priority = line.items.first_priority
-        if line.queued is not None and priority <= line.queued:
-            return
         if line.queued is not None:
+            if priority <= line.queued:
+                return
             self._queued_lines.remove(line, line.queued)
         line.queued = priority
         self._queued_lines.push(line, priority, self._clock.monotonic())
 
-    async def _work(self, line: Line) -> None:
-        """Serve a line until it is empty, or until another line's turn has come."""
+    def _serve(self, line: Line) -> None:
+        """Use a place: for the first in line who may go, else for another line."""
+        under_way = False
         try:
-            while line.items and not line.rests_until:
-                await self._attempt(line, line.pop())
-                if line.starved and line.waiting * 4 <= line.share:
-                    line.starved = False
-                    self._hungry()
-                if self._queued_lines or not line.may_continue:
+            while line.waiting and not line.rests_until:
+                under_way = self._attempt(line, line.pop())
+                if under_way or not self._may_go_on(line):
                     break
-                if len(line.berths.lines) > 1 and line.berths.must_share(line):
-                    break
-                self._start(line)  # a site that answers again is given more, one at a time
         finally:
-            line.active -= 1
-            line.berths.active -= 1
-            self._active -= 1
-            line.used_at = self._clock.monotonic()
-            for one in tuple(line.berths.lines):
-                if one.may_start:
-                    self._queue_line(one)
+            if not under_way:
+                self._leave(line)
+
+    def _may_go_on(self, line: Line) -> bool:
+        """Whether the next in line may have a place that the line has."""
+        if line.starved and line.waiting * 4 <= line.share:
+            line.starved = False
+            self._hungry()
+        return line.may_continue and not (self._queued_lines or line.berths.must_share(line))
+
+    def _leave(self, line: Line) -> None:
+        """Give up a place of the line, until it is empty or because another line's turn has come."""
+        line.active -= 1
+        line.berths.active -= 1
+        self._active -= 1
+        line.used_at = self._clock.monotonic()
+        for one in line.berths.lines:
+            if one.may_start:
+                self._queue_line(one)
+        if self._queued_lines and not self._calling:
+            self._call()
+
+    def _call(self) -> None:
+        """Let those lines go whose turn has come. A line that leaves at once does not call the next from within."""
+        self._calling = True
+        try:
             while self._queued_lines and self._active < self._concurrency:
                 first = self._queued_lines.pop()
                 first.queued = None
                 self._start(first)
+        finally:
+            self._calling = False
 
-    async def _attempt(self, line: Line, item: Item) -> None:
-        """One request to the carrier, and what it means for the recipients and for the site."""
+    def _attempt(self, line: Line, item: Item) -> bool:
+        """One request to the carrier. False where it cannot be made, or not now."""
         held = item.held
         now = self._clock.now()
         if now >= held.until:  # it could not be renewed; another node may have it by now
             self._give_back(item)
-            return
+            return False
         if held.deadline is not None and now >= held.deadline:
             self._give_up(line.site, item)
-            return
+            return False
         started = self._clock.monotonic()
         grant = self._gate.ask(line.site, len(item.recipients), started)
         if isinstance(grant, Wait):
             self._rest(line, item, grant, started)
-            return
+            return False
         request = DeliveryRequest(held.message, item.recipients, line.site, held.content, grant.source)
-        outcomes = await self._deliver(request)
-        ended = self._clock.monotonic()
-        self._gate.learn(line, grant, outcomes, ended)
-        first_pause = self._settings.first_retry / 5
-        died = line.note(outcomes.values(), ended, first_pause, self._settings.first_retry)
-        self._record(item, outcomes, line.site, ended - started)
-        if died:
-            self._shut(line)
+        promise = self._carriage.deliver(request)
+        self._under_way.add(promise)
+        promise.add_done_callback(partial(self._ended, line, item, grant, started))
+        return True
+
+    def _ended(self, line: Line, item: Item, grant: Grant, started: float, promise: Promise) -> None:
+        """What a request means for the recipients and for the site; then the next may go."""
+        self._under_way.discard(promise)
+        try:
+            if not promise.cancelled():
+                outcomes = self._carriage.outcomes(item.recipients, promise)
+                ended = self._clock.monotonic()
+                self._gate.learn(line, grant, outcomes, ended)
+                first_pause = self._settings.first_retry / 5
+                died = line.note(outcomes.values(), ended, first_pause, self._settings.first_retry)
+                self._record(item, outcomes, line.site, ended - started)
+                if died:
+                    self._shut(line)
+        finally:
+            if self._may_go_on(line):
+                self._serve(line)
+                self._start(line)  # a site that answers again is given more, one at a time
+            else:
+                self._leave(line)
 
     def _rest(self, line: Line, item: Item, wait: Wait, monotonic: float) -> None:
         """The first in line may not go yet: nor may the others, for a while in memory, for long in the store."""
@@ -392,22 +412,6 @@ class Dispatcher:
             for waiting in line.drain():
                 self._put_off(line, waiting, refusal)
 
-    async def _deliver(self, request: DeliveryRequest) -> Mapping[int, Outcome]:
-        """An outcome for each recipient, whatever the carrier does."""
-        outcomes: Mapping[int, Outcome] = {}
-        trouble = "the carrier gave no outcome"
-        try:
-            outcomes = await self._carriers[request.site.kind].deliver(request)
-        except Exception as error:  # noqa: BLE001 - a bug in a carrier must not lose mail
-            trouble = repr(error)
-            self._complain(trouble, "".join(traceback.format_exception(error)))
-        missing = [number for number in _numbers(request.recipients) if number not in outcomes]
-        if missing:
-            if outcomes:
-                self._complain(trouble, "")
-            outcomes = {**outcomes, **dict.fromkeys(missing, Deferred(_OUR_FAULT, detail=trouble))}
-        return outcomes
-
     # Letting go --------------------------------------------------------------------
 
     def _record(
@@ -427,7 +431,12 @@ class Dispatcher:
 
     def _put_off(self, line: Line, item: Item, refusal: Deferred) -> None:
         """Nobody goes there now: that is the outcome, without trying."""
-        self._record(item, dict.fromkeys(_numbers(item.recipients), refusal), line.site, 0.0)
+        self._record(item, {one.number: refusal for one in item.recipients}, line.site, 0.0)
+
+    def _give_all_back(self) -> None:
+        """Nobody waits here any more."""
+        for item in (*self._drain_unrouted(), *[item for line in self._board for item in line.drain()]):
+            self._give_back(item)
 
     def _give_back(self, item: Item) -> None:
         """Return recipients to the store unattempted. That they are due is no news to anyone here."""
@@ -437,10 +446,3 @@ class Dispatcher:
             self._on_settled(held, recipients, None)
 
         self._settler.give_back(held.message, recipients, done, held.take_history())
-
-    def _complain(self, error: str, trace: str) -> None:
-        self._reporter.tell(InternalError("carrier", error, trace))
-
-
-def _numbers(recipients: tuple[QueuedRecipient, ...] | list[QueuedRecipient]) -> list[int]:
-    return [one.number for one in recipients]

@@ -124,9 +124,9 @@ class Berths:
 
     def must_share(self, line: "Line") -> bool:
         """Whether another line waits for what this one has."""
-        return self.active >= self.limit and any(
-            other.items and not other.rests_until for other in self.lines if other is not line
-        )
+        if len(self.lines) == 1 or self.active < self.limit:
+            return False
+        return any(other.items and not other.rests_until for other in self.lines if other is not line)
 
 
 class Line:
@@ -218,14 +218,14 @@ class Line:
     @property
     def may_start(self) -> bool:
         """Whether one more request may be under way. A site that was dead is tried with one until it answers."""
-        if not self.items or self.rests_until:
+        if not self.waiting or self.rests_until:
             return False
         return self.berths.active < self.berths.limit and (self.failures < DEAD_AFTER or self.active < 1)
 
     @property
     def may_continue(self) -> bool:
         """Whether a worker of this line may take the next."""
-        if not self.items or self.rests_until:
+        if not self.waiting or self.rests_until:
             return False
         return self.berths.active <= self.berths.limit and (self.failures < DEAD_AFTER or self.active <= 1)
 
@@ -282,7 +282,8 @@ class Line:
         if trouble is None:
             if self.failures and any(map(_asks_for_less, outcomes)):
                 return False  # it is the shaper's to go slower; whether the site works is still to be seen
-            self.failures, self._pause, self.dead_until, self.trouble = 0, 0.0, 0.0, None
+            if self.failures:
+                self.failures, self._pause, self.dead_until, self.trouble = 0, 0.0, 0.0, None
             return False
         self.failures += 1
         self.trouble = replace(trouble, detail=f"not attempted: {self.failures} attempts in a row failed like this")

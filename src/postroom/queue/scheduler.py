@@ -106,8 +106,11 @@ class Scheduler:
         if self._places + recipients > settings.ready or self._octets + octets > settings.ready_octets:
             self._starved = True
             return None
-        if self._stopping or any(map(self._dispatcher.is_closed, destinations)):
+        if self._stopping:
             return None
+        for destination in destinations:  # nearly always one
+            if self._dispatcher.is_closed(destination):
+                return None
         self._places += recipients
         self._octets += octets
         return Lease(self._node, self._clock.now() + settings.lease)
@@ -274,7 +277,8 @@ class Scheduler:
     def _settled(self, held: Held, recipients: tuple[QueuedRecipient, ...], due: float | None) -> None:
         """The store has what became of some recipients of a held message."""
         self._places -= len(recipients)
-        held.open.difference_update([one.number for one in recipients])
+        for one in recipients:
+            held.open.discard(one.number)
         if not held.open:
             self._octets -= held.octets
             together = self._held[held.message.queue_id]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from postroom.clock import Clock
 from postroom.config.model import QueueSettings
 from postroom.config.road import SuppressionSettings
-from postroom.mail.delivery import Deferred, Failed, Outcome, QueuedRecipient, RecipientState, Site
+from postroom.mail.delivery import Deferred, Delivered, Failed, Outcome, QueuedRecipient, RecipientState, Site
 from postroom.mail.message import Message, show_queue_id
 from postroom.mail.notice import Action, RecipientReport, gravest
 from postroom.mail.trouble import StoreUnavailable
@@ -133,7 +133,7 @@ class Settler:
             if report is not None:
                 reports.append(report)
             recipients.append(stands)
-            if not says_no_more(one, stands, outcome):
+            if isinstance(outcome, Delivered) or not says_no_more(one, stands, outcome):
                 history.append(history_row(message, stands, outcome, now, attempt.seconds))
             if isinstance(outcome, Failed) and self._suppression is not None:
                 event = after_failure(

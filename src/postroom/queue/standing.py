@@ -23,6 +23,8 @@ from postroom.queue.putoff import is_put_off
 from postroom.queue.retry import expires_at, next_attempt
 from postroom.report.history import HistoryRow
 
+_DELIVERED, _RELAYED = RecipientState.DELIVERED, RecipientState.RELAYED  # to name them each time is slow
+
 _HERE = frozenset(  # whose success is the end of the journey
     {RouteKind.MAILBOX, RouteKind.LMTP, RouteKind.MAILDIR, RouteKind.COMMAND, RouteKind.DISCARD}
 )
@@ -46,7 +48,7 @@ def judge(
     last_attempt: float | None = now
     match outcome:
         case Delivered():
-            state = RecipientState.DELIVERED if site is not None and site.kind in _HERE else RecipientState.RELAYED
+            state = _DELIVERED if site is not None and site.kind in _HERE else _RELAYED
         case Failed():
             state = RecipientState.FAILED
         case Deferred():
@@ -80,6 +82,8 @@ def report_of(
 ) -> RecipientReport | None:
     """What the sender is told of this recipient now; None: nothing (RFC 3461 §5.2)."""
     recipient, reply = stands.recipient, outcome.reply
+    if isinstance(outcome, Delivered) and recipient.notify is None and message.envelope.deliver_by is None:
+        return None  # nearly all: it is there, and nobody asked
     expired = False
     match stands.state:
         case RecipientState.FAILED | RecipientState.EXPIRED:

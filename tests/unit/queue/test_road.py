@@ -267,7 +267,7 @@ class TestGate:
 
     async def test_for_a_long_rest_mail_goes_back_to_the_store_and_no_attempt_is_counted(self) -> None:
         house = House()
-        house.shaper.answers["far.example"] = [Wait(6 * HOUR, "500 a day to far")]
+        house.shaper.answers["far.example"] = [Wait(1.0, "1 a second"), Wait(6 * HOUR, "500 a day to far")]
         async with house.running():
             for n in range(3):
                 await house.send(f"r{n}@far.example", notify=Notify.FAILURE)

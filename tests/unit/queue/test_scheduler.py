@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import NoReturn
 
 import pytest
 from tests.fakes.carrier import ACCEPTED, DOWN, GREYLISTED
 from tests.fakes.house import House
 
-from postroom.mail.delivery import Deferred, Failed, RecipientState, RouteKind, Site
+from postroom.mail.delivery import Deferred, DeliveryRequest, Failed, RecipientState, RouteKind, Site
 from postroom.mail.message import QueueId
 from postroom.mail.reply import Reply
+from postroom.queue.carrier import Grant, Promise, Wait
 from postroom.queue.expansion import build, expand
 from postroom.queue.lines import DEAD_AFTER
 from postroom.queue.model import Lease, LeaseAnswer, LeaseQuestion, QueueAction, QueueFilter
@@ -457,6 +459,69 @@ async def test_a_carrier_that_breaks_defers_and_is_told() -> None:
         house.carrier.raises = None
         await house.clock.pass_time(400)
         assert house.carrier.delivered["bob@far.example"] == 1
+
+
+async def test_a_carrier_that_breaks_before_it_begins_defers_and_is_told() -> None:
+    house = House()
+
+    def breaks(_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    house.carrier.deliver = breaks  # type: ignore[method-assign,assignment]
+    async with house.running():
+        await house.send("bob@far.example")
+        await house.clock.pass_time(1)
+        (waiting,) = house.store.recipients()
+        assert waiting.state is RecipientState.DEFERRED
+        assert str(waiting.last_reply) == "451 4.3.0 local trouble, tried again later"
+        assert [report.where for report in house.told(InternalError)] == ["carrier"]
+
+
+async def test_a_carrier_may_promise_instead_of_waiting() -> None:
+    house = House()
+    house.shaper.limit_ = 2
+    promises: list[Promise] = []
+
+    def promise(request: DeliveryRequest) -> Promise:
+        promises.append(asyncio.get_running_loop().create_future())
+        return promises[-1]
+
+    house.carrier.deliver = promise  # type: ignore[method-assign,assignment]
+    async with house.running():
+        for n in range(4):
+            await house.send(f"r{n}@far.example")
+        await house.clock.pass_time(1)
+        assert len(promises) == 2
+        promises[0].set_result({0: ACCEPTED})
+        await house.clock.pass_time(1)
+        assert len(promises) == 3
+        promises[1].set_exception(RuntimeError("a bug"))
+        await house.clock.pass_time(1)
+        assert len(promises) == 4
+        promises[2].set_result({0: ACCEPTED})
+        assert not promises[3].done()
+    assert promises[3].cancelled()  # whoever drains waits for a while only
+    assert [report.state for report in house.told(AttemptMade)] == [
+        RecipientState.RELAYED,
+        RecipientState.DEFERRED,
+        RecipientState.RELAYED,
+    ]
+
+
+async def test_lines_that_leave_at_once_let_all_others_go() -> None:
+    house = House(ready=2000)
+    house.concurrency = 1
+    house.carrier.gate = asyncio.Event()
+    async with house.running():
+        for n in range(500):
+            await house.send(f"r@d{n}.example")
+        await house.clock.pass_time(1)
+        assert len(house.carrier.requests) == 1
+        for n in range(500):
+            house.shaper.answers[f"d{n}.example"] = [Wait(1.0, "1 a second"), Grant()]
+        house.carrier.gate.set()
+        await house.clock.pass_time(30)
+        assert sum(house.carrier.delivered.values()) == 500
 
 
 async def test_a_recipient_that_the_carrier_forgot_is_deferred() -> None:

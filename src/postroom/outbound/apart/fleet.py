@@ -2,12 +2,12 @@
 
 import asyncio
 import zlib
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from postroom.mail.delivery import DeliveryRequest, Outcome, RouteKind
+from postroom.mail.delivery import DeliveryRequest, RouteKind
 from postroom.outbound.apart.keeper import Keeper
 from postroom.outbound.apart.remote import RemoteCarrier
+from postroom.queue.carrier import Promise
 
 
 class Fleet:
@@ -29,7 +29,7 @@ class Fleet:
         """End all children in good order."""
         await asyncio.gather(*[keeper.close() for keeper in self._keepers])
 
-    def deliver(self, request: DeliveryRequest) -> Coroutine[Any, Any, Mapping[int, Outcome]]:
+    def deliver(self, request: DeliveryRequest) -> Promise:
         """One attempt; see the port."""
         carriers = self._carriers
         site = request.site

@@ -1,9 +1,9 @@
 """The node's end: a carrier that has its requests carried by the child (the port ``queue.carrier.Carrier``)."""
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, Site
@@ -14,6 +14,7 @@ from postroom.outbound.apart.link import Link
 from postroom.outbound.apart.requests import write_numbers, write_request, write_requests
 from postroom.outbound.shaping.rules import Rule
 from postroom.outbound.tlsmet import NoteTls
+from postroom.queue.carrier import Promise
 
 BATCH_OCTETS = 256 << 10
 """Octets of content after which a frame is full."""
@@ -26,15 +27,24 @@ class CarrierFault(Exception):
     """A bug in the child's carrier; the text is its trace."""
 
 
-class _Asked:
-    """A request, and who waits for its outcomes. ``sent``: the child has it."""
+class _Asked(Promise):
+    """A request, and the promise of its outcomes. ``sent``: the child has it. ``on_cancel`` hears of it once."""
 
-    __slots__ = ("request", "sent", "waiter")
+    __slots__ = ("number", "on_cancel", "request", "sent")
 
-    def __init__(self, request: DeliveryRequest, waiter: "asyncio.Future[dict[int, Outcome]]") -> None:
+    def __init__(self, number: int, request: DeliveryRequest, on_cancel: "Callable[[_Asked], None]") -> None:
+        super().__init__()
+        self.number = number
         self.request = request
-        self.waiter = waiter
+        self.on_cancel = on_cancel
         self.sent = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Nobody waits for it any more."""
+        if not super().cancel(msg):
+            return False
+        self.on_cancel(self)
+        return True
 
 
 class RemoteCarrier:
@@ -62,25 +72,25 @@ class RemoteCarrier:
         """Requests without outcomes."""
         return len(self._asked)
 
-    async def deliver(self, request: DeliveryRequest) -> dict[int, Outcome]:
+    def deliver(self, request: DeliveryRequest) -> Promise:
         """One attempt; see the port. CarrierFault where the carrier has a bug."""
-        if self._trouble:
-            return _for_all(request, Deferred(_NOBODY, detail=self._trouble, cause=Cause.LOCAL))
-        loop = asyncio.get_running_loop()
         self._last = number = self._last + 1
-        waiter: asyncio.Future[dict[int, Outcome]] = loop.create_future()
-        self._asked[number] = asked = _Asked(request, waiter)
+        asked = _Asked(number, request, self._forget)
+        if self._trouble:
+            asked.set_result(_for_all(request, Deferred(_NOBODY, detail=self._trouble, cause=Cause.LOCAL)))
+            return asked
+        self._asked[number] = asked
         self._unsent.append(number)
         if not self._flushing:
             self._flushing = True
-            loop.call_soon(self._flush)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if self._asked.pop(number, None) is not None and asked.sent:
-                self._cancelled.append(number)
-                self._flush()
-            raise
+            asked.get_loop().call_soon(self._flush)
+        return asked
+
+    def _forget(self, asked: _Asked) -> None:
+        """It was cancelled: the child is told, if it has it."""
+        if self._asked.pop(asked.number, None) is not None and asked.sent:
+            self._cancelled.append(asked.number)
+            self._flush()
 
     def attach(self, link: Link) -> None:
         """Have it carried by the child at the other end, which is ready."""
@@ -95,7 +105,7 @@ class RemoteCarrier:
         lost = [number for number, asked in self._asked.items() if asked.sent]
         for number in lost:
             asked = self._asked.pop(number)
-            self._answer(asked, _for_all(asked.request, Deferred(_LOST, ambiguous=True, cause=Cause.LOCAL)))
+            asked.set_result(_for_all(asked.request, Deferred(_LOST, ambiguous=True, cause=Cause.LOCAL)))
         return len(lost)
 
     def give_up(self, trouble: str) -> None:
@@ -104,7 +114,7 @@ class RemoteCarrier:
         self._unsent.clear()
         asked, self._asked = self._asked, {}
         for one in asked.values():
-            self._answer(one, _for_all(one.request, Deferred(_NOBODY, detail=trouble, cause=Cause.LOCAL)))
+            one.set_result(_for_all(one.request, Deferred(_NOBODY, detail=trouble, cause=Cause.LOCAL)))
 
     def on_frame(self, kind: Kind, body: memoryview) -> None:
         """What the child says. WireError where that is nothing it could say."""
@@ -115,13 +125,13 @@ class RemoteCarrier:
                 case Answered(number=number, outcomes=outcomes):
                     asked = self._asked.pop(number, None)  # None: cancelled meanwhile
                     if asked is not None:
-                        self._answer(asked, outcomes)
+                        asked.set_result(outcomes)
                 case Met(met=met):
                     self._note_tls(met)
                 case Faulted(number=number):
                     asked = self._asked.pop(number, None)
-                    if asked is not None and not asked.waiter.done():
-                        asked.waiter.set_exception(CarrierFault(f"{event.error}\n{event.trace}"))
+                    if asked is not None:
+                        asked.set_exception(CarrierFault(f"{event.error}\n{event.trace}"))
                 case Said():
                     logging.getLogger(event.library).log(event.level, "%s", event.text)
                 case Ready(trouble=trouble):
@@ -154,11 +164,6 @@ class RemoteCarrier:
                 octets += len(request.content or b"")
             if batch:
                 link.send(Kind.REQUESTS, write_requests(batch))
-
-    @staticmethod
-    def _answer(asked: _Asked, outcomes: dict[int, Outcome]) -> None:
-        if not asked.waiter.done():
-            asked.waiter.set_result(outcomes)
 
 
 def _for_all(request: DeliveryRequest, outcome: Outcome) -> dict[int, Outcome]:

@@ -16,6 +16,7 @@ from postroom.outbound.apart.remote import CarrierFault, RemoteCarrier
 from postroom.outbound.apart.serving import WireHandler
 from postroom.outbound.shaping.rules import Rule
 from postroom.outbound.tlsmet import NO_POLICY, TlsMet
+from postroom.queue.carrier import Promise
 
 OK = Delivered(Reply.of(250, "2.0.0", "ok"))
 
@@ -45,8 +46,8 @@ class Far:
         raise AssertionError(f"{len(self.seen)} of {count} came")
 
 
-def ask(remote: RemoteCarrier, request: DeliveryRequest | None = None) -> "asyncio.Task[dict[int, Outcome]]":
-    return asyncio.create_task(remote.deliver(request or make_request()))
+def ask(remote: RemoteCarrier, request: DeliveryRequest | None = None) -> Promise:
+    return remote.deliver(request or make_request())
 
 
 async def test_the_rule_travels_along() -> None:
