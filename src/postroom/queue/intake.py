@@ -1,5 +1,6 @@
 """The one door in: every message enters here and is safe when the door says so (DESIGN §4 step 6)."""
 
+import traceback
 from collections.abc import Collection
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from postroom.queue.returning import Returns
 from postroom.queue.signing import Signer, signed
 from postroom.queue.store import QueueStore
 from postroom.queue.ways import BY_DOMAIN, Ways
-from postroom.report.events import MessageAccepted
+from postroom.report.events import InternalError, MessageAccepted
 from postroom.report.reporter import Reporter
 
 
@@ -140,7 +141,10 @@ class IntakeDoor:
             queued = intake.queued
             if expansion.held:
                 queued = tuple([one for one in queued if one.state is not RecipientState.HELD])
-            self._ready.offer(LeasedMessage(intake.message, queued, draft.content), lease)
+            try:
+                self._ready.offer(LeasedMessage(intake.message, queued, draft.content), lease)
+            except Exception as error:  # noqa: BLE001 - a bug: the mail is safe, and due again when its lease ends
+                self._reporter.tell(InternalError("offer", repr(error), traceback.format_exc()))
         return intake
 
     async def _commit(self, intake: Intake, expansion: Expansion, draft: Draft) -> None:

@@ -12,7 +12,7 @@ from postroom.mail.envelope import Notify, Recipient
 from postroom.mail.session import Client, Role, TlsFacts
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.model import ContentChunk
-from postroom.report.events import DsnMade, MessageAccepted, StoreTrouble
+from postroom.report.events import DsnMade, InternalError, MessageAccepted, StoreTrouble
 
 
 def far(address: str) -> Address:
@@ -33,6 +33,20 @@ async def test_local_mail_is_in_the_mailbox_when_the_door_returns() -> None:
     assert house.store.kinds(message.queue_id) == ["accepted", "placed"]
     (accepted,) = house.told(MessageAccepted)
     assert (accepted.placed, accepted.queued, accepted.client) == (("ben@home.example",), (), None)
+
+
+async def test_a_bug_behind_the_door_does_not_take_back_what_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    house.open()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(house.scheduler, "offer", broken)
+    message = await house.send("ann@far.example")
+    assert message.queue_id in house.store.messages
+    (told,) = house.told(InternalError)
+    assert "a bug" in told.error
 
 
 async def test_the_accepted_row_says_who_and_how() -> None:
