@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from postroom.protocol.pop3 import answers
@@ -266,6 +266,7 @@ _fields = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
+@example("--Subject: ü\r\n\r\nSubject: ü\r\n".encode(), [1])
 @given(_fields | st.binary(max_size=60), _cuts)
 def test_any_split_has_the_same_surrogate(text: bytes, sizes: list[int]) -> None:
     def made(pieces: list[bytes]) -> bytes:
@@ -274,7 +275,8 @@ def test_any_split_has_the_same_surrogate(text: bytes, sizes: list[int]) -> None
 
     whole = made([text])
     assert made(pieces_of(text, sizes)) == whole
-    assert whole.split(b"\n\r\n")[0].isascii() or b"\n\n" in text or text.startswith((b"\r\n", b"\n"))
+    header = (b"\n" + whole).split(b"\n\r\n")[0]  # it may be empty: a field that cannot be shown is left out
+    assert header.isascii() or b"\n\n" in text or text.startswith((b"\r\n", b"\n"))
 
 
 @given(st.binary(max_size=200).filter(bytes.isascii), _cuts)
