@@ -26,7 +26,7 @@ run: $(STAMP)  ## the server with a demo domain, everything set up
 	@$(BIN)/postroom demo
 
 test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 check: format lint types layers coverage  ## format, lint, types, layers, tests with coverage: the same here and in CI
 
@@ -44,7 +44,7 @@ layers: $(STAMP)
 
 coverage: $(STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadscope
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='*/postroom/protocol/*' --fail-under=100 --show-missing --skip-covered
 	$(BIN)/coverage report --omit='*/postroom/protocol/*' --fail-under=90 --show-missing --skip-covered
