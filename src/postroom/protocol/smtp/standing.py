@@ -31,15 +31,12 @@ class Standing:
         "smtputf8",
         "state",
         "tls",
-        "tls_first",
         "xclient",
     )
 
     def __init__(self, options: ServerOptions, *, tls: bool, xclient: bool = False, etrn: bool = False) -> None:
         self.options = options
         self.tls = tls
-        self.tls_first = options.require_tls and not tls
-        """Few commands are obeyed before STARTTLS."""
         self.xclient = xclient
         """The client may use XCLIENT."""
         self.etrn = etrn
@@ -64,9 +61,14 @@ class Standing:
         """What AUTH has in this session."""
         self.offer = self._offer_now()
 
+    @property
+    def tls_first(self) -> bool:
+        """Few commands are obeyed before STARTTLS."""
+        return self.options.require_tls and not self.tls
+
     def tls_is_up(self) -> None:
         """Nothing that was known without TLS counts any longer (RFC 3207 §4.2)."""
-        self.tls, self.tls_first = True, False
+        self.tls = True
         self.begin_anew()
 
     def begin_anew(self) -> None:
