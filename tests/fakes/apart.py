@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from postroom.config.road import OutboundSettings
 from postroom.mail.delivery import DeliveryRequest, Outcome, Site
-from postroom.outbound.apart.link import Link
+from postroom.net.apart.link import Link
 from postroom.outbound.apart.remote import RemoteCarrier
 from postroom.outbound.apart.serving import Carry, Serving
 from postroom.outbound.carrier import SmtpCarrier

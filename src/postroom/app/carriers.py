@@ -19,8 +19,8 @@ from postroom.config.replyrules import reply_classifier
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.mail.delivery import DeliveryRequest, Outcome
+from postroom.net.apart.frames import SETUP, FrameReader, WireError
 from postroom.outbound.apart.events import Ready
-from postroom.outbound.apart.frames import FrameReader, Kind, WireError
 from postroom.outbound.apart.serving import Serving, WireHandler
 from postroom.outbound.apart.setup import Setup
 from postroom.outbound.carrier import SmtpCarrier
@@ -50,8 +50,8 @@ def _read_setup(end: socket.socket) -> Setup | None:
     reader = FrameReader()
     while data := end.recv(_READ):
         for kind, body in reader.feed(data):
-            if kind is not Kind.SETUP:
-                raise WireError(f"the node began with {kind.name}")
+            if kind != SETUP:
+                raise WireError(f"the node began with a frame of kind {kind}")
             return Setup.from_bytes(body)
     return None
 

@@ -15,8 +15,8 @@ from postroom.mail.delivery import RouteKind
 from postroom.mail.message import QueueIds
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.carrier import MailboxCarrier
+from postroom.net.apart.keeper import Keeper
 from postroom.outbound.apart.fleet import Fleet
-from postroom.outbound.apart.keeper import Keeper
 from postroom.outbound.apart.remote import RemoteCarrier
 from postroom.outbound.apart.setup import Setup
 from postroom.outbound.carrier import SmtpCarrier
@@ -153,7 +153,9 @@ class Road:
             store=store_path(settings),
         ).to_bytes()
         remotes = [RemoteCarrier(self._traffic.shaper.rule_of, self.tls.note) for _ in range(processes)]
-        keepers = [Keeper(one, _CARRIERS, setup, self._clock, self._reporter) for one in remotes]
+        keepers = [
+            Keeper(one, _CARRIERS, setup, self._clock, self._reporter.tell, what="the carriers") for one in remotes
+        ]
         return Fleet(remotes, keepers)
 
     def _build_queue(self) -> None:

@@ -16,7 +16,7 @@ from postroom.mail.cause import Cause
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Failed, Outcome, Peer
 from postroom.mail.reply import Reply
 from postroom.mail.value import value
-from postroom.outbound.apart.frames import WireError
+from postroom.net.apart.frames import WireError
 from postroom.outbound.tlsmet import AppliedPolicy, TlsMet
 from postroom.outbound.tlsstore import TlsLevel
 

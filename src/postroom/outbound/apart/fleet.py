@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 
 from postroom.mail.delivery import DeliveryRequest, RouteKind
-from postroom.outbound.apart.keeper import Keeper
+from postroom.net.apart.keeper import Keeper
 from postroom.outbound.apart.remote import RemoteCarrier
 from postroom.queue.carrier import Promise
 

@@ -8,13 +8,15 @@ from typing import Any
 from postroom.mail.cause import Cause
 from postroom.mail.delivery import Deferred, DeliveryRequest, Outcome, Site
 from postroom.mail.reply import Reply
+from postroom.net.apart.frames import WireError
+from postroom.net.apart.link import Link
 from postroom.outbound.apart.events import Answered, Faulted, Met, Ready, Said, read_events
-from postroom.outbound.apart.frames import Kind, WireError
-from postroom.outbound.apart.link import Link
+from postroom.outbound.apart.kinds import Kind
 from postroom.outbound.apart.requests import write_numbers, write_request, write_requests
 from postroom.outbound.shaping.rules import Rule
 from postroom.outbound.tlsmet import NoteTls
 from postroom.queue.carrier import Promise
+from postroom.report.road import CarriersEnded, CarriersReady
 
 BATCH_OCTETS = 256 << 10
 """Octets of content after which a frame is full."""
@@ -116,10 +118,10 @@ class RemoteCarrier:
         for one in asked.values():
             one.set_result(_for_all(one.request, Deferred(_NOBODY, detail=trouble, cause=Cause.LOCAL)))
 
-    def on_frame(self, kind: Kind, body: memoryview) -> None:
+    def on_frame(self, kind: int, body: memoryview) -> None:
         """What the child says. WireError where that is nothing it could say."""
-        if kind is not Kind.EVENTS:
-            raise WireError(f"the child sent {kind.name}")
+        if kind != Kind.EVENTS:
+            raise WireError(f"the child sent a frame of kind {kind}")
         for event in read_events(body):
             match event:
                 case Answered(number=number, outcomes=outcomes):
@@ -140,6 +142,18 @@ class RemoteCarrier:
     def on_room(self) -> None:
         """The link takes more."""
         self._flush()
+
+    def say_close(self, link: Link) -> None:
+        """The child is to part from its peers."""
+        link.send(Kind.CLOSE, b"")
+
+    def ended(self, status: str, under_way: int, wait: float, trouble: str) -> CarriersEnded:
+        """What is told of a child that ended unasked."""
+        return CarriersEnded(status, under_way, wait, trouble)
+
+    def replaced(self, pid: int) -> CarriersReady:
+        """What is told when another one takes its work."""
+        return CarriersReady(pid)
 
     def _flush(self) -> None:
         """Send what waits, as far as the link takes it."""

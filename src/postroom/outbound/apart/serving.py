@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from postroom.mail.delivery import DeliveryRequest, Outcome
+from postroom.net.apart.frames import WireError
+from postroom.net.apart.link import Link
 from postroom.outbound.apart.events import (
     Answered,
     Event,
@@ -17,8 +19,7 @@ from postroom.outbound.apart.events import (
     write_event,
     write_events,
 )
-from postroom.outbound.apart.frames import Kind, WireError
-from postroom.outbound.apart.link import Link
+from postroom.outbound.apart.kinds import Kind
 from postroom.outbound.apart.requests import RequestReader, read_numbers
 from postroom.outbound.shaping.rules import Rule
 from postroom.outbound.tlsmet import TlsMet
@@ -74,7 +75,7 @@ class Serving:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._flush()
 
-    def _on_frame(self, kind: Kind, body: memoryview) -> None:
+    def _on_frame(self, kind: int, body: memoryview) -> None:
         match kind:
             case Kind.REQUESTS:
                 for number, request, rule in self._reader.read(body):
@@ -88,7 +89,7 @@ class Serving:
                 if not self.ended.done():
                     self.ended.set_result(True)
             case _:
-                raise WireError(f"the node sent {kind.name}")
+                raise WireError(f"the node sent a frame of kind {kind}")
 
     def _on_lost(self, _trouble: str) -> None:
         self._gone.set()

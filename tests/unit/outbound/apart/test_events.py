@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from postroom.mail.cause import Cause
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, Failed, Peer
 from postroom.mail.reply import Reply
+from postroom.net.apart.frames import WireError
 from postroom.outbound.apart.events import (
     Answered,
     Event,
@@ -19,7 +20,6 @@ from postroom.outbound.apart.events import (
     write_event,
     write_events,
 )
-from postroom.outbound.apart.frames import WireError
 from postroom.outbound.tlsmet import NO_POLICY, AppliedPolicy, TlsMet
 from postroom.outbound.tlsstore import TlsLevel
 

@@ -13,11 +13,10 @@ from tests.unit.outbound.making import make_request
 
 from postroom.clock import SystemClock
 from postroom.mail.delivery import Deferred, Delivered, Outcome
+from postroom.net.apart.keeper import Keeper
 from postroom.outbound.apart.fleet import Fleet
-from postroom.outbound.apart.keeper import Keeper
 from postroom.outbound.apart.remote import RemoteCarrier
 from postroom.report.events import Report
-from postroom.report.reporter import Reporter
 from postroom.report.road import CarriersEnded, CarriersReady
 
 # Ready when it has been told "go", delivers everything, and says its process id; ignores SIGTERM as the real one does.
@@ -26,7 +25,7 @@ import asyncio, os, signal, socket, sys
 from postroom.mail.delivery import Delivered
 from postroom.mail.reply import Reply
 from postroom.outbound.apart.events import Ready
-from postroom.outbound.apart.frames import FrameReader
+from postroom.net.apart.frames import FrameReader
 from postroom.outbound.apart.serving import Serving
 
 async def carry(request, rule):
@@ -63,7 +62,7 @@ class House:
         self.reports: list[Report] = []
         self.told = asyncio.Event()
         self.remote = RemoteCarrier(rule_of, lambda _: None)
-        self.keeper = Keeper(self.remote, command, setup.encode(), SystemClock(), Reporter([self._tell]))
+        self.keeper = Keeper(self.remote, command, setup.encode(), SystemClock(), self._tell, what="the carriers")
 
     def _tell(self, report: Report) -> None:
         self.reports.append(report)

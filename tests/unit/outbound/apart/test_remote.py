@@ -11,7 +11,7 @@ from postroom.mail.cause import Cause
 from postroom.mail.delivery import NO_PEER, Deferred, Delivered, DeliveryRequest, Outcome
 from postroom.mail.reply import Reply
 from postroom.outbound.apart.events import Said
-from postroom.outbound.apart.frames import Kind
+from postroom.outbound.apart.kinds import Kind
 from postroom.outbound.apart.remote import CarrierFault, RemoteCarrier
 from postroom.outbound.apart.serving import WireHandler
 from postroom.outbound.shaping.rules import Rule

@@ -5,12 +5,12 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from postroom.outbound.apart.frames import FrameReader, Kind, WireError, head
+from postroom.net.apart.frames import FrameReader, WireError, head
 
 HIGH_WATER = 512 << 10
 """Octets that wait for the other end before ``is_full``."""
 
-OnFrame = Callable[[Kind, memoryview], None]
+OnFrame = Callable[[int, memoryview], None]
 """Takes one frame, of which nothing is good after the call. WireError: it is none of ours, and the link is cut."""
 
 
@@ -31,7 +31,7 @@ class Link(asyncio.Protocol):
         end.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=end)
 
-    def send(self, kind: Kind, body: bytes) -> None:
+    def send(self, kind: int, body: bytes) -> None:
         """One frame. Without effect at the end of the link."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.writelines((head(kind, body), body))

@@ -5,20 +5,19 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from postroom.clock import Clock
-from postroom.outbound.apart.frames import Kind
-from postroom.outbound.apart.link import Link
-from postroom.outbound.apart.remote import RemoteCarrier
-from postroom.report.reporter import Reporter
-from postroom.report.road import CarriersEnded, CarriersReady
+from postroom.net.apart.frames import SETUP
+from postroom.net.apart.link import Link
+from postroom.report.events import Report
 
 READY_WITHIN = 60.0
 """Seconds that a child has to load itself and get ready."""
 
 FAREWELL = 10.0
-"""Seconds that a child has to say QUIT to its peers."""
+"""Seconds that a child has to end in good order."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
 """Seconds before a child that died is replaced; each further time twice as long."""
@@ -30,25 +29,72 @@ _OWN_WORDS = ("POSTROOM_", "LISTEN_", "NOTIFY_SOCKET")
 """What of the environment is for the node alone: settings, and its talk with the service manager."""
 
 
+class Kept(Protocol):
+    """Whoever has work done by a child: the node's end of its wire."""
+
+    on_ready: Callable[[str], None]
+    """To be called with what keeps the child from work, ``""`` for nothing."""
+
+    def on_frame(self, kind: int, body: memoryview) -> None:
+        """What the child says. WireError where that is nothing it could say."""
+        ...
+
+    def on_room(self) -> None:
+        """The link takes more."""
+        ...
+
+    def attach(self, link: Link) -> None:
+        """A child is ready at the other end."""
+        ...
+
+    def detach(self) -> int:
+        """The child is gone. Returns how much that was under way is lost."""
+        ...
+
+    def give_up(self, trouble: str) -> None:
+        """There will be no child for a while."""
+        ...
+
+    def say_close(self, link: Link) -> None:
+        """Ask the child to end in good order."""
+        ...
+
+    def ended(self, status: str, under_way: int, wait: float, trouble: str) -> Report:
+        """What is told of a child that ended unasked; ``trouble`` is what it did wrong."""
+        ...
+
+    def replaced(self, pid: int) -> Report:
+        """What is told when another one takes its work."""
+        ...
+
+
 class Keeper:
-    """One child for one ``carrier``. ``command`` gets one more argument: the descriptor of the child's end of a
-    socketpair; ``setup`` is the first thing that it is told there.
+    """One child for one ``kept``. ``command`` gets one more argument: the descriptor of the child's end of a
+    socketpair; ``setup`` is the first thing that it is told there. ``what`` is its name in sentences.
     """
 
     def __init__(
-        self, carrier: RemoteCarrier, command: Sequence[str], setup: bytes, clock: Clock, reporter: Reporter
+        self,
+        kept: Kept,
+        command: Sequence[str],
+        setup: bytes,
+        clock: Clock,
+        tell: Callable[[Report], None],
+        *,
+        what: str,
     ) -> None:
-        self._carrier = carrier
+        self._kept = kept
         self._command = command
         self._setup = setup
         self._clock = clock
-        self._tell = reporter.tell
+        self._tell = tell
+        self._what = what
         self._link: Link | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[str] | None = None
         self._lost: asyncio.Future[str] | None = None
         self._watch: asyncio.Task[None] | None = None
-        carrier.on_ready = self._on_ready
+        kept.on_ready = self._on_ready
 
     async def start(self) -> None:
         """Have a child that is ready, and replace it whenever it dies. OSError, which says why, if there is none."""
@@ -56,19 +102,19 @@ class Keeper:
         if trouble:
             await self._bury()
             raise OSError(trouble)
-        self._watch = asyncio.create_task(self._replace(), name="carriers")
+        self._watch = asyncio.create_task(self._replace(), name=self._what)
 
     async def close(self) -> None:
-        """Let the child part from its peers, then end it."""
+        """Let the child end in good order, then see that it has."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
         if self._link is not None and self._lost is not None and not self._lost.done():
-            self._link.send(Kind.CLOSE, b"")
+            self._kept.say_close(self._link)
             await asyncio.wait({self._lost}, timeout=FAREWELL)
         await self._bury()
-        self._carrier.detach()
+        self._kept.detach()
 
     async def _replace(self) -> None:
         wait = FIRST_WAIT
@@ -77,17 +123,17 @@ class Keeper:
             trouble = await asyncio.shield(self._lost) if self._lost is not None else ""
             while True:
                 status = await self._bury()
-                under_way = self._carrier.detach()
+                under_way = self._kept.detach()
                 if self._clock.monotonic() - began >= STEADY:
                     wait = FIRST_WAIT
-                self._tell(CarriersEnded(status, under_way, wait, trouble))
+                self._tell(self._kept.ended(status, under_way, wait, trouble))
                 await self._clock.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
                 trouble = await self._begin()
                 if not trouble:
                     break
-                self._carrier.give_up(trouble)
-            self._tell(CarriersReady(self._process.pid if self._process is not None else 0))
+                self._kept.give_up(trouble)
+            self._tell(self._kept.replaced(self._process.pid if self._process is not None else 0))
 
     async def _begin(self) -> str:
         """Start a child; returns ``""`` once it is ready, else why it is not."""
@@ -105,18 +151,18 @@ class Keeper:
         except OSError as error:
             ours.close()
             lost.set_result(str(error))
-            return f"the carriers cannot be started: {error}"
-        self._link = Link(self._carrier.on_frame, self._carrier.on_room, lost.set_result)
+            return f"{self._what} cannot be started: {error}"
+        self._link = Link(self._kept.on_frame, self._kept.on_room, lost.set_result)
         await self._link.open(ours)
-        self._link.send(Kind.SETUP, self._setup)
+        self._link.send(SETUP, self._setup)
         await asyncio.wait({ready, lost}, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             trouble = ready.result()
         else:
             trouble = lost.result() if lost.done() else f"it was not ready within {READY_WITHIN:.0f} seconds"
-            trouble = f"the carriers did not get ready: {trouble or 'the process ended'}"
+            trouble = f"{self._what} did not get ready: {trouble or 'the process ended'}"
         if not trouble:
-            self._carrier.attach(self._link)
+            self._kept.attach(self._link)
         return trouble
 
     def _on_ready(self, trouble: str) -> None:
