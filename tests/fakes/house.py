@@ -16,6 +16,7 @@ from postroom.mail.address import Address
 from postroom.mail.delivery import RouteKind
 from postroom.mail.envelope import Envelope, Notify, Recipient
 from postroom.mail.message import Message, QueueIds
+from postroom.queue.admission import QueueAdmission
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.model import Draft
@@ -96,14 +97,15 @@ class House:
             reporter=self.reporter,
             outage=self.outage,
         )
+        self.admission = QueueAdmission(
+            store=self.store, ready=self.scheduler, clock=self.clock, reporter=self.reporter, outage=self.outage
+        )
         self.door = IntakeDoor(
-            store=self.store,
-            ready=self.scheduler,
+            admission=self.admission,
             resolve=self.resolve,
             dsns=self.dsns,
             clock=self.clock,
             reporter=self.reporter,
-            outage=self.outage,
             ways=self.ways,
         )
 

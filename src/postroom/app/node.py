@@ -10,25 +10,21 @@ from pathlib import Path
 from postroom.access.pop3 import POP3_ROLES, Pop3Service
 from postroom.admin.alerting import Alerts
 from postroom.admin.guardroom import Guardroom
-from postroom.admin.returnsroom import ReturnsRoom
 from postroom.app.chores import Chores
 from postroom.app.opening import open_store
-from postroom.app.process import allow_files, calm_collector, show_host, tell_service_manager
+from postroom.app.process import allow_files, calm_collector, cores, show_host, tell_service_manager
+from postroom.app.queuewire import QueueSetup
+from postroom.app.remotequeue import Queue, RemoteQueue
 from postroom.app.road import Road
-from postroom.app.trust import TrustRooms
+from postroom.app.rooms import Rooms
 from postroom.clock import Clock, SystemClock
 from postroom.config.load import load
 from postroom.config.model import Settings
 from postroom.config.problems import SettingsError
-from postroom.config.replyrules import reply_classifier
-from postroom.directory.directory import Directory
 from postroom.directory.login import LoginDesk
 from postroom.directory.sources.opening import open_credentials
-from postroom.dns.cache import CachingResolver
-from postroom.dns.dnspython import DnspythonResolver
 from postroom.inbound.service import SMTP_ROLES, House, SmtpService
 from postroom.inbound.tagging import tagger_for
-from postroom.mail.message import QueueIds
 from postroom.mail.session import Role
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailauth.keys.sealing import open_sealer
@@ -40,10 +36,11 @@ from postroom.net.privileges import become, choose_user, hand_over
 from postroom.net.sockets import Opened, inherited_sockets, open_listeners
 from postroom.net.sweeper import Sweeper
 from postroom.outbound.daily.door import ReportPost
-from postroom.report.events import ServerDraining, ServerReady, SettingsReloaded
+from postroom.report.events import Report, ServerDraining, ServerReady, SettingsReloaded
 from postroom.report.log import Log
 from postroom.report.metrics import Metrics
 from postroom.report.reporter import Reporter
+from postroom.report.road import QueueEnded
 from postroom.storage.sqlite.migrate import migrations
 from postroom.storage.sqlite.store import SqliteStore
 from postroom.web.api.application import open_api
@@ -59,11 +56,6 @@ REFRESH_SECONDS = 0.5
 GUARD_SECONDS = 0.5
 """How often what guards the door is written behind, and commands that change it are heard."""
 
-TLS_SECONDS = 5.0
-"""How often what was learnt of TLS on the road is written behind."""
-
-RENEWAL_SECONDS = 600.0
-REPORT_SECONDS = 60.0
 RETURNED_SECONDS = 1.0
 """How often mail that came back is looked at."""
 
@@ -104,13 +96,44 @@ class Node:
         self._tls = self._upkeep.open(self._clock.now())
         self._sealer = open_sealer(settings.dkim.key_file)
         self._become_user()
-        async with open_store(settings) as store:
-            self._build(store, await store.directory.secret())
-            await self._start(opened, web)
-            try:
-                await self._stop.wait()
-            finally:
-                await self._end(web)
+        self._apart = await self._open_queue()
+        try:
+            async with open_store(settings, None if self._apart is None else self._apart.writer) as store:
+                self._build(store, await store.directory.secret())
+                await self._start(opened, web)
+                try:
+                    await self._stop.wait()
+                finally:
+                    await self._end(web)
+        finally:
+            if self._apart is not None:
+                await self._apart.end()
+
+    async def _open_queue(self) -> RemoteQueue | None:
+        """The process that has the queue; None where this one has it. OSError where the settings ask for what cannot be
+        had.
+        """
+        wanted = self._settings.queue.apart
+        if wanted is False or (wanted == "auto" and cores() < 2):
+            return None
+        setup = QueueSetup(self._settings, self._name, self._log.form, self._sealer, tuple(self._alerts.kinds()))
+        queue = RemoteQueue(
+            setup, clock=self._clock, tell=self._reporter.tell, pass_on=self._log.pass_on, hear=self._hear
+        )
+        try:
+            await queue.open()
+        except OSError as error:
+            if wanted != "auto":
+                raise
+            self._reporter.tell(QueueEnded("did not start", 0, 0.0, f"{error}; the node has the queue itself"))
+            return None
+        return queue
+
+    def _hear(self, report: Report) -> None:
+        """What was told in the process that has the queue, and counts for an alert."""
+        hearer = self._alerts.choose(type(report))
+        if hearer is not None:
+            hearer(report)
 
     # Building ----------------------------------------------------------------------
 
@@ -125,57 +148,32 @@ class Node:
     def _build(self, store: SqliteStore, secret: bytes) -> None:
         """The rooms, from the store outwards."""
         self._store = store
-        self._directory = Directory(store.directory, self._settings.delivery, self._clock)
-        self._credentials = open_credentials(
-            self._settings.auth,
-            self._settings.ldap,
-            self._settings.oauth,
-            directory=self._directory,
-            store=store.directory,
-            clock=self._clock,
-            reporter=self._reporter,
-            certificates=self._settings.tls.client_ca is not None,
-        )
-        self._ids = QueueIds(self._clock.now, zlib.crc32(self._name.encode()) & 511)  # commands have 512 and up
-        resolver = CachingResolver(DnspythonResolver(self._settings.dns), self._clock, self._settings.dns.cache)
-        self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
-        self._gate.banned = self._guard.lockout.banned
-        classifier = reply_classifier(self._settings.reply)
-        self._trust = TrustRooms(
+        number = zlib.crc32(self._name.encode()) & 511  # commands have 512 and up
+        self._rooms = rooms = Rooms(
             self._settings,
             store,
-            directory=self._directory,
-            resolver=resolver,
+            secret=secret,
+            number=number,
             sealer=self._sealer,
             clock=self._clock,
             reporter=self._reporter,
             metrics=self._metrics,
         )
-        self._back = ReturnsRoom(
-            self._settings,
-            store,
-            secret=secret,
-            resolve=self._trust.resolve,
-            is_local=self._directory.is_local,
-            classifier=classifier,
+        self._credentials = open_credentials(
+            self._settings.auth,
+            self._settings.ldap,
+            self._settings.oauth,
+            directory=rooms.directory,
+            store=store.directory,
             clock=self._clock,
             reporter=self._reporter,
+            certificates=self._settings.tls.client_ca is not None,
         )
-        self._road = Road(
-            self._settings,
-            store,
-            node=self._name,
-            resolver=resolver,
-            returns=self._back.returns,
-            reports=self._trust.addresses,
-            classifier=classifier,
-            is_local=self._directory.is_local,
-            ids=self._ids,
-            clock=self._clock,
-            reporter=self._reporter,
-            signer=self._trust.signer,
-        )
-        self._notices = self._guard.notices(self._road.door, self._directory.is_local, self._ids.next)
+        self._guard = Guardroom(self._settings, store.guard, self._clock, self._reporter)
+        self._gate.banned = self._guard.lockout.banned
+        self._queue: Queue = self._apart or Road(rooms, node=self._name)
+        self._door = rooms.door(self._queue.admission)
+        self._notices = self._guard.notices(self._door, rooms.directory.is_local, rooms.ids.next)
         self._build_services()
 
     def _build_services(self) -> None:
@@ -187,20 +185,20 @@ class Node:
             flood=settings.flood,
             tls_timeout=settings.connections.tls_timeout,
             offers_tls=self._tls is not None,
-            directory=self._directory,
+            directory=self._rooms.directory,
             checker=self._credentials,
-            door=self._road.door,
+            door=self._door,
             store=self._store.queue,
-            queue_ids=self._ids,
+            queue_ids=self._rooms.ids,
             clock=self._clock,
             reporter=self._reporter,
             limits=self._guard.limiter,
             lockout=self._guard.lockout,
             tagger=tagger_for(settings.route),
-            resolver=self._back.returns,
-            suppressions=self._back.suppressions,
-            checks=self._trust.checks,
-            revive=self._road.scheduler.revive,
+            resolver=self._rooms.back.returns,
+            suppressions=self._rooms.back.suppressions,
+            checks=self._rooms.trust.checks,
+            revive=self._queue.revive,
         )
         self._services: dict[Role, Service] = {role: SmtpService(role, house) for role in SMTP_ROLES}
         for role in POP3_ROLES:
@@ -222,10 +220,10 @@ class Node:
         challenge = self._upkeep.answer if settings.acme.enabled else None
         api = open_api(settings.web.token_file, suppression_routes(self._suppression_desk()))
         pages = publication_routes(publication_of(settings, self._is_local, self._signer))
-        return WebPorts(settings, make_app(self._health, self._metrics.render, challenge, api, pages), pages)
+        return WebPorts(settings, make_app(self._health, self._render_metrics, challenge, api, pages), pages)
 
     async def _is_local(self, domain: str) -> bool:
-        return await self._directory.is_local(domain)
+        return await self._rooms.directory.is_local(domain)
 
     def _signer(self) -> Certificate | None:
         """Who signs profiles for mail programs; not what only stands in for a certificate to come."""
@@ -239,13 +237,11 @@ class Node:
     # Running -----------------------------------------------------------------------
 
     async def _start(self, opened: Sequence[Opened], web: WebPorts) -> None:
-        await self._store.queue.recover(self._name, self._clock.now())
-        await self._directory.refresh()
+        await self._rooms.directory.refresh()
         await self._guard.start()
-        await self._road.start()
-        await self._trust.start()
-        await self._road.scheduler.heed()
-        await self._back.refresh()
+        await self._queue.start()
+        await self._rooms.trust.start()
+        await self._rooms.back.refresh()
         for each in opened:
             self._listeners.append(
                 Listener(
@@ -278,20 +274,14 @@ class Node:
 
     def _begin_chores(self) -> None:
         """What is done again and again beside the mail."""
-        self._chores.run(self._road.scheduler.run(), "scheduler")
-        self._chores.repeat(REFRESH_SECONDS, self._directory.refresh, "directory refresh")
-        self._chores.repeat(REFRESH_SECONDS, self._road.scheduler.heed, "pauses and flushes")
+        self._queue.begin(self._chores)
+        self._chores.repeat(REFRESH_SECONDS, self._rooms.directory.refresh, "directory refresh")
         self._chores.repeat(GUARD_SECONDS, self._guard.tick, "limits and bans")
-        self._chores.repeat(REFRESH_SECONDS, self._back.refresh, "suppression list")
-        self._chores.repeat(RETURNED_SECONDS, self._back.work, "returned mail")
-        self._chores.repeat(GUARD_SECONDS, self._road.shaping.tick, "sites")
+        self._chores.repeat(REFRESH_SECONDS, self._rooms.back.refresh, "suppression list")
+        self._chores.repeat(RETURNED_SECONDS, self._rooms.back.work, "returned mail")
         self._chores.repeat(0, self._notices.write, "notices")
-        self._chores.repeat(TLS_SECONDS, self._road.tls.tick, "TLS levels and tallies")
-        self._chores.repeat(RENEWAL_SECONDS, self._road.tls.renew, "MTA-STS policies")
-        post = ReportPost(self._road.door, self._ids.next, self._clock, self._settings.hostname)
-        if self._settings.tlsrpt.enabled:
-            self._chores.repeat(REPORT_SECONDS, self._road.tls.reports(post).send_due, "TLS reports")
-        self._trust.begin(self._chores, post)
+        post = ReportPost(self._door, self._rooms.ids.next, self._clock, self._settings.hostname)
+        self._rooms.trust.begin(self._chores, post)
         self._chores.repeat(GAUGE_SECONDS, self._measure, "queue gauges")
         self._chores.repeat(EXPIRY_SECONDS, self._forget, "history expiry")
         watch = CertificateWatch(
@@ -309,11 +299,11 @@ class Node:
         tell_service_manager("STOPPING=1")
         self._reporter.tell(ServerDraining(self._gate.open))
         await asyncio.gather(*(listener.drain(timeout) for listener in self._listeners))
-        await self._road.drain(timeout)
+        await self._queue.drain(timeout)
         await self._chores.stop()
         await self._guard.close()
-        await self._road.tls.close()
-        await self._trust.close()
+        await self._queue.close()
+        await self._rooms.trust.close()
         await self._upkeep.stop()
         await self._alerts.stop(ALERT_GRACE)
         await web.stop()
@@ -328,8 +318,8 @@ class Node:
         self._metrics.set_banned(self._guard.lockout.holding())
 
     async def _forget(self) -> None:
-        await self._back.expire()
-        await self._trust.expire()
+        await self._rooms.back.expire()
+        await self._rooms.trust.expire()
         await self._store.history.expire(self._clock.now() - self._settings.queue.history)
 
     def _reload(self) -> None:
@@ -341,10 +331,15 @@ class Node:
             self._reporter.tell(SettingsReloaded(str(error)))
             return
         self._log.set_level(settings.log.level)
+        if self._apart is not None:
+            self._apart.set_level(settings.log.level)
         taken = {"tls", "log"}
         old, new = dict(self._settings), dict(settings)
         waiting = tuple([name for name in new if name not in taken and new[name] != old[name]])
         self._reporter.tell(SettingsReloaded(waiting=waiting))
+
+    async def _render_metrics(self) -> bytes:
+        return self._metrics.render([] if self._apart is None else await self._apart.metrics())
 
     async def _health(self) -> Health:
         checks = {"listeners": "ok" if self._listeners and not self._stop.is_set() else "not accepting"}

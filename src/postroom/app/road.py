@@ -1,18 +1,17 @@
-"""Builds the way of mail from the door to the far end: intake, queue, routes, carriers."""
+"""Builds the way of mail from its admission to the far end: queue, routes, carriers."""
 
 import random
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+from postroom.app.chores import Chores
 from postroom.app.opening import store_path
 from postroom.app.process import cores
-from postroom.clock import Clock
-from postroom.config.model import Settings
+from postroom.app.rooms import Rooms
 from postroom.dns.resolver import Resolver
-from postroom.inbound.tagging import tagger_for
-from postroom.mail.classify import Classifier
+from postroom.inbound.etrn import is_meant
 from postroom.mail.delivery import RouteKind
-from postroom.mail.message import QueueIds
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.carrier import MailboxCarrier
 from postroom.net.apart.keeper import Keeper
@@ -21,73 +20,62 @@ from postroom.outbound.apart.remote import RemoteCarrier
 from postroom.outbound.apart.setup import Setup
 from postroom.outbound.carrier import SmtpCarrier
 from postroom.outbound.command import CommandCarrier
+from postroom.outbound.daily.door import ReportPost
 from postroom.outbound.maildir import MaildirCarrier
 from postroom.outbound.route import MailRouter
 from postroom.outbound.shaping.traffic import Traffic
 from postroom.outbound.tlsroom import TlsRoom
+from postroom.protocol.smtp.events import Etrn
+from postroom.queue.admission import QueueAdmission
 from postroom.queue.carrier import Carrier
-from postroom.queue.dsn import DsnMaker, Resolve
-from postroom.queue.intake import IntakeDoor
+from postroom.queue.dsn import Resolve
 from postroom.queue.outage import Outage
-from postroom.queue.reporting import ReportAddresses
-from postroom.queue.returning import Returns
 from postroom.queue.scheduler import Scheduler
 from postroom.queue.schedules import Schedules
 from postroom.queue.settle import Settler
-from postroom.queue.signing import Signer
-from postroom.queue.ways import Ways
 from postroom.report.events import StoreTrouble
-from postroom.report.reporter import Reporter
 from postroom.report.road import CarriersEnded
-from postroom.storage.sqlite.store import SqliteStore
+
+HEED_SECONDS = 0.5
+"""How often pauses and flushes are heard of, so that a command takes effect within a second."""
+
+SITES_SECONDS = 0.5
+"""How often what is learned of sites is written behind."""
+
+TLS_SECONDS = 5.0
+"""How often what was learnt of TLS on the road is written behind."""
+
+RENEWAL_SECONDS = 600.0
+REPORT_SECONDS = 60.0
 
 _CARRIERS = (sys.executable, "-P", "-m", "postroom.app.carriers")
 """-P: nothing is loaded from the folder that the node was started in."""
 
 
 class Road:
-    """The rooms that mail passes on its way out. ``door`` is where it comes in, ``scheduler`` what moves it.
+    """The rooms that mail passes on its way out. ``admission`` is where it comes in, ``scheduler`` what moves it.
 
-    ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites.
+    ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites. ``node`` is whose leases it takes.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: SqliteStore,
-        *,
-        node: str,
-        resolver: Resolver,
-        returns: Returns,
-        reports: ReportAddresses,
-        classifier: Classifier,
-        is_local: Callable[[str], Awaitable[bool]],
-        ids: QueueIds,
-        clock: Clock,
-        reporter: Reporter,
-        signer: Signer | None = None,
-    ) -> None:
-        self._signer = signer
-        self._settings = settings
-        self._store = store
+    def __init__(self, rooms: Rooms, *, node: str) -> None:
+        self._rooms = rooms
+        self._settings = settings = rooms.settings
+        self._store = rooms.store
         self._node = node
-        self._returns = returns
-        self._reports = reports
-        self._ids = ids
-        self._clock = clock
-        self._reporter = reporter
+        self._clock = rooms.clock
+        self._reporter = rooms.reporter
+        self._resolver = rooms.resolver
         self.tls = TlsRoom(
             settings.outbound,
             settings.tlsrpt,
             hostname=settings.hostname,
-            resolver=resolver,
-            store=store.tls,
-            clock=clock,
-            reporter=reporter,
+            resolver=rooms.resolver,
+            store=rooms.store.tls,
+            clock=rooms.clock,
+            reporter=rooms.reporter,
         )
-        self._resolver = resolver
-        self._classifier = classifier
-        self._build_outbound(resolver, is_local)
+        self._build_outbound(rooms.resolver, rooms.directory.is_local)
         self._carrier = self._make_carrier()
         self._build_queue()
 
@@ -133,7 +121,7 @@ class Road:
             content=self._store.queue,
             clock=self._clock,
             note_tls=self.tls.note,
-            classifier=self._classifier,
+            classifier=self._rooms.classifier,
             traffic=self._traffic,
         )
 
@@ -160,25 +148,13 @@ class Road:
 
     def _build_queue(self) -> None:
         settings, clock, reporter, store = self._settings, self._clock, self._reporter, self._store
-        node, resolve = self._node, self._returns.resolve
-        ways = Ways(self.router, separator=settings.delivery.plus_separator, tagger=tagger_for(settings.route))
-        dsns = DsnMaker(
-            hostname=settings.hostname,
-            contents=store.queue,
-            resolve=resolve,
-            ids=self._ids,
-            clock=clock,
-            reporter=reporter,
-            ways=ways,
-            language=settings.queue.dsn_language,
-            signer=self._signer,
-        )
+        node, resolve = self._node, self._rooms.back.returns.resolve
         outage = Outage(reporter)
         settler = Settler(
             settings=settings.queue,
             node=node,
             store=store.queue,
-            dsns=dsns,
+            dsns=self._rooms.dsns,
             clock=clock,
             reporter=reporter,
             outage=outage,
@@ -200,18 +176,8 @@ class Road:
             reporter=reporter,
             outage=outage,
         )
-        self.door = IntakeDoor(
-            store=store.queue,
-            ready=self.scheduler,
-            resolve=resolve,
-            dsns=dsns,
-            clock=clock,
-            reporter=reporter,
-            outage=outage,
-            ways=ways,
-            returns=self._returns,
-            signer=self._signer,
-            reports=self._reports,
+        self.admission = QueueAdmission(
+            store=store.queue, ready=self.scheduler, clock=clock, reporter=reporter, outage=outage
         )
 
     def _carriers_by_kind(self, resolve: Resolve) -> dict[RouteKind, Carrier]:
@@ -229,8 +195,29 @@ class Road:
         """Take up what an earlier process knew; have the carriers ready. Raises StoreUnavailable, OSError where they
         cannot be ready. If nobody asked for a process of theirs, they do without one.
         """
+        await self._store.queue.recover(self._node, self._clock.now())
         await self.tls.start()
         await self.shaping.start()
+        await self._start_carriers()
+        await self.scheduler.heed()
+
+    def begin(self, chores: Chores) -> None:
+        """What is done again and again: the queue's loop, and what is written behind."""
+        chores.run(self.scheduler.run(), "scheduler")
+        chores.repeat(HEED_SECONDS, self.scheduler.heed, "pauses and flushes")
+        chores.repeat(SITES_SECONDS, self.shaping.tick, "sites")
+        chores.repeat(TLS_SECONDS, self.tls.tick, "TLS levels and tallies")
+        chores.repeat(RENEWAL_SECONDS, self.tls.renew, "MTA-STS policies")
+        if self._settings.tlsrpt.enabled:
+            rooms = self._rooms
+            post = ReportPost(rooms.door(self.admission), rooms.ids.next, self._clock, self._settings.hostname)
+            chores.repeat(REPORT_SECONDS, self.tls.reports(post).send_due, "TLS reports")
+
+    def revive(self, asked: Etrn) -> None:
+        """What an ETRN asked for is to be tried now."""
+        self.scheduler.revive(partial(is_meant, asked))
+
+    async def _start_carriers(self) -> None:
         if isinstance(self._carrier, SmtpCarrier):
             return
         try:
@@ -253,3 +240,7 @@ class Road:
             await self.shaping.flush()
         except StoreUnavailable as error:
             self._reporter.tell(StoreTrouble(f"sites: {error}"))
+
+    async def close(self) -> None:
+        """After ``drain``, when nothing is done again and again any more: write what has not been written."""
+        await self.tls.close()

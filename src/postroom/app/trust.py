@@ -135,6 +135,11 @@ class TrustRooms:
             reports = self._sent.reports(post, signs=self._signs, is_local=self._directory.is_local)
             chores.repeat(SEND_SECONDS, reports.send_due, "DMARC reports")
 
+    async def refresh_keys(self) -> None:
+        """Take up keys that were changed, where nothing else of ``begin`` is done. Raises StoreUnavailable."""
+        if self._signing is not None:
+            await self._signing.refresh()
+
     async def expire(self) -> None:
         """Forget what is kept no longer. Raises StoreUnavailable."""
         await self._received.expire()

@@ -24,6 +24,7 @@ from postroom.mail.returnpath import ReturnPaths
 from postroom.outbound.route import MailRouter
 from postroom.policy.suppressed import refusal_of
 from postroom.policy.verdict import Refuse
+from postroom.queue.admission import QueueAdmission
 from postroom.queue.dsn import DsnMaker
 from postroom.queue.intake import IntakeDoor
 from postroom.queue.model import CHUNK_SIZE, INLINE_LIMIT, ContentChunk, Draft, Lease, LeasedMessage
@@ -123,8 +124,7 @@ def _door(  # noqa: PLR0917 - the rooms that a door has
         signer=signer,
     )
     return IntakeDoor(
-        store=store.queue,
-        ready=_NotHere(),
+        admission=QueueAdmission(store=store.queue, ready=_NotHere(), clock=clock, reporter=reporter),
         resolve=returns.resolve,
         dsns=dsns,
         clock=clock,

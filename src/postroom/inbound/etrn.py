@@ -16,8 +16,8 @@ from postroom.queue.store import QueueStore
 from postroom.report.events import QueueActed
 from postroom.report.reporter import Reporter
 
-Revive = Callable[[Callable[[str], bool]], None]
-"""Tells the scheduler that the sites of some destinations are there again."""
+Revive = Callable[[Etrn], None]
+"""Tells the scheduler that the sites of those destinations are there again which ``is_meant``."""
 
 _PER_NAME = Rate(1, 60.0)
 _PER_CLIENT = Rate(30, 60.0)
@@ -79,7 +79,7 @@ class QueueStarter:
         for which in filters:
             count += await self._store.act(QueueAction.RETRY, which, now)
         if count and self._revive is not None:
-            self._revive(lambda destination: _is_meant(asked, destination))
+            self._revive(asked)
         return count
 
 
@@ -90,7 +90,8 @@ _FILTERS: dict[EtrnKind, Callable[[str], QueueFilter]] = {
 }
 
 
-def _is_meant(asked: Etrn, destination: str) -> bool:
+def is_meant(asked: Etrn, destination: str) -> bool:
+    """Whether what waits under ``destination`` was asked for."""
     domain, _, rule = destination.partition(" ")
     match asked.kind:
         case EtrnKind.QUEUE:

@@ -123,7 +123,7 @@ class DsnMaker:
         draft = Draft(queue_id, now, dsn.envelope, dsn.content, message_id=dsn.message_id)
         if self._signer is not None:
             draft = await signed(draft, self._signer, (resolution,))
-        return build(draft, expand(draft, (resolution,), now, self._ways), None, now)
+        return build(draft, expand(draft, (resolution,), now, self._ways), now)
 
     async def _returned(
         self, message: Message, reports: tuple[RecipientReport, ...], content: bytes | None, start: bytes

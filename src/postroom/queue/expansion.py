@@ -21,7 +21,7 @@ from postroom.mail.status import BAD_MAILBOX, VALID, explain
 from postroom.mailbox.carrier import entry_prefix
 from postroom.mailbox.model import NewEntry
 from postroom.queue.deadlines import time_is_up
-from postroom.queue.model import Draft, Intake, Lease
+from postroom.queue.model import Draft, Intake
 from postroom.queue.reportmodel import ReportNote
 from postroom.queue.ways import BY_DOMAIN, Ways
 from postroom.report.history import HistoryRow
@@ -66,11 +66,6 @@ class Expansion:
     def waits(self) -> bool:
         """Whether those who live here are queued as well: what they get goes to them later."""
         return self.release_at is not None or bool(self.hold)
-
-    @property
-    def destinations(self) -> set[str]:
-        """Under what those wait who leave the house."""
-        return {queued.destination for queued in self.queued}
 
 
 def expand(draft: Draft, resolutions: tuple[Resolution, ...], now: float, ways: Ways = BY_DOMAIN) -> Expansion:
@@ -163,7 +158,6 @@ def _message(draft: Draft, ways: Ways) -> Message:
 def build(
     draft: Draft,
     expansion: Expansion,
-    lease: Lease | None,
     now: float,
     returned: tuple[str, ...] = (),
     *,
@@ -176,7 +170,7 @@ def build(
         draft.content,
         tuple(expansion.queued),
         tuple(expansion.entries),
-        lease,
+        None,
         (_accepted(draft, message, now), *expansion.history),
         returned,
         reported,

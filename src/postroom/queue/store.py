@@ -3,7 +3,7 @@
 Every write takes a batch; batches of all callers are committed together (DESIGN §5).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol
 
 from postroom.mail.address import Address
@@ -29,8 +29,8 @@ from postroom.queue.model import (
 class QueueStore(Protocol):
     """Every method may raise ``StoreUnavailable`` (mail.trouble); a write then changed nothing."""
 
-    async def take_in(self, intakes: Sequence[Intake]) -> None:
-        """On return each message is on disk, fsynced."""
+    def take_in(self, intakes: Sequence[Intake]) -> Awaitable[None]:
+        """Once it is done, each message is on disk, fsynced."""
         ...
 
     async def write_chunks(self, chunks: Sequence[ContentChunk]) -> None:

@@ -1,12 +1,10 @@
 """ETRN (RFC 1985): who may ask, what is tried, and what is told of it."""
 
-from collections.abc import Callable
-
 import pytest
 from tests.fakes.hand_clock import HandClock
 from tests.fakes.queue_store import MemoryQueueStore, Stored
 
-from postroom.inbound.etrn import QueueStarter
+from postroom.inbound.etrn import QueueStarter, is_meant
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import Envelope, Recipient
@@ -50,8 +48,8 @@ class Counter:
         message = Message(QueueId(number), 0.0, Envelope(None, (recipient,)), b"", 5)
         self.store.messages[message.queue_id] = Stored(message, b"", {0: waiting})
 
-    def _revive(self, wanted: Callable[[str], bool]) -> None:
-        self.revived += [destination for destination in self.destinations if wanted(destination)]
+    def _revive(self, asked: Etrn) -> None:
+        self.revived += [destination for destination in self.destinations if is_meant(asked, destination)]
 
     def due(self) -> list[str]:
         return sorted(one.waits_under for one in self.store.recipients() if one.next_attempt == self.clock.now())

@@ -221,7 +221,7 @@ class TestWays:
 def _stored_as(house: House, destination: str) -> Intake:
     """Mail in the store that waits under this name."""
     draft = house.draft("x@far.example")
-    intake = build(draft, expand(draft, (NotLocal(),), 0.0), None, 0.0)
+    intake = build(draft, expand(draft, (NotLocal(),), 0.0), 0.0)
     return replace(intake, queued=tuple(replace(one, destination=destination) for one in intake.queued))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
@@ -25,7 +26,7 @@ async def fill(house: House, count: int, domain: str, *, lease: Lease | None = N
     for n in range(count):
         draft = house.draft(f"r{n}@{domain}", asks={"priority": priority})
         expansion = expand(draft, tuple([await house.resolve(r.address) for r in draft.envelope.recipients]), 0.0)
-        await house.store.take_in([build(draft, expansion, lease, 0.0)])
+        await house.store.take_in([replace(build(draft, expansion, 0.0), lease=lease)])
 
 
 def order(house: House) -> list[str]:

@@ -280,8 +280,7 @@ async def test_at_the_door_signatures_stand_in_front_and_the_history_tells(desk:
     house = House()
     house.open()
     door = IntakeDoor(
-        store=house.store,
-        ready=house.scheduler,
+        admission=house.admission,
         resolve=house.resolve,
         dsns=house.dsns,
         clock=house.clock,

@@ -38,11 +38,15 @@ class Sealer:
 
     def __init__(self, secret: bytes | None = None, file: Path | None = None) -> None:
         self._file = file
+        self._secret = secret
         self._aead: AESGCM | None = None
         self._mark = b""
         if secret is not None:
             self._aead = AESGCM(_derive(secret, b"postroom dkim key"))
             self._mark = _derive(secret, b"postroom dkim mark")[:_MARK]
+
+    def __reduce__(self) -> tuple[type["Sealer"], tuple[bytes | None, Path | None]]:
+        return Sealer, (self._secret, self._file)
 
     def __repr__(self) -> str:
         return f"Sealer(file={self._file})"

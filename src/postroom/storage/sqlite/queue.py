@@ -79,9 +79,9 @@ class SqliteQueue:
         self._contents = contents
         self._listings = listings
 
-    async def take_in(self, intakes: Sequence[Intake]) -> None:
-        """On return each message is on disk, fsynced. ValueError where content and its size differ."""
-        await self._writer.submit(TAKE_IN, intakes, len(intakes), sum([_octets(intake) for intake in intakes]))
+    def take_in(self, intakes: Sequence[Intake]) -> "asyncio.Future[None]":
+        """Once it is done, each message is on disk, fsynced. ValueError where content and its size differ."""
+        return self._writer.submit(TAKE_IN, intakes, len(intakes), sum([_octets(intake) for intake in intakes]))
 
     async def write_chunks(self, chunks: Sequence[ContentChunk]) -> None:
         """Store pieces of content before their intake."""

@@ -50,7 +50,7 @@ async def fill(house: House, count: int, domain: str) -> None:
     for n in range(count):
         draft = house.draft(f"r{n}@{domain}")
         expansion = expand(draft, tuple([await house.resolve(r.address) for r in draft.envelope.recipients]), 0.0)
-        await house.store.take_in([build(draft, expansion, None, 0.0)])
+        await house.store.take_in([build(draft, expansion, 0.0)])
 
 
 async def test_a_backlog_travels_at_the_pace_that_the_site_takes() -> None:

@@ -1,0 +1,194 @@
+"""The process that has the queue: ``python -m postroom.app.queueprocess DESCRIPTOR`` (docs/adr/0022).
+
+Only a node starts it. It is told what it needs over the socket of the descriptor, and ends with the node. It has the
+store's one writer, for the node too, and moves the mail; the node has the doors.
+"""
+
+import asyncio
+import logging
+import marshal
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import zlib
+
+import uvloop
+
+from postroom.app.chores import Chores
+from postroom.app.opening import open_store
+from postroom.app.process import calm_collector
+from postroom.app.queuewire import Kind, QueueSetup
+from postroom.app.remotequeue import SECONDS
+from postroom.app.road import Road
+from postroom.app.rooms import Rooms
+from postroom.clock import SystemClock
+from postroom.mail.trouble import StoreUnavailable
+from postroom.net.apart.frames import SETUP, FrameReader, WireError
+from postroom.net.apart.link import Link
+from postroom.protocol.smtp.events import Etrn, EtrnKind
+from postroom.queue.apart.admitting import AdmissionServer
+from postroom.report.events import Report
+from postroom.report.forwarding import Forwarder
+from postroom.report.log import LibraryHandler, open_log_to
+from postroom.report.metrics import Metrics
+from postroom.report.reporter import Reporter
+from postroom.storage.apart.serving import WriteServer
+from postroom.storage.sqlite.store import SqliteStore
+
+REFRESH_SECONDS = 0.5
+"""How often directory and keys ask whether they were changed, so that a command takes effect within a second."""
+
+_READ = 65536
+
+
+def main() -> int:
+    """Serve the node at the other end of the descriptor."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they are meant for the node, which drains before we end
+    end = socket.socket(fileno=int(sys.argv[1]))
+    setup = _read_setup(end)
+    if setup is None:
+        return 1
+    factory = uvloop.new_event_loop if setup.settings.loop == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(setup, end))
+
+
+def _read_setup(end: socket.socket) -> QueueSetup | None:
+    """What the node says first; None if it has gone."""
+    reader = FrameReader()
+    while data := end.recv(_READ):
+        for kind, body in reader.feed(data):
+            if kind != SETUP:
+                raise WireError(f"the node began with a frame of kind {kind}")
+            return QueueSetup.from_bytes(body)
+    return None
+
+
+async def _serve(setup: QueueSetup, end: socket.socket) -> int:
+    return await QueueProcess(setup).run(end)
+
+
+class QueueProcess:
+    """The rooms of this process, and its end of the wire."""
+
+    def __init__(self, setup: QueueSetup) -> None:
+        self._setup = setup
+        self._clock = SystemClock()
+        self._loop = asyncio.get_running_loop()
+        self._room = threading.Event()  # that the wire has room for lines of the log
+        self._room.set()
+        self._link = Link(self._on_frame, self._room.set, self._on_lost)
+        self._log = open_log_to(setup.form, self._say_lines)
+        self._metrics = Metrics()
+        forwarder = Forwarder(setup.wanted, self._say_report)
+        self._reporter = Reporter([self._log.tell], [self._metrics.choose, forwarder.choose])
+        self._chores = Chores(self._clock, self._reporter)
+        self._closing = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._drain: asyncio.Task[None] | None = None
+
+    async def run(self, end: socket.socket) -> int:
+        """Until the node has had enough. If it is gone, nothing is finished: another node may have begun already."""
+        await self._link.open(end)
+        logging.getLogger().addHandler(LibraryHandler(self._log))
+        try:
+            async with open_store(self._setup.settings) as store:
+                await self._start(store)
+                calm_collector()
+                self._link.send(Kind.READY, b"")
+                await self._closing.wait()
+                await self._end()
+        except (OSError, ValueError, StoreUnavailable) as error:
+            self._link.send(Kind.READY, str(error).encode(errors="replace"))
+            await self._part()
+            return 1
+        await self._part()
+        return 0
+
+    async def _start(self, store: SqliteStore) -> None:
+        setup = self._setup
+        rooms = Rooms(
+            setup.settings,
+            store,
+            secret=await store.directory.secret(),
+            number=zlib.crc32(setup.node.encode()) & 511 ^ 1,  # the node's own but one bit
+            sealer=setup.sealer,
+            clock=self._clock,
+            reporter=self._reporter,
+            metrics=self._metrics,
+        )
+        self._road = road = Road(rooms, node=setup.node)
+        await rooms.directory.refresh()
+        await rooms.trust.refresh_keys()
+        await road.start()
+        self._admissions = AdmissionServer(road.admission, lambda body: self._link.send(Kind.ADMITTED, body))
+        self._writes = WriteServer(store.writer, lambda body: self._link.send(Kind.WRITTEN, body))
+        road.begin(self._chores)
+        self._chores.repeat(REFRESH_SECONDS, rooms.directory.refresh, "directory refresh")
+        self._chores.repeat(REFRESH_SECONDS, rooms.trust.refresh_keys, "signing keys")
+
+    async def _end(self) -> None:
+        """As the node has it after its drain; or at once, where it has not got as far as to need one."""
+        await (self._drain or self._drain_for(0))
+
+    async def _part(self) -> None:
+        """Let the node have what there still is to tell, and end the link."""
+        self._log.close()
+        await asyncio.sleep(0)  # the last lines are handed to the loop
+        self._link.close()
+        await self._gone.wait()
+
+    # The wire. -----------------------------------------------------------------------
+
+    def _on_frame(self, kind: int, body: memoryview) -> None:
+        match kind:
+            case Kind.ADMIT:
+                self._admissions.asked(body)
+            case Kind.WRITES:
+                self._writes.asked(body)
+            case Kind.REVIVE:
+                word, name = marshal.loads(body)  # noqa: S302 - our own node wrote it
+                self._road.revive(Etrn(EtrnKind(word), name))
+            case Kind.LEVEL:
+                self._log.set_level(bytes(body).decode())
+            case Kind.ASK_METRICS:
+                self._link.send(Kind.METRICS, self._metrics.export())
+            case Kind.DRAIN:
+                (seconds,) = SECONDS.unpack(body)
+                self._drain = self._loop.create_task(self._drain_for(seconds))
+            case Kind.CLOSE:
+                self._closing.set()
+            case _:
+                raise WireError(f"the node sent a frame of kind {kind}")
+
+    async def _drain_for(self, seconds: float) -> None:
+        await self._road.drain(seconds)
+        await self._chores.stop()
+        await self._road.close()
+        self._link.send(Kind.DRAINED, b"")
+
+    def _on_lost(self, _trouble: str) -> None:
+        self._gone.set()
+        if not self._closing.is_set():
+            os._exit(1)
+
+    def _say_lines(self, lines: bytes) -> None:
+        """Called by the log's thread: it waits while the wire is full, and the log counts what it loses then."""
+        self._room.wait()
+        self._loop.call_soon_threadsafe(self._send_lines, lines)
+
+    def _send_lines(self, lines: bytes) -> None:
+        self._link.send(Kind.LINES, lines)
+        if self._link.is_full:
+            self._room.clear()
+
+    def _say_report(self, report: Report) -> None:
+        self._link.send(Kind.REPORT, pickle.dumps(report, protocol=5))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""The node's end of a queue that has a process of its own (docs/adr/0022)."""
+
+import asyncio
+import marshal
+import pickle
+import struct
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import apsw
+
+from postroom.app.chores import Chores
+from postroom.app.queuewire import Kind, QueueSetup
+from postroom.clock import Clock
+from postroom.net.apart.frames import WireError
+from postroom.net.apart.keeper import Keeper
+from postroom.net.apart.link import Link
+from postroom.protocol.smtp.events import Etrn
+from postroom.queue.admission import Admission
+from postroom.queue.apart.admitting import RemoteAdmission
+from postroom.report.events import Report
+from postroom.report.reporter import Listener
+from postroom.report.road import QueueBack, QueueEnded
+from postroom.storage.apart.asking import RemoteWriter
+
+METRICS_WITHIN = 2.0
+"""Seconds that the child has to tell what it has counted; after that it is left out."""
+
+DRAIN_GRACE = 15.0
+"""Seconds beyond its time that the child has to drain."""
+
+SECONDS = struct.Struct("!d")
+
+_COMMAND = (sys.executable, "-P", "-m", "postroom.app.queueprocess")
+"""-P: nothing is loaded from the folder that the node was started in."""
+
+
+class Queue(Protocol):
+    """What the node asks of the queue, wherever it stands."""
+
+    @property
+    def admission(self) -> Admission:
+        """How mail gets in."""
+        ...
+
+    def revive(self, asked: Etrn) -> None:
+        """What an ETRN asked for is to be tried now."""
+        ...
+
+    async def start(self) -> None:
+        """Take up what an earlier process left."""
+        ...
+
+    def begin(self, chores: Chores) -> None:
+        """Move mail from now on."""
+        ...
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is under way end, and begin nothing more."""
+        ...
+
+    async def close(self) -> None:
+        """Write what has not been written."""
+        ...
+
+
+class RemoteQueue:
+    """``writer`` is for the node's store, ``admission`` for its door. ``open`` it before the store, ``end`` it after.
+
+    ``pass_on`` takes lines for the log, ``hear`` reports that somebody in the node has asked for by ``setup.wanted``.
+    """
+
+    def __init__(
+        self,
+        setup: QueueSetup,
+        *,
+        clock: Clock,
+        tell: Listener,
+        pass_on: Callable[[bytes], None],
+        hear: Listener,
+    ) -> None:
+        self.admission = RemoteAdmission()
+        self.writer: RemoteWriter[apsw.Connection] = RemoteWriter()
+        self._pass_on = pass_on
+        self._hear = hear
+        self._link: Link | None = None
+        self._metrics: list[asyncio.Future[bytes]] = []
+        self._drained: asyncio.Future[None] | None = None
+        self.on_ready: Callable[[str], None] = _nothing
+        self._keeper = Keeper(self, _COMMAND, setup.to_bytes(), clock, tell, what="the queue")
+
+    async def open(self) -> None:
+        """Have the child ready, and replace it whenever it dies. OSError, which says why, if there is none."""
+        await self._keeper.start()
+
+    async def end(self) -> None:
+        """End the child; nobody writes any more."""
+        await self._keeper.close()
+
+    # What the node asks. -------------------------------------------------------------
+
+    async def start(self) -> None:
+        """The child has done that already."""
+
+    def begin(self, chores: Chores) -> None:
+        """So does the child, by itself."""
+
+    def revive(self, asked: Etrn) -> None:
+        """What an ETRN asked for is to be tried now."""
+        self._send(Kind.REVIVE, marshal.dumps((asked.kind.value, asked.name)))
+
+    def set_level(self, level: str) -> None:
+        """The lowest level that is logged has changed."""
+        self._send(Kind.LEVEL, level.encode())
+
+    async def metrics(self) -> list[bytes]:
+        """What the child has counted; nothing where it does not say so in time."""
+        if self._link is None:
+            return []
+        told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._metrics.append(told)
+        self._send(Kind.ASK_METRICS, b"")
+        await asyncio.wait({told}, timeout=METRICS_WITHIN)
+        return [told.result()] if told.done() and not told.cancelled() else []
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is under way end for ``seconds``, give the rest back; what the node writes still gets through."""
+        if self._link is None:
+            return
+        self._drained = asyncio.get_running_loop().create_future()
+        self._send(Kind.DRAIN, SECONDS.pack(seconds))
+        await asyncio.wait({self._drained}, timeout=seconds + DRAIN_GRACE)
+
+    async def close(self) -> None:
+        """It has written what it knows when it has drained."""
+
+    # What the keeper asks. -----------------------------------------------------------
+
+    def on_frame(self, kind: int, body: memoryview) -> None:
+        """What the child says. WireError where that is nothing it could say."""
+        match kind:
+            case Kind.ADMITTED:
+                self.admission.answered(body)
+            case Kind.WRITTEN:
+                self.writer.answered(body)
+            case Kind.LINES:
+                self._pass_on(bytes(body))
+            case Kind.REPORT:
+                self._hear(_read_report(body))
+            case Kind.METRICS:
+                if self._metrics:
+                    told = self._metrics.pop(0)
+                    if not told.done():
+                        told.set_result(bytes(body))
+            case Kind.READY:
+                self.on_ready(bytes(body).decode())
+            case Kind.DRAINED:
+                self._end_drain()
+            case _:
+                raise WireError(f"the queue sent a frame of kind {kind}")
+
+    def on_room(self) -> None:
+        """What is sent waits for an answer: nothing more to send for that."""
+
+    def attach(self, link: Link) -> None:
+        """A child is ready at the other end."""
+        self._link = link
+        self.admission.attach(partial(link.send, Kind.ADMIT))
+        self.writer.attach(partial(link.send, Kind.WRITES))
+
+    def detach(self) -> int:
+        """The child is gone."""
+        self._link = None
+        trouble = "the process that has the queue ended; another one is being started"
+        lost = self.admission.detach(trouble) + self.writer.detach(trouble)
+        for told in self._metrics:
+            told.cancel()
+        self._metrics.clear()
+        self._end_drain()
+        return lost
+
+    def give_up(self, trouble: str) -> None:
+        """There will be no child for a while."""
+        self.admission.detach(trouble)
+        self.writer.detach(trouble)
+
+    def say_close(self, link: Link) -> None:
+        """Ask the child to end in good order."""
+        link.send(Kind.CLOSE, b"")
+
+    def ended(self, status: str, under_way: int, wait: float, trouble: str) -> QueueEnded:
+        """What is told of a child that ended unasked."""
+        return QueueEnded(status, under_way, wait, trouble)
+
+    def replaced(self, pid: int) -> QueueBack:
+        """What is told when another one takes its work."""
+        return QueueBack(pid)
+
+    def _send(self, kind: Kind, body: bytes) -> None:
+        if self._link is not None:
+            self._link.send(kind, body)
+
+    def _end_drain(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+
+def _read_report(body: memoryview) -> Report:
+    try:
+        report: Any = pickle.loads(body)  # noqa: S301 - our own process wrote it
+    except Exception as error:
+        raise WireError(f"no report: {error!r}") from error
+    told: Report = report
+    return told
+
+
+def _nothing(_: str) -> None:
+    """Nobody waits for the child."""
