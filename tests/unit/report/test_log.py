@@ -74,6 +74,8 @@ def test_event_names_are_stable() -> None:
         "mail_checked",
         "carriers_ended",
         "carriers_ready",
+        "queue_ended",
+        "queue_back",
         "site_blocked",
         "site_reopened",
         "site_shaped",
