@@ -222,7 +222,7 @@ class Node:
         challenge = self._upkeep.answer if settings.acme.enabled else None
         api = open_api(settings.web.token_file, suppression_routes(self._suppression_desk()))
         pages = publication_routes(publication_of(settings, self._is_local, self._signer))
-        return WebPorts(settings, make_app(self._health, self._metrics.render, challenge, api, pages), pages)
+        return WebPorts(settings, make_app(self._health, self._show_metrics, challenge, api, pages), pages)
 
     async def _is_local(self, domain: str) -> bool:
         return await self._directory.is_local(domain)
@@ -326,6 +326,9 @@ class Node:
         by_state = {state.value: count for state, count in counts.by_state.items()}
         self._metrics.set_queue(messages=counts.messages, by_state=by_state, oldest_seconds=age)
         self._metrics.set_banned(self._guard.lockout.holding())
+
+    async def _show_metrics(self) -> bytes:
+        return self._metrics.render()
 
     async def _forget(self) -> None:
         await self._back.expire()
