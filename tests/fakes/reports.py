@@ -134,6 +134,9 @@ REPORTS: tuple[Report, ...] = (
     road.CarriersEnded("signal 9", 3, 0.1),
     road.CarriersEnded("exit 1", 0, 0.2, "the carriers did not get ready: the process ended"),
     road.CarriersReady(4711),
+    road.QueueEnded("signal 9", 3, 0.1),
+    road.QueueEnded("exit 1", 0, 0.2, "the queue's process did not get ready: the process ended"),
+    road.QueueBack(4712),
     events.InternalError("session", "ValueError('x')", "Traceback\n  line"),
 )
 

@@ -53,6 +53,10 @@ class Alerts:
         """``tell`` for reports that some [[alert]] counts."""
         return self.tell if WORDS.get(kind) in self._counters else None
 
+    def kinds(self) -> frozenset[type[Report]]:
+        """Those that ``choose`` is for: what another process is to hand on (``Forwarder``)."""
+        return frozenset([kind for kind, word in WORDS.items() if word in self._counters])
+
     def tell(self, report: Report) -> None:
         """Count it; what that raises is sent soon."""
         for counter, post in self._counters.get(word_of(report), ()):

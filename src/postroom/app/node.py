@@ -118,7 +118,12 @@ class Node:
             return None
         setup = QueueSetup(self._settings, self._name, self._log.form, self._sealer, tuple(self._alerts.kinds()))
         queue = RemoteQueue(
-            setup, clock=self._clock, tell=self._reporter.tell, pass_on=self._log.pass_on, hear=self._hear
+            setup,
+            clock=self._clock,
+            tell=self._reporter.tell,
+            pass_on=self._log.pass_on,
+            hear=self._hear,
+            inherit=self._metrics.inherit,
         )
         try:
             await queue.open()
@@ -339,7 +344,11 @@ class Node:
         self._reporter.tell(SettingsReloaded(waiting=waiting))
 
     async def _render_metrics(self) -> bytes:
-        return self._metrics.render([] if self._apart is None else await self._apart.metrics())
+        others = [] if self._apart is None else await self._apart.metrics()
+        try:
+            return self._metrics.render(others)
+        except ValueError:  # another version's: the files were changed under a node that runs
+            return self._metrics.render()
 
     async def _health(self) -> Health:
         checks = {"listeners": "ok" if self._listeners and not self._stop.is_set() else "not accepting"}

@@ -12,7 +12,6 @@ import pickle
 import signal
 import socket
 import sys
-import threading
 import zlib
 
 import uvloop
@@ -79,9 +78,7 @@ class QueueProcess:
         self._setup = setup
         self._clock = SystemClock()
         self._loop = asyncio.get_running_loop()
-        self._room = threading.Event()  # that the wire has room for lines of the log
-        self._room.set()
-        self._link = Link(self._on_frame, self._room.set, self._on_lost)
+        self._link = Link(self._on_frame, _nothing, self._on_lost)
         self._log = open_log_to(setup.form, self._say_lines)
         self._metrics = Metrics()
         forwarder = Forwarder(setup.wanted, self._say_report)
@@ -138,7 +135,6 @@ class QueueProcess:
     async def _part(self) -> None:
         """Let the node have what there still is to tell, and end the link."""
         self._log.close()
-        await asyncio.sleep(0)  # the last lines are handed to the loop
         self._link.close()
         await self._gone.wait()
 
@@ -177,17 +173,16 @@ class QueueProcess:
             os._exit(1)
 
     def _say_lines(self, lines: bytes) -> None:
-        """Called by the log's thread: it waits while the wire is full, and the log counts what it loses then."""
-        self._room.wait()
-        self._loop.call_soon_threadsafe(self._send_lines, lines)
-
-    def _send_lines(self, lines: bytes) -> None:
-        self._link.send(Kind.LINES, lines)
         if self._link.is_full:
-            self._room.clear()
+            raise BlockingIOError("the node does not keep up")
+        self._link.send(Kind.LINES, lines)
 
     def _say_report(self, report: Report) -> None:
         self._link.send(Kind.REPORT, pickle.dumps(report, protocol=5))
+
+
+def _nothing() -> None:
+    """Whatever is sent has been bounded by who asked for it."""
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import marshal
 import pickle
 import struct
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -69,7 +70,8 @@ class Queue(Protocol):
 class RemoteQueue:
     """``writer`` is for the node's store, ``admission`` for its door. ``open`` it before the store, ``end`` it after.
 
-    ``pass_on`` takes lines for the log, ``hear`` reports that somebody in the node has asked for by ``setup.wanted``.
+    ``pass_on`` takes lines for the log, ``hear`` reports that somebody in the node has asked for by ``setup.wanted``,
+    ``inherit`` what a child had counted that is no more.
     """
 
     def __init__(
@@ -80,13 +82,17 @@ class RemoteQueue:
         tell: Listener,
         pass_on: Callable[[bytes], None],
         hear: Listener,
+        inherit: Callable[[bytes], None],
     ) -> None:
         self.admission = RemoteAdmission()
         self.writer: RemoteWriter[apsw.Connection] = RemoteWriter()
         self._pass_on = pass_on
         self._hear = hear
         self._link: Link | None = None
-        self._metrics: list[asyncio.Future[bytes]] = []
+        self._inherit = inherit
+        self._asked: deque[asyncio.Future[bytes]] = deque()
+        self._counted = b""  # as it said last
+        self._level = ""  # where it is not that of the setup any more
         self._drained: asyncio.Future[None] | None = None
         self.on_ready: Callable[[str], None] = _nothing
         self._keeper = Keeper(self, _COMMAND, setup.to_bytes(), clock, tell, what="the queue")
@@ -113,6 +119,7 @@ class RemoteQueue:
 
     def set_level(self, level: str) -> None:
         """The lowest level that is logged has changed."""
+        self._level = level
         self._send(Kind.LEVEL, level.encode())
 
     async def metrics(self) -> list[bytes]:
@@ -120,7 +127,7 @@ class RemoteQueue:
         if self._link is None:
             return []
         told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._metrics.append(told)
+        self._asked.append(told)
         self._send(Kind.ASK_METRICS, b"")
         await asyncio.wait({told}, timeout=METRICS_WITHIN)
         return [told.result()] if told.done() and not told.cancelled() else []
@@ -150,10 +157,10 @@ class RemoteQueue:
             case Kind.REPORT:
                 self._hear(_read_report(body))
             case Kind.METRICS:
-                if self._metrics:
-                    told = self._metrics.pop(0)
-                    if not told.done():
-                        told.set_result(bytes(body))
+                self._counted = bytes(body)
+                told = self._asked.popleft() if self._asked else None
+                if told is not None and not told.done():
+                    told.set_result(self._counted)
             case Kind.READY:
                 self.on_ready(bytes(body).decode())
             case Kind.DRAINED:
@@ -167,6 +174,8 @@ class RemoteQueue:
     def attach(self, link: Link) -> None:
         """A child is ready at the other end."""
         self._link = link
+        if self._level:
+            self.set_level(self._level)
         self.admission.attach(partial(link.send, Kind.ADMIT))
         self.writer.attach(partial(link.send, Kind.WRITES))
 
@@ -175,9 +184,12 @@ class RemoteQueue:
         self._link = None
         trouble = "the process that has the queue ended; another one is being started"
         lost = self.admission.detach(trouble) + self.writer.detach(trouble)
-        for told in self._metrics:
+        for told in self._asked:
             told.cancel()
-        self._metrics.clear()
+        self._asked.clear()
+        if self._counted:
+            self._inherit(self._counted)
+            self._counted = b""
         self._end_drain()
         return lost
 

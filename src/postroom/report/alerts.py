@@ -24,7 +24,7 @@ from postroom.report.events import (
 )
 from postroom.report.keys import DkimKeyWaits, DkimTrouble
 from postroom.report.line import cut
-from postroom.report.road import CarriersEnded
+from postroom.report.road import CarriersEnded, QueueEnded
 from postroom.report.zones import DnsBroken, DnsMended
 
 WORDS: Mapping[type[Report], str] = {
@@ -43,6 +43,7 @@ WORDS: Mapping[type[Report], str] = {
     DnsMended: "dns_mended",
     InternalError: "internal_error",
     CarriersEnded: "internal_error",
+    QueueEnded: "internal_error",
 }
 """What counts under which word of the settings."""
 
@@ -146,6 +147,8 @@ def _example(at: float, report: Report) -> Example:
             return Example(at, "", "", cut(f"{report.role}: {report.reason}"))
         case CarriersEnded():
             return Example(at, "", "", cut(f"the carriers' process ended: {report.status}"))
+        case QueueEnded():
+            return Example(at, "", "", cut(f"the queue's process ended: {report.status}"))
         case InternalError():
             return Example(at, "", "", cut(f"{report.where}: {report.error.partition('(')[0]}"))
         case _:

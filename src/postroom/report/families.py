@@ -1,15 +1,20 @@
 """Families of numbers for Prometheus: counters, gauges and durations, plain until someone asks for them.
 
-Not locked: counted and asked for on one thread.
+Not locked: counted and asked for on one thread. What a family holds can be had as plain lists (``state``), and be
+taken up by the same family elsewhere (``add``).
 """
 
 from bisect import bisect_left
 from itertools import accumulate
 from time import time
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric, Sample
 
 _PREFIX = "postroom_"
+
+State = list[list[Any]]
+"""What a family holds: for each set of labels a list of their values, and its numbers."""
 
 
 class Numbers(dict[tuple[str, ...], float]):
@@ -21,8 +26,6 @@ class Numbers(dict[tuple[str, ...], float]):
         super().__init__()
         self.name, self.text, self.labels = _PREFIX + name, text, labels
         self.started: dict[tuple[str, ...], float] = {}
-        if not labels:
-            self[()] = self[()]  # it has but one number, which is shown from the beginning
 
     def __missing__(self, key: tuple[str, ...]) -> float:
         self.started[key] = time()
@@ -34,6 +37,11 @@ class Counter(Numbers):
 
     __slots__ = ()
 
+    def __init__(self, name: str, text: str, *labels: str) -> None:
+        super().__init__(name, text, *labels)
+        if not labels:
+            self[()] = self[()]  # it has but one number, which is shown from the beginning
+
     def family(self) -> Metric:
         """As Prometheus has it."""
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)
@@ -41,9 +49,20 @@ class Counter(Numbers):
             family.add_metric(key, number, created=self.started[key])
         return family
 
+    def state(self) -> State:
+        """Each number, and since when it is counted."""
+        return [[key, number, self.started[key]] for key, number in self.items()]
+
+    def add(self, state: State) -> None:
+        """Count what was counted elsewhere too. ValueError or TypeError where that is no such state."""
+        for labels, number, started in state:
+            key = _key(labels, self.labels)
+            self[key] += number
+            self.started[key] = min(self.started[key], started)
+
 
 class Gauge(Numbers):
-    """Numbers that go up and down."""
+    """Numbers that go up and down. What nobody set is no part of its state."""
 
     __slots__ = ()
 
@@ -52,7 +71,18 @@ class Gauge(Numbers):
         family = GaugeMetricFamily(self.name, self.text, labels=self.labels)
         for key, number in self.items():
             family.add_metric(key, number)
+        if not self and not self.labels:
+            family.add_metric((), 0)  # it has but one number, which is shown from the beginning
         return family
+
+    def state(self) -> State:
+        """Each number."""
+        return [[key, number] for key, number in self.items()]
+
+    def add(self, state: State) -> None:
+        """Have these numbers instead of one's own. ValueError or TypeError where that is no such state."""
+        for labels, number in state:
+            self[_key(labels, self.labels)] = number + 0.0
 
 
 class _Spread:
@@ -93,6 +123,25 @@ class Histogram:
             family.samples.append(Sample(self.name + "_created", labels, spread.started))
         return family
 
+    def state(self) -> State:
+        """Each spread: its counts, its total, and since when it is counted."""
+        return [[key, spread.counts, spread.total, spread.started] for key, spread in self.spreads.items()]
+
+    def add(self, state: State) -> None:
+        """Count what was counted elsewhere too. ValueError or TypeError where that is no such state."""
+        for labels, counts, total, started in state:
+            key = _key(labels, self.labels)
+            spread = self.spreads.get(key) or self._start(key)
+            spread.counts = [ours + theirs for ours, theirs in zip(spread.counts, counts, strict=True)]
+            spread.total += total
+            spread.started = min(spread.started, started)
+
     def _start(self, key: tuple[str, ...]) -> _Spread:
         spread = self.spreads[key] = _Spread(len(self.bounds) + 1)
         return spread
+
+
+def _key(values: Any, labels: tuple[str, ...]) -> tuple[str, ...]:
+    if not isinstance(values, list) or len(values) != len(labels) or not all(isinstance(each, str) for each in values):
+        raise ValueError(f"{values!r} are no values of {labels!r}")
+    return tuple(values)

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import orjson
@@ -19,7 +20,7 @@ import structlog
 from postroom.report.events import Report
 from postroom.report.line import DEBUG, ERROR, LEVELS, LONGEST_TRACE, WARNING, Told, cut
 from postroom.report.told import QUIET, tell
-from postroom.report.writer import LineWriter, file_sink
+from postroom.report.writer import LineGatherer, LineSender, LineWriter, Sink, file_sink
 
 Renderer = Callable[[dict[str, Any]], str]
 
@@ -28,13 +29,37 @@ _MILLISECONDS = tuple(f".{each:03d}Z" for each in range(1000))
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
+@dataclass(frozen=True, slots=True)
+class LogForm:
+    """How lines look, and which are shown: what a process is told whose lines another one writes.
+
+    ``level`` is the lowest that is shown; ``console``: readable lines, else JSON; ``colors``: for a terminal.
+    """
+
+    level: str = "info"
+    console: bool = False
+    colors: bool = False
+
+    def renderer(self) -> Renderer:
+        """What makes such lines."""
+        return console_renderer(colors=self.colors) if self.console else render_json
+
+
 def open_log(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> "Log":
     """The log of this process, to ``stream`` (standard output if None); ``form`` is auto, json or console."""
     stream = sys.stdout if stream is None else stream
     is_terminal = stream.isatty()
     console = form == "console" or (form == "auto" and is_terminal)
-    render = console_renderer(colors=is_terminal) if console else render_json
-    return Log(level, render, file_sink(stream.fileno()))
+    return Log(LogForm(level, console, is_terminal), file_sink(stream.fileno()))
+
+
+def open_log_to(form: LogForm, sink: Sink) -> "Log":
+    """The log of a process whose lines another one writes (``Log.pass_on``). Call it in the loop.
+
+    ``sink`` takes whole lines, in the loop's thread alone, and must not block. When ``flush`` and ``close`` return, it
+    has everything.
+    """
+    return Log(form, sink, through=LineSender)
 
 
 class Log:
@@ -42,17 +67,24 @@ class Log:
 
     def __init__(
         self,
-        level: str,
-        render: Renderer,
-        sink: Callable[[bytes], None],
+        form: LogForm,
+        sink: Sink,
         now: Callable[[], float] = time.time,
+        *,
+        through: Callable[[Sink, Callable[[int], str]], LineGatherer] = LineWriter,
     ) -> None:
-        self._level = LEVELS[level]
-        self._render = render
+        self._form = form
+        self._level = LEVELS[form.level]
+        self._render = form.renderer()
         self._now = now
         self._second = -1
         self._stamp = ""
-        self._writer = LineWriter(sink, self._lost)
+        self._writer = through(sink, self._lost)
+
+    @property
+    def form(self) -> LogForm:
+        """How its lines look, with the level as it is now."""
+        return replace(self._form, level=_LEVEL_NAMES[self._level])
 
     def tell(self, report: Report) -> None:
         """Log one report, if its level is shown."""
@@ -67,6 +99,10 @@ class Log:
         ambiguous = told.event == "lease_lost" or "ambiguous" in told.fields  # what explains a second copy is not lost
         at_once = told.level >= ERROR or told.event == "server_ready" or ambiguous
         self._writer.write(self._line(told), at_once=at_once)
+
+    def pass_on(self, lines: bytes) -> None:
+        """Write lines that another process made, as they are, after those that were told here before."""
+        self._writer.pass_on(lines)
 
     def set_level(self, level: str) -> None:
         """Change the lowest level that is shown (after a reload of the settings)."""

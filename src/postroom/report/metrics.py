@@ -4,8 +4,10 @@ Labels come from closed sets: nothing grows with traffic. Everything here runs o
 are told there, and the web port renders there. So no lock is needed, and counting costs a dictionary entry.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import orjson
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
@@ -71,7 +73,10 @@ _LOGIN_REASONS = (
 
 
 class Metrics:
-    """Listens to a Reporter (``choose``); ``render`` gives the text that Prometheus reads."""
+    """Listens to a Reporter (``choose``); ``render`` gives the text that Prometheus reads.
+
+    Where reports are told in two processes, each has its own: one asks the other for its ``export``, and renders both.
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
@@ -141,9 +146,27 @@ class Metrics:
         for path, expires_at in expiries.items():
             self._certificates[path,] = expires_at
 
-    def render(self) -> bytes:
-        """The Prometheus text format."""
-        return generate_latest(self.registry)
+    def export(self) -> bytes:
+        """Every number as it stands now, for ``render`` in another process."""
+        return orjson.dumps({family.name: family.state() for family in self._families})
+
+    def render(self, others: Sequence[bytes] = ()) -> bytes:
+        """The Prometheus text format, of these numbers and those of ``others`` (``export``): what is counted is
+        summed, gauges that one of the others has set are as it says. ValueError where that is no export.
+        """
+        if not others:
+            return generate_latest(self.registry)
+        both = Metrics()
+        for export in (self.export(), *others):
+            both._add(export)
+        return generate_latest(both.registry)
+
+    def inherit(self, export: bytes) -> None:
+        """Count on from what a process that is no more had counted (``export``), so that no sum falls: without its
+        gauges. Nothing where that is no export.
+        """
+        with contextlib.suppress(ValueError):
+            self._add(export, gauges=False)
 
     def collect(self) -> Iterator[Metric]:
         """What the registry asks for: every number as it stands now."""
@@ -152,6 +175,15 @@ class Metrics:
     def describe(self) -> Iterator[Metric]:
         """The same, so that a registry refuses a second ``Metrics``, whose numbers would have the same names."""
         return self.collect()
+
+    def _add(self, export: bytes, *, gauges: bool = True) -> None:
+        families = {family.name: family for family in self._families}
+        try:
+            for name, state in orjson.loads(export).items():
+                if gauges or not isinstance(families[name], Gauge):
+                    families[name].add(state)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"no export of metrics: {error!r}") from error
 
     # The families.
 

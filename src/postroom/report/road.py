@@ -153,6 +153,26 @@ class CarriersReady:
     pid: int
 
 
+@value(frozen=True, slots=True)
+class QueueEnded:
+    """The process that has the queue ended unasked; ``status`` says how, ``under_way`` how many requests it had.
+
+    Another one is started in ``wait`` seconds. ``trouble`` is what it said before it was ready, or what it did wrong.
+    """
+
+    status: str
+    under_way: int
+    wait: float
+    trouble: str = ""
+
+
+@value(frozen=True, slots=True)
+class QueueBack:
+    """The process that has the queue takes its work again, after another one had ended; ``pid`` is its process id."""
+
+    pid: int
+
+
 RoadReport = (
     SiteBlocked
     | SiteReopened
@@ -168,4 +188,6 @@ RoadReport = (
     | QueuePaused
     | CarriersEnded
     | CarriersReady
+    | QueueEnded
+    | QueueBack
 )

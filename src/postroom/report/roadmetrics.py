@@ -10,6 +10,7 @@ from postroom.report.road import (
     CarriersEnded,
     ComplaintReturned,
     DmarcReportSent,
+    QueueEnded,
     SiteBlocked,
     SiteReopened,
     StsPolicyFetched,
@@ -36,6 +37,7 @@ class RoadMetrics:
         self._complaints = Counter("complaints_returned", "Complaints that came back.", "kind")
         self._suppressed = Counter("addresses_suppressed", "Addresses put on the suppression list.")
         self._carriers_ended = Counter("carriers_ended", "Processes that carry mail and ended unasked.")
+        self._queue_ended = Counter("queue_ended", "Times that the process that has the queue ended unasked.")
         self.handlers: dict[type[Report], Callable[..., None]] = {
             SiteBlocked: self._site_blocked,
             SiteReopened: self._site_reopened,
@@ -48,6 +50,7 @@ class RoadMetrics:
             ComplaintReturned: self._complaint_returned,
             AddressSuppressed: self._address_suppressed,
             CarriersEnded: self._carriers_died,
+            QueueEnded: self._queue_died,
         }
 
     @property
@@ -55,7 +58,7 @@ class RoadMetrics:
         """What Prometheus is shown."""
         counters = [self._blocks, self._warmups, self._downgrades, self._policies, self._tls_reports]
         others = [self._dmarc_reports, self._bounces, self._complaints, self._suppressed, self._carriers_ended]
-        return [*counters, *others, self._blocked]
+        return [*counters, *others, self._queue_ended, self._blocked]
 
     def _site_blocked(self, _: SiteBlocked) -> None:
         self._blocks[()] += 1
@@ -87,6 +90,9 @@ class RoadMetrics:
 
     def _carriers_died(self, _: CarriersEnded) -> None:
         self._carriers_ended[()] += 1
+
+    def _queue_died(self, _: QueueEnded) -> None:
+        self._queue_ended[()] += 1
 
     def _address_suppressed(self, _: AddressSuppressed) -> None:
         self._suppressed[()] += 1

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from postroom.mail.message import show_queue_id
-from postroom.report.line import DEBUG, ERROR, INFO, WARNING, Told, cut
+from postroom.report.line import DEBUG, ERROR, INFO, WARNING, Fields, Told, cut
 from postroom.report.road import (
     AddressSuppressed,
     BounceReturned,
@@ -11,6 +11,8 @@ from postroom.report.road import (
     CarriersReady,
     ComplaintReturned,
     DmarcReportSent,
+    QueueBack,
+    QueueEnded,
     QueuePaused,
     RoadReport,
     SiteBlocked,
@@ -50,19 +52,31 @@ def tell_road(report: RoadReport) -> Told:
             return _of_reports(report)
         case BounceReturned() | ComplaintReturned() | AddressSuppressed() | QueuePaused():
             return _of_mail(report)
-        case CarriersEnded() | CarriersReady():
-            return _of_carriers(report)
+        case CarriersEnded() | CarriersReady() | QueueEnded() | QueueBack():
+            return _of_processes(report)
         case _:
             assert_never(report)
 
 
-def _of_carriers(report: CarriersEnded | CarriersReady) -> Told:
-    if isinstance(report, CarriersReady):
-        return Told(INFO, "carriers_ready", {"pid": report.pid})
-    fields = {"status": report.status, "under_way": report.under_way, "wait": report.wait}
+def _of_processes(report: CarriersEnded | CarriersReady | QueueEnded | QueueBack) -> Told:
+    match report:
+        case CarriersReady(pid=pid):
+            return Told(INFO, "carriers_ready", {"pid": pid})
+        case QueueBack(pid=pid):
+            return Told(INFO, "queue_back", {"pid": pid})
+        case CarriersEnded():
+            return Told(ERROR, "carriers_ended", _of_end(report))
+        case QueueEnded():
+            return Told(ERROR, "queue_ended", _of_end(report))
+        case _:
+            assert_never(report)
+
+
+def _of_end(report: CarriersEnded | QueueEnded) -> Fields:
+    fields: Fields = {"status": report.status, "under_way": report.under_way, "wait": report.wait}
     if report.trouble:
         fields["trouble"] = cut(report.trouble)
-    return Told(ERROR, "carriers_ended", fields)
+    return fields
 
 
 def _of_reports(report: TlsReportSent | DmarcReportSent) -> Told:

@@ -30,14 +30,13 @@ class Health:
 
 def make_app(
     health: Callable[[], Awaitable[Health]],
-    metrics: Callable[[], bytes],
+    metrics: Callable[[], Awaitable[bytes]],
     challenge: Answer | None = None,
     api: Guarded | None = None,
     pages: APIRouter | None = None,
 ) -> FastAPI:
-    """The application. ``health`` looks at the node, ``metrics`` renders the Prometheus text (``Metrics.render``),
-    ``challenge`` answers those of an ACME authority, ``api`` is the API, ``pages`` are those for everyone, where
-    there are such.
+    """The application. ``health`` looks at the node, ``metrics`` renders the Prometheus text, ``challenge`` answers
+    those of an ACME authority, ``api`` is the API, ``pages`` are those for everyone, where there are such.
     """
     app = FastAPI(title="Postroom", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -52,7 +51,7 @@ def make_app(
     @app.get("/metrics")
     async def metrics_text() -> Response:
         """The Prometheus text format."""
-        return Response(metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(await metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     if challenge is not None:
         _serve_challenges(app, challenge)

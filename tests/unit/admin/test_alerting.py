@@ -16,7 +16,8 @@ from tests.fakes.hand_clock import HandClock
 from postroom.admin import alerting
 from postroom.admin.alerting import AlertFailed, Alerts, send, sign, target_of
 from postroom.config.guard import AlertSettings
-from postroom.report.events import AlertRaised, Report, SessionRefused, StoreTrouble
+from postroom.report.events import AlertRaised, LimitNear, LimitReached, Report, SessionRefused, StoreTrouble
+from postroom.report.zones import DnsBroken
 
 REFUSED = SessionRefused("mx", "192.0.2.9", "rate")
 BODY = b'{"what": "test"}'
@@ -250,6 +251,14 @@ class TestAlerts:
         assert alerts.choose(type(REFUSED)) == alerts.tell
         assert alerts.choose(StoreTrouble) is None
         assert alerts.choose(AlertRaised) is None
+        assert alerts.kinds() == {SessionRefused}
+
+    async def test_the_kinds_are_those_of_all_alerts(self) -> None:
+        chosen = [settings(on=on, webhook="https://hooks.example.org/") for on in (["limit"], ["limit", "dns"])]
+        alerts = Alerts(chosen, node="n", hostname="h", clock=HandClock())
+        assert alerts.kinds() == {LimitNear, LimitReached, DnsBroken}
+        assert all(alerts.choose(kind) for kind in alerts.kinds())
+        assert Alerts((), node="n", hostname="h", clock=HandClock()).kinds() == frozenset()
 
 
 def test_targets_show_no_secret() -> None:

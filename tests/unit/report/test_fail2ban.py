@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.reports import CLIENT, STRANGER
 
 from postroom.report.events import AbuseSeen, LockedOut, LoginFailed, Report, SessionRefused
-from postroom.report.log import Log, render_json
+from postroom.report.log import Log, LogForm
 
 DOCUMENTED = Path(__file__).parents[3] / "docs" / "operations.md"
 HOST = r"(?P<host>(?:::f{4,6}:)?(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F:]+:[0-9a-fA-F:.]+)"
@@ -29,7 +29,7 @@ def documented() -> list[re.Pattern[str]]:
 
 def line_of(report: Report) -> str:
     lines: list[bytes] = []
-    log = Log("info", render_json, lines.append, now=lambda: 1_800_000_000.0)
+    log = Log(LogForm(), lines.append, now=lambda: 1_800_000_000.0)
     log.tell(report)
     log.close()
     return b"".join(lines).decode()

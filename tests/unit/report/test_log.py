@@ -26,7 +26,7 @@ from postroom.report.events import (
     SessionRefused,
     StoreTrouble,
 )
-from postroom.report.log import LibraryHandler, Log, console_renderer, escape, open_log, render_json
+from postroom.report.log import LibraryHandler, Log, LogForm, escape, open_log
 from postroom.report.writer import LineWriter, file_sink
 
 
@@ -53,7 +53,7 @@ class Kept:
 
 def told(*reports: Report, level: str = "debug") -> list[dict[str, Any]]:
     kept = Kept()
-    log = Log(level, render_json, kept, lambda: 1_800_000_000.25)
+    log = Log(LogForm(level), kept, lambda: 1_800_000_000.25)
     for report in reports:
         log.tell(report)
     log.close()
@@ -74,6 +74,8 @@ def test_event_names_are_stable() -> None:
         "mail_checked",
         "carriers_ended",
         "carriers_ready",
+        "queue_ended",
+        "queue_back",
         "site_blocked",
         "site_reopened",
         "site_shaped",
@@ -153,7 +155,7 @@ def test_only_what_is_asked_for(level: str) -> None:
 
 def test_level_can_change_while_running() -> None:
     kept = Kept()
-    log = Log("error", render_json, kept)
+    log = Log(LogForm("error"), kept)
     log.tell(SessionOpened(CLIENT))
     log.set_level("debug")
     log.tell(SessionOpened(CLIENT))
@@ -205,7 +207,7 @@ def test_attempts_tell_what_stood_in_the_way_and_how_they_went_out() -> None:
 
 def test_fail2ban_finds_the_address_after_the_event() -> None:
     kept = Kept()
-    log = Log("info", render_json, kept)
+    log = Log(LogForm(), kept)
     log.tell(LoginFailed(Client(1, Role.SUBMISSION, "192.0.2.66", 1), "PLAIN", 'x","address":"1.2.3.4', "no", 1, 1))
     log.close()
     assert '"level":"warning","event":"login_failed","address":"192.0.2.66",' in kept.lines[0]
@@ -218,7 +220,7 @@ HOSTILE = 'evil\r\n{"event":"fake"}\x1b[2J\x00\u2028\u202e\x9b\ud800' + "x" * 50
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_hostile_text_is_escaped_and_cut(form: str) -> None:
     kept = Kept()
-    log = Log("debug", render_json if form == "json" else console_renderer(colors=False), kept)
+    log = Log(LogForm("debug", console=form == "console"), kept)
     log.tell(LoginFailed(Client(1, Role.MX, "192.0.2.66", 1, HOSTILE), "PLAIN", HOSTILE, HOSTILE, 1, 1))
     log.close()
     text = kept.data.decode()
@@ -229,7 +231,7 @@ def test_hostile_text_is_escaped_and_cut(form: str) -> None:
 
 def test_console_lines_are_readable() -> None:
     kept = Kept()
-    log = Log("debug", console_renderer(colors=False), kept, lambda: 1_800_000_000)
+    log = Log(LogForm("debug", console=True), kept, lambda: 1_800_000_000)
     for report in REPORTS:
         log.tell(report)
     log.tell(InternalError("here", "bad", "Traceback:\n  a\x1b line"))
@@ -247,7 +249,7 @@ def test_escape_keeps_letters() -> None:
 
 def test_libraries_log_to_the_same_place() -> None:
     kept = Kept()
-    log = Log("info", render_json, kept)
+    log = Log(LogForm(), kept)
     logger = logging.Logger("uvicorn.error")
     logger.addHandler(LibraryHandler(log))
     logger.info("not this")
@@ -277,7 +279,7 @@ class TestWriter:
             kept(data)
             loop.call_soon_threadsafe(written.set)
 
-        log = Log("info", render_json, sink)
+        log = Log(LogForm(), sink)
         log.tell(ServerDraining(1))
         log.tell(ServerDraining(2))
         assert kept.data == b""
@@ -287,7 +289,7 @@ class TestWriter:
 
     async def test_errors_do_not_wait(self) -> None:
         kept = Kept()
-        log = Log("info", render_json, kept)
+        log = Log(LogForm(), kept)
         log.tell(ServerDraining(1))
         log.tell(StoreTrouble("disk"))
         log.flush()  # nothing left to hand over

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.fakes.metrics import no_metrics
 from tests.unit.web.test_app import get
 
 from postroom.web import challenge
@@ -149,8 +150,8 @@ async def test_the_web_port_answers_as_well() -> None:
     async def look() -> Health:
         return Health()
 
-    app = make_app(look, bytes, ANSWERS.get)
+    app = make_app(look, no_metrics, ANSWERS.get)
     status, headers, body = await get(app, PATH + TOKEN)
     assert (status, body.decode(), headers["content-type"]) == (200, ANSWERS[TOKEN], "application/octet-stream")
     assert (await get(app, PATH + "other"))[0] == 404
-    assert (await get(make_app(look, bytes), PATH + TOKEN))[0] == 404
+    assert (await get(make_app(look, no_metrics), PATH + TOKEN))[0] == 404

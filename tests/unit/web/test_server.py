@@ -5,6 +5,7 @@ import signal
 import socket
 
 import pytest
+from tests.fakes.metrics import no_metrics
 
 from postroom.config.model import WebSettings
 from postroom.web.app import Health, make_app
@@ -16,7 +17,7 @@ async def well() -> Health:
 
 
 def make_server(address: str = "127.0.0.1", port: int = 0) -> WebServer:
-    return WebServer(make_app(well, bytes), WebSettings(address=address, port=port))
+    return WebServer(make_app(well, no_metrics), WebSettings(address=address, port=port))
 
 
 async def fetch(address: str, port: int) -> bytes:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.fakes.hand_clock import HandClock
+from tests.fakes.metrics import no_metrics
 from tests.fakes.suppression_store import MemorySuppressionStore
 
 from postroom.config.road import SuppressionSettings
@@ -40,7 +41,7 @@ class Api:
         async def health() -> Health:
             return Health()
 
-        self.app = make_app(health, bytes, None, make_api([suppression_routes(desk)], TOKEN))
+        self.app = make_app(health, no_metrics, None, make_api([suppression_routes(desk)], TOKEN))
 
     async def is_local(self, domain: str) -> bool:
         return domain == "example.org"
