@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import apsw
-
 from postroom.app.chores import Chores
 from postroom.app.queuewire import Kind, QueueSetup
 from postroom.clock import Clock
@@ -85,7 +83,7 @@ class RemoteQueue:
         inherit: Callable[[bytes], None],
     ) -> None:
         self.admission = RemoteAdmission()
-        self.writer: RemoteWriter[apsw.Connection] = RemoteWriter()
+        self.writer = RemoteWriter()
         self._pass_on = pass_on
         self._hear = hear
         self._link: Link | None = None
@@ -183,7 +181,8 @@ class RemoteQueue:
         """The child is gone."""
         self._link = None
         trouble = "the process that has the queue ended; another one is being started"
-        lost = self.admission.detach(trouble) + self.writer.detach(trouble)
+        lost = self.admission.detach(trouble) + self.writer.under_way
+        self.writer.detach(trouble)
         for told in self._asked:
             told.cancel()
         self._asked.clear()

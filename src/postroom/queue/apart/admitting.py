@@ -106,11 +106,7 @@ class AdmissionServer:
 
     def asked(self, body: bytes | memoryview) -> None:
         """Take in what stands in ``body``. WireError where that is nothing that a door sends."""
-        try:
-            asked = read_admissions(body)
-        except (ValueError, EOFError, TypeError, KeyError) as error:
-            raise WireError(f"nothing to take in: {error!r}") from error
-        for number, intakes in asked:
+        for number, intakes in read_admissions(body):
             try:
                 done = self._admission.admit(*intakes)
             except Exception as error:  # noqa: BLE001 - a bug costs the one message; who brought it hears of it
