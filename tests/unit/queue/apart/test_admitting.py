@@ -1,4 +1,4 @@
-"""Both ends of admission over a wire: what is asked is taken in, what comes of it comes back, and what if nobody is there."""
+"""Both ends of admission over a wire: what is asked is taken in, what comes of it comes back; and nobody there."""
 
 import asyncio
 import marshal
@@ -16,7 +16,7 @@ from postroom.queue.model import Intake
 
 
 class Queue:
-    """The queue's side: takes everything, in the time that the test gives it. ``error`` is what becomes of it instead."""
+    """The queue's side: takes everything, now or when the test says so. ``error`` is what becomes of it instead."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[Intake, ...]] = []
@@ -67,7 +67,7 @@ async def make(*to: str, content: bytes = b"Subject: x\r\n\r\nx\r\n") -> Intake:
 
 async def test_what_a_turn_brings_crosses_together_and_whole() -> None:
     wire = Wire()
-    intakes = [await make("bob@far.example"), await make("eve@far.example", "kim@else.example"), await make("a@b.example")]
+    intakes = [await make(*to.split()) for to in ("bob@far.example", "eve@far.example kim@else.example", "a@b.example")]
     dsn = await make("ann@home.example")
     await asyncio.gather(*[wire.remote.admit(one) for one in intakes[:2]], wire.remote.admit(intakes[2], dsn))
     assert wire.queue.taken == [(intakes[0],), (intakes[1],), (intakes[2], dsn)]
@@ -146,11 +146,11 @@ async def test_who_does_not_wait_any_more_is_no_trouble() -> None:
 
 
 def _asked(wire: Wire) -> Callable[[bytes], None]:
-    return lambda body: wire.server.asked(body)
+    return wire.server.asked
 
 
 def _answered(wire: Wire) -> Callable[[bytes], None]:
-    return lambda body: wire.remote.answered(body)
+    return wire.remote.answered
 
 
 @pytest.mark.parametrize("end", [_asked, _answered])
