@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tests.fakes.far_store import open_far_store
+
 from postroom.admin.dnswatch.model import DnsWatchStore
 from postroom.directory.store import DirectoryStore
 from postroom.mailauth.keys.store import DkimKeyStore
@@ -74,4 +76,8 @@ def _sqlite(folder: Path) -> Implementation:
     return Implementation("sqlite", open_it)
 
 
-IMPLEMENTATIONS = {"sqlite": _sqlite}
+def _far(folder: Path) -> Implementation:
+    return Implementation("far", lambda: open_far_store(folder / "postroom.db"))
+
+
+IMPLEMENTATIONS = {"sqlite": _sqlite, "far": _far}

@@ -78,6 +78,21 @@ class Committer(Protocol[C]):
         ...
 
 
+class Writer(Protocol[C]):
+    """A door to the database for writes: that of this process, or the way to that of another (``storage/apart``)."""
+
+    def submit(self, kind: Kind[C, A, R], argument: A, weight: int = 1, octets: int = 0) -> "asyncio.Future[R]":
+        """Queue a write. The future gives its result once it is on disk, or why the write changed nothing.
+
+        Cancelling the future only stops the waiting: the write may be done nevertheless.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Wait for what is under way. Writes that come later are refused."""
+        ...
+
+
 class BatchWriter(Generic[C]):
     """The one door to the database for the writes of one process. Made and used on one event loop."""
 

@@ -6,16 +6,20 @@ What no carrier looks at stays behind: the envelope's recipients, and how often 
 import marshal
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from postroom.config.section import Rate
-from postroom.mail.address import Address
 from postroom.mail.delivery import DeliveryRequest, QueuedRecipient, RouteKind, Site, StsMode, StsPolicy
-from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Notify, Recipient, Ret
 from postroom.mail.message import Message
+from postroom.mail.plain import (
+    Plain,
+    read_address,
+    read_envelope,
+    read_recipient,
+    write_address,
+    write_envelope,
+    write_recipient,
+)
 from postroom.outbound.shaping.rules import Rule
-
-Plain = tuple[Any, ...]
 
 MAX_KNOWN = 2000
 """Sites and rules that are remembered as they were written and read; they come again with each request."""
@@ -23,13 +27,11 @@ MAX_KNOWN = 2000
 _VERSION = 4
 
 _KINDS = {kind.value: kind for kind in RouteKind}
-_BODIES = {body.value: body for body in Body}
 
 
 def write_request(number: int, request: DeliveryRequest, rule: Rule) -> Plain:
     """The request under its number, with the rule of traffic that it goes by."""
     message = request.message
-    envelope = message.envelope
     return (
         number,
         (
@@ -42,14 +44,7 @@ def write_request(number: int, request: DeliveryRequest, rule: Rule) -> Plain:
             message.message_id,
             message.tags,
         ),
-        (
-            _address(envelope.reverse_path),
-            envelope.body.value,
-            envelope.smtputf8,
-            None if envelope.ret is None else envelope.ret.value,
-            envelope.envid,
-            _options(envelope) if envelope.has_options else None,
-        ),
+        write_envelope(message.envelope),
         [_recipient(one) for one in request.recipients],
         _way(request.site, rule),
         request.content,
@@ -81,7 +76,7 @@ class RequestReader:
             found = self._known[way] = _read_way(way)
         site, rule = found
         queue_id, received_at, *rest = message
-        whole = Message(queue_id, received_at, _read_envelope(envelope), *rest)
+        whole = Message(queue_id, received_at, read_envelope(envelope), *rest)
         return (
             number,
             DeliveryRequest(whole, tuple([_read_recipient(one) for one in recipients]), site, content, source),
@@ -103,47 +98,13 @@ def read_numbers(data: bytes | memoryview) -> list[int]:
 # Each part. ---------------------------------------------------------------------------
 
 
-def _address(address: Address | None) -> Plain | None:
-    return None if address is None else (address.local, address.domain)
-
-
-def _read_address(plain: Plain | None) -> Address | None:
-    return None if plain is None else Address(*plain)
-
-
-def _options(envelope: Envelope) -> Plain:
-    by = envelope.deliver_by
-    return (
-        None if by is None else (by.seconds, by.mode.value, by.trace),
-        envelope.hold_until,
-        envelope.priority,
-        envelope.require_tls,
-        envelope.hold_request,
-    )
-
-
-def _read_envelope(plain: Plain) -> Envelope:
-    reverse_path, body, smtputf8, ret, envid, options = plain
-    path = _read_address(reverse_path)
-    kept = None if ret is None else Ret(ret)
-    if options is None:
-        return Envelope(path, (), _BODIES[body], smtputf8, kept, envid)
-    by, *rest = options
-    deliver_by = None if by is None else DeliverBy(by[0], ByMode(by[1]), by[2])
-    return Envelope(path, (), _BODIES[body], smtputf8, kept, envid, deliver_by, *rest)
-
-
 def _recipient(queued: QueuedRecipient) -> Plain:
-    one = queued.recipient
-    notify = None if one.notify is None else one.notify.value
-    return queued.number, one.address.local, one.address.domain, notify, one.orcpt, _address(queued.return_path)
+    return queued.number, write_recipient(queued.recipient), write_address(queued.return_path)
 
 
 def _read_recipient(plain: Plain) -> QueuedRecipient:
-    number, local, domain, notify, orcpt, return_path = plain
-    wanted = None if notify is None else Notify(notify)
-    recipient = Recipient(Address(local, domain), wanted, orcpt)
-    return QueuedRecipient(number, recipient, return_path=_read_address(return_path))
+    number, recipient, return_path = plain
+    return QueuedRecipient(number, read_recipient(recipient), return_path=read_address(return_path))
 
 
 _ways: dict[tuple[int, int], tuple[Site, Rule, bytes]] = {}

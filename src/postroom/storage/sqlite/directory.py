@@ -17,7 +17,7 @@ from postroom.directory.model import (
     Usage,
 )
 from postroom.mail.address import Address
-from postroom.storage.batch import BatchWriter
+from postroom.storage.batch import Writer
 from postroom.storage.sqlite.changing import CHANGE
 from postroom.storage.sqlite.credentials import USED
 from postroom.storage.sqlite.reader import Reader
@@ -74,7 +74,7 @@ class SqliteDirectory:
 
     def __init__(
         self,
-        writer: BatchWriter[apsw.Connection],
+        writer: Writer[apsw.Connection],
         reader: Reader,
         *,
         clock: Callable[[], float],

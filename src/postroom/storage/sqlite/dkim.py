@@ -8,7 +8,7 @@ import apsw
 
 from postroom.mailauth.keys.model import GONE, WAITING, By, KeyName, KeyPair, KeyState, Order
 from postroom.mailauth.keys.store import NewKey
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 
 # ruff: noqa: S608 - the names are our own, values are bound
@@ -37,7 +37,7 @@ assert {state.value for state in WAITING} == {"made", "published", "seen"}  # no
 class SqliteDkim:
     """See ``postroom.mailauth.keys.store.DkimKeyStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], lookups: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], lookups: Reader) -> None:
         self._writer = writer
         self._lookups = lookups
 

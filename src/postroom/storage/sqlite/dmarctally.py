@@ -7,7 +7,7 @@ import apsw
 
 from postroom.outbound.daily.counts import DAY, TALLY_KEPT
 from postroom.outbound.dmarcrpt.store import DmarcCount
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import as_json
 
@@ -26,7 +26,7 @@ _FORGET = "DELETE FROM dmarc_tally WHERE day <= ?"
 class SqliteDmarcTally:
     """See ``postroom.outbound.dmarcrpt.store.DmarcStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], listings: Reader) -> None:
         self._writer = writer
         self._listings = listings
 

@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from postroom.admin.dnswatch.model import KnownFault, WatchedDomain
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 
 _LOAD = "SELECT domain, looked_at, faults FROM dns_watch ORDER BY domain"
@@ -18,7 +18,7 @@ _FORGET = "DELETE FROM dns_watch WHERE domain = ?"
 class SqliteDnsWatch:
     """See ``postroom.admin.dnswatch.model.DnsWatchStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], listings: Reader) -> None:
         self._writer = writer
         self._listings = listings
 

@@ -16,7 +16,7 @@ from postroom.policy.store import (
     GuardRecord,
     Standing,
 )
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import as_json
 
@@ -80,7 +80,7 @@ _Lifting = tuple[Sequence[tuple[str, str]], str, float]
 class SqliteGuard:
     """See ``postroom.policy.store.GuardStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], lookups: Reader, listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], lookups: Reader, listings: Reader) -> None:
         self._writer = writer
         self._lookups = lookups
         self._listings = listings

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import apsw
 
 from postroom.report.history import OUTCOMES, HistoryRow, OutcomeTally, Tally
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import as_json, rows_of
 
@@ -52,7 +52,7 @@ _EXPIRE = "DELETE FROM history WHERE history_id IN (SELECT history_id FROM histo
 class SqliteHistory:
     """See ``postroom.report.history.HistoryStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], reader: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], reader: Reader) -> None:
         self._writer = writer
         self._reader = reader
 

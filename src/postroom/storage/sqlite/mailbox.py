@@ -6,7 +6,7 @@ import apsw
 
 from postroom.mail.message import QueueId
 from postroom.mailbox.model import MailboxEntry, NewEntry
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.content import FOUND, Found, pieces_of
 from postroom.storage.sqlite.intake import EntryRow, count_usage, insert_entries
 from postroom.storage.sqlite.reader import Reader
@@ -36,7 +36,7 @@ _Removal = tuple[int, Sequence[int]]
 class SqliteMailbox:
     """See ``postroom.mailbox.store.MailboxStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], reader: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], reader: Reader) -> None:
         self._writer = writer
         self._reader = reader
         # Who holds which mailbox is kept in memory: one file is served by one node (DESIGN §5), and a lock that dies

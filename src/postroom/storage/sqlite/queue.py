@@ -24,7 +24,7 @@ from postroom.queue.model import (
     QueueFilter,
     Settlement,
 )
-from postroom.storage.batch import BatchWriter
+from postroom.storage.batch import Writer
 from postroom.storage.sqlite.acting import ACT, BEFORE_ALL, Key, Slice, conditions, find_keys, join_for
 from postroom.storage.sqlite.content import find_chunk, find_content, pieces_of
 from postroom.storage.sqlite.intake import DROP_CHUNKS, TAKE_IN, WRITE_CHUNKS
@@ -74,7 +74,7 @@ SELECT min(starts_at) FROM (
 class SqliteQueue:
     """See ``postroom.queue.store.QueueStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], contents: Reader, listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], contents: Reader, listings: Reader) -> None:
         self._writer = writer
         self._contents = contents
         self._listings = listings

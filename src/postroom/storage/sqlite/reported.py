@@ -9,7 +9,7 @@ import apsw
 from postroom.mail.message import QueueId
 from postroom.mailauth.reports.store import Kept
 from postroom.queue.reportmodel import ReportedMail, ReportFinding, ReportNote
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.reportwriting import keep_reports
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row
@@ -22,7 +22,7 @@ _DONE = "DELETE FROM reported WHERE queue_id = ?"
 class SqliteReported:
     """See ``postroom.queue.reportmodel.ReportedStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], listings: Reader) -> None:
         self._writer = writer
         self._listings = listings
 

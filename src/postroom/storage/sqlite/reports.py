@@ -19,7 +19,7 @@ from postroom.mailauth.reports.store import (
     ReportFilter,
     TlsFlow,
 )
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.reportwriting import keep_reports
 
@@ -43,7 +43,7 @@ _TLS_GROUP = "p.domain, p.policy, p.result, p.receiving_host, p.sending_ip, p.co
 class SqliteReports:
     """See ``postroom.mailauth.reports.store.ReportStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], listings: Reader) -> None:
         self._writer = writer
         self._listings = listings
 

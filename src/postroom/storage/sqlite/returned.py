@@ -9,7 +9,7 @@ import apsw
 
 from postroom.mail.message import QueueId
 from postroom.queue.returnmodel import FIRST, Finding, ReturnedMail
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.reportwriting import keep_reports
 from postroom.storage.sqlite.rows import INSERT_HISTORY, history_row
@@ -24,7 +24,7 @@ _DONE = "DELETE FROM returned WHERE queue_id = ?"
 class SqliteReturned:
     """See ``postroom.queue.returnmodel.ReturnedStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], listings: Reader) -> None:
         self._writer = writer
         self._listings = listings
 

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from postroom.queue.sites import REMEMBERED, SiteRecord, SiteStanding, WarmupCount
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import as_json
 
@@ -45,7 +45,7 @@ _FORGET_WARMUPS = "DELETE FROM warmup_count WHERE day < ?"
 class SqliteSites:
     """See ``postroom.queue.sites.SiteStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], listings: Reader) -> None:
         self._writer = writer
         self._listings = listings
 

@@ -9,7 +9,7 @@ import apsw
 
 from postroom.config.model import StoreSettings
 from postroom.mail.trouble import StoreUnavailable
-from postroom.storage.batch import BatchWriter, Outcome, Refused, Write
+from postroom.storage.batch import BatchWriter, Outcome, Refused, Write, Writer
 from postroom.storage.sqlite.committer import SqliteCommitter
 from postroom.storage.sqlite.connection import connect, free_space, unavailable
 from postroom.storage.sqlite.directory import SqliteDirectory
@@ -58,13 +58,11 @@ class SqliteStore:
     """All ports over one file. Made by ``open``, used on one loop, ended by ``close``."""
 
     def __init__(
-        self, path: Path, *, settings: StoreSettings, read_only: bool, clock: Callable[[], float], freshness: float
+        self, path: Path, writer: Writer[apsw.Connection], *, clock: Callable[[], float], freshness: float, owns: bool
     ) -> None:
         self._path = path
-        committer = SqliteCommitter(
-            path, reserve=settings.reserve, open_connection=lambda: connect(path, read_only=False), clock=clock
-        )
-        self._writer = BatchWriter(_ReadOnly() if read_only else committer, max_batch=settings.max_batch)
+        self._writer = writer
+        self._owns = owns
         # Three lanes: neither a long listing nor a large content keeps a RCPT waiting, nor the one the other.
         self._lookups = Reader(lambda: connect(path, read_only=True), "lookups")
         self._contents = Reader(lambda: connect(path, read_only=True, cache=1 << 20), "contents")
@@ -93,23 +91,33 @@ class SqliteStore:
         read_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
         freshness: float = FRESHNESS,
+        writer: Writer[apsw.Connection] | None = None,
     ) -> "SqliteStore":
         """Open the file; it is made where it is missing, and its schema brought up to date, unless ``read_only``.
 
         ``path`` wins over ``settings.file``. Raises StoreUnavailable if the file cannot be used, StoreVersionError (one
-        of them) if its schema is newer than this program or, with ``read_only``, older.
+        of them) if its schema is newer than this program or, with ``read_only`` or a ``writer``, older.
+
+        All writes go to ``writer`` where one is given: another process has the file then, and has brought it up to
+        date. Whoever gave it closes it, after the store.
         """
-        _prepare(path, migrations(), read_only=read_only)
-        return cls(
-            path, settings=settings or StoreSettings.model_validate({}), read_only=read_only, clock=clock,
-            freshness=freshness,
-        )  # fmt: skip
+        _prepare(path, migrations(), read_only=read_only or writer is not None)
+        own = writer is None
+        if writer is None:
+            writer = _writer_of(path, settings or StoreSettings.model_validate({}), read_only=read_only, clock=clock)
+        return cls(path, writer, clock=clock, freshness=freshness, owns=own)
+
+    @property
+    def writer(self) -> Writer[apsw.Connection]:
+        """Where all writes go."""
+        return self._writer
 
     async def close(self) -> None:
-        """Commit what waits, answer what was asked, let go of the file."""
+        """Commit what waits, answer what was asked, let go of the file. A writer that was given stays open."""
         for reader in (self._lookups, self._contents, self._listings):
             await reader.close()
-        await self._writer.close()
+        if self._owns:
+            await self._writer.close()
 
     async def check(self) -> StoreCheck:
         """Look through the whole file for damage. Takes as long as reading it."""
@@ -120,6 +128,18 @@ class SqliteStore:
         size = sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))
         problems = () if found == ["ok"] else tuple(found)
         return StoreCheck(version_of(connection), size, free_space(self._path), problems)
+
+
+def _writer_of(
+    path: Path, settings: StoreSettings, *, read_only: bool, clock: Callable[[], float]
+) -> BatchWriter[apsw.Connection]:
+    """A writer of this process."""
+    if read_only:
+        return BatchWriter(_ReadOnly(), max_batch=settings.max_batch)
+    committer = SqliteCommitter(
+        path, reserve=settings.reserve, open_connection=lambda: connect(path, read_only=False), clock=clock
+    )
+    return BatchWriter(committer, max_batch=settings.max_batch)
 
 
 def _prepare(path: Path, steps: tuple[Migration, ...], *, read_only: bool) -> None:

@@ -8,7 +8,7 @@ import apsw
 from postroom.mail.address import Address
 from postroom.reputation.model import Origin, Suppression, SuppressionFilter, joined
 from postroom.reputation.store import Key
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import Value, as_json, rows_of
 
@@ -35,7 +35,7 @@ DELETE FROM suppression WHERE (sender_domain, key) IN (
 class SqliteSuppression:
     """See ``postroom.reputation.store.SuppressionStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], lookups: Reader, listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], lookups: Reader, listings: Reader) -> None:
         self._writer = writer
         self._lookups = lookups
         self._listings = listings

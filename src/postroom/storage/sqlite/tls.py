@@ -17,7 +17,7 @@ from postroom.outbound.tlsstore import (
     TlsLevel,
     TlsRecord,
 )
-from postroom.storage.batch import BatchWriter, Kind
+from postroom.storage.batch import Kind, Writer
 from postroom.storage.sqlite.reader import Reader
 from postroom.storage.sqlite.statements import as_json
 
@@ -61,7 +61,7 @@ _FORGET = (
 class SqliteTls:
     """See ``postroom.outbound.tlsstore.TlsStore``."""
 
-    def __init__(self, writer: BatchWriter[apsw.Connection], listings: Reader) -> None:
+    def __init__(self, writer: Writer[apsw.Connection], listings: Reader) -> None:
         self._writer = writer
         self._listings = listings
 
