@@ -1,4 +1,4 @@
-"""The wire between the node and the process that has the queue: what its frames carry, and what the child is told first."""
+"""The wire between the node and the process with the queue: what its frames carry, and what the child is told first."""
 
 import pickle
 from enum import IntEnum

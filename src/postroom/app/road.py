@@ -55,7 +55,7 @@ _CARRIERS = (sys.executable, "-P", "-m", "postroom.app.carriers")
 class Road:
     """The rooms that mail passes on its way out. ``admission`` is where it comes in, ``scheduler`` what moves it.
 
-    ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites. ``node`` is whose leases it takes.
+    ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites. Leases are taken for ``node``.
     """
 
     def __init__(self, rooms: Rooms, *, node: str) -> None:

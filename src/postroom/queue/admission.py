@@ -1,4 +1,4 @@
-"""The commit that makes a message safe, and its way straight on: a place at the scheduler, the lease in the same commit."""
+"""The commit that makes a message safe, and its way straight on: a place at the scheduler, and the lease with it."""
 
 import asyncio
 import traceback

@@ -18,8 +18,8 @@ from postroom.report.reporter import Reporter
 class IntakeDoor:
     """Takes messages in, whatever brings them: SMTP, submission, the command line.
 
-    ``admission`` makes them safe. ``ways`` say where those go who leave the house. ``returns`` gives recipients return paths, and knows what may be a bounce.
-    ``reports`` knows what may be a report of others; ``signer`` signs what is ours.
+    ``admission`` makes them safe. ``ways`` say where those go who leave the house. ``returns`` gives recipients return
+    paths, and knows what may be a bounce. ``reports`` knows what may be a report of others, ``signer`` signs ours.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class AdmissionFault(Exception):
 
 
 class RemoteAdmission:
-    """The port ``queue.admission.Admission``, for a queue at the other end of a wire. Without one nobody is admitted."""
+    """The port ``queue.admission.Admission``, for a queue at the other end of a wire; while there is none, for nobody."""
 
     def __init__(self) -> None:
         self._send: Send | None = None
