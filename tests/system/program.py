@@ -80,7 +80,8 @@ class Program:
             "listener": [{"role": role, "addresses": ["127.0.0.1"], "port": 0} for role in ROLES],
             "web": {"port": 0},
             "log": {"format": "json", "level": "debug"},
-            "outbound": {"processes": 0},  # one process starts sooner; who is about carriers asks for theirs
+            "queue": {"apart": False},  # one process starts sooner; who is about more of them asks for them
+            "outbound": {"processes": 0},
             "dns": {"servers": ["127.0.0.1:9"], "timeout": 1},  # nobody answers there: no test reaches outside
         }
         for name, value in (settings or {}).items():
@@ -174,9 +175,23 @@ class Program:
         return memory_of(family(self.pid)).rss
 
     @property
-    def carriers(self) -> list[int]:
-        """The processes that carry mail, by their process ids."""
+    def children(self) -> list[int]:
+        """The other processes of the server, by their process ids."""
         return family(self.pid)[1:]
+
+    @property
+    def carriers(self) -> list[int]:
+        """The processes that carry mail."""
+        return self._running("postroom.app.carriers")
+
+    @property
+    def queue_process(self) -> int:
+        """The process that has the queue."""
+        (pid,) = self._running("postroom.app.queueprocess")
+        return pid
+
+    def _running(self, module: str) -> list[int]:
+        return [pid for pid in self.children if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     # -- faces -------------------------------------------------------------------------------------------------------
 

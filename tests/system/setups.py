@@ -1,6 +1,7 @@
 """Ways for mail that is not ours, as settings; and messages whose every byte matters."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from tests.system.loop_thread import Nameserver
@@ -55,3 +56,9 @@ def by_smarthost(sink: Sink, **queue: Any) -> dict[str, Any]:
         "route": [{"domains": ["*"], "via": "far"}],
         "queue": {"first_retry": 0.5, "retry_factor": 1.0, "poll": 0.2, **queue},
     }
+
+
+def in_processes(settings: Mapping[str, Any], *, carriers: int = 0) -> dict[str, Any]:
+    """The settings, with a process for the queue and so many for those who carry."""
+    queue, outbound = settings.get("queue", {}), settings.get("outbound", {})
+    return {**settings, "queue": {**queue, "apart": True}, "outbound": {**outbound, "processes": carriers}}

@@ -12,7 +12,7 @@ import pytest
 from tests.system.fixtures import MakeProgram
 from tests.system.load import LOCAL, Load
 from tests.system.program import Program, wait_until
-from tests.system.setups import by_smarthost
+from tests.system.setups import by_smarthost, in_processes
 from tests.system.sink import Sink
 from tests.system.test_kill import inbox_counts
 
@@ -37,7 +37,7 @@ async def test_a_full_disk_loses_nothing(make_program: MakeProgram, sink: Sink, 
         "smtp": {"trusted_networks": ["127.0.0.0/8"]},
         "log": {"level": "info"},
     }
-    program = make_program(settings).add(*LOCAL).start()
+    program = make_program(in_processes(settings)).add(*LOCAL).start()
     load = Load(lambda: program.port("mx"), seed=7, pause=0.05)
     witness = load.witness
     load.start()

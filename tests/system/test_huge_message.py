@@ -6,7 +6,7 @@ from bench.generators import send_big
 from bench.processes import peak_of, reset_peak
 from tests.system.fixtures import MakeProgram
 from tests.system.program import Program, wait_until
-from tests.system.setups import by_smarthost
+from tests.system.setups import by_smarthost, in_processes
 from tests.system.sink import Sink
 
 BOB = "bob@example.org"
@@ -17,7 +17,7 @@ MOST = 10 << 20
 
 def extra_memory(program: Program, work: Callable[[], None]) -> int:
     """Of all processes: the peaks need not fall together, so that this is the most that it can have been."""
-    pids = [program.pid, *program.carriers]
+    pids = [program.pid, *program.children]
     idle = program.rss()
     for pid in pids:
         reset_peak(pid)
@@ -28,7 +28,7 @@ def extra_memory(program: Program, work: Callable[[], None]) -> int:
 def test_a_huge_message_costs_little_memory(make_program: MakeProgram, sink: Sink) -> None:
     sink.keep_content = False
     more = {"smtp": {"max_size": "200MiB", "trusted_networks": ["127.0.0.0/8"]}}
-    program = make_program(by_smarthost(sink) | more | {"outbound": {"processes": 1}}).add(BOB).start()
+    program = make_program(in_processes(by_smarthost(sink) | more, carriers=1)).add(BOB).start()
     with program.smtp() as client:
         client.sendmail("x@elsewhere.example", [BOB], b"Subject: first\r\n\r\n")
     assert len(program.inbox(BOB)) == 1

@@ -14,7 +14,7 @@ import pytest
 from tests.system.fixtures import MakeProgram
 from tests.system.load import LOCAL, Load
 from tests.system.program import Program, wait_until
-from tests.system.setups import by_smarthost
+from tests.system.setups import by_smarthost, in_processes
 from tests.system.sink import Sink
 
 KILLS = int(os.environ.get("TEST_KILLS", "8"))
@@ -59,7 +59,7 @@ async def test_nothing_is_lost_and_nothing_is_twice(
     make_program: MakeProgram, sink: Sink, record_property: Callable[[str, object], None]
 ) -> None:
     settings = by_smarthost(sink) | {"smtp": {"trusted_networks": ["127.0.0.0/8"]}, "log": {"level": "info"}}
-    program = make_program(settings | {"outbound": {"processes": 1}}).add(*LOCAL).start()
+    program = make_program(in_processes(settings, carriers=1)).add(*LOCAL).start()
     chance = random.Random(SEED)
     load = Load(lambda: program.port("mx"), seed=SEED)
     load.start()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.system.fixtures import MakeProgram
 from tests.system.program import Program, wait_until
+from tests.system.setups import in_processes
 from tests.world import atlas
 from tests.world.ground import Ground, standing, why_not
 from tests.world.ledger import Ledger, by_cause, expected, show
@@ -47,7 +48,7 @@ def start(make_program: MakeProgram, ground: Ground) -> Program:
         "smtp": {"trusted_networks": ["127.0.0.0/8"]},
         "log": {"format": "json", "level": "info"},
     }
-    return make_program(settings).add(*SENDERS).start()
+    return make_program(in_processes(settings, carriers=1)).add(*SENDERS).start()
 
 
 @pytest.mark.timeout(600)
