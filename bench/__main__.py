@@ -300,7 +300,7 @@ def _spread(plan: Plan, work: Path, found: Findings) -> None:
             server = Postroom(work / "spread", domain=DOMAIN, accounts=ACCOUNTS, road=by_mx(sink.port, sink.dns_port))
             with _up(server, work / "spread"):
                 spread(server, sink, sites=SITES, messages=SITES * 2)
-                found.spread.append(spread(server, sink, sites=SITES, messages=plan.messages))
+                found.spread.append(spread(server, sink, sites=SITES, messages=plan.messages * 3))
             _say(f"round {number + 1} of {plan.rounds}: {SITES} sites, {found.spread[-1].rate:,.0f}/s")
     finally:
         sink.stop()

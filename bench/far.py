@@ -15,7 +15,7 @@ from bench.processes import BenchError, cpu_of, stop_pids, wait_until
 
 _COUNT = re.compile(rb"mesg=(\d+) open=(\d+)")
 _PATIENCE = 300.0
-SESSIONS = 100
+SESSIONS = 200
 """As many as keep the server busy while each waits for its commit."""
 SITES = 200
 
@@ -23,11 +23,13 @@ SITES = 200
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Messages per second until the last of many sites has its own; how much of the machine was busy (1: all cores),
-    the server's share of one core, and the most connections that were open at once.
+    in what part of the time work waited for a core (None: the kernel does not say); the server's share of one core;
+    and the most connections that were open at once.
     """
 
     rate: float
     busy: float
+    waiting: float | None
     server_cpu: float
     connections: int
 
@@ -82,13 +84,15 @@ def spread(server: Server, sink: FarSink, *, sites: int, messages: int) -> Sprea
     """Send ``messages`` to the sites in turn, and wait until they are there."""
     assert server.pid is not None
     before, cpu, machine = sink.count(), cpu_of(server.pid), _machine()
+    pressed = _pressed()
     begun = time.monotonic()
     asyncio.run(_send(server.smtp_port, sites, messages))
     wait_until(lambda: sink.count() - before >= messages, seconds=_PATIENCE, what="the far end did not get all")
     seconds = time.monotonic() - begun
+    waiting = None if pressed is None else ((_pressed() or pressed) - pressed) / seconds
     busy, total = (now - then for now, then in zip(_machine(), machine, strict=True))
     wait_until(lambda: server.waiting() == 0, seconds=_PATIENCE, what="the queue did not become empty")
-    return Spread(messages / seconds, busy / total, (cpu_of(server.pid) - cpu) / seconds, sink.most_open)
+    return Spread(messages / seconds, busy / total, waiting, (cpu_of(server.pid) - cpu) / seconds, sink.most_open)
 
 
 def _machine() -> tuple[float, float]:
@@ -96,6 +100,14 @@ def _machine() -> tuple[float, float]:
     with Path("/proc/stat").open() as stat:
         numbers = [int(word) for word in stat.readline().split()[1:9]]
     return sum(numbers) - numbers[3] - numbers[4], sum(numbers)
+
+
+def _pressed() -> float | None:
+    """Seconds in which somebody waited for a core, so far (the kernel's pressure stall information)."""
+    try:
+        return int(Path("/proc/pressure/cpu").read_text().partition("total=")[2].split()[0]) / 1e6
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 async def _send(port: int, sites: int, messages: int) -> None:

@@ -133,6 +133,12 @@ def table_lines(found: dict[str, Findings]) -> list[Line]:
         line("to 200 sites, 20 ms away", "/s", lambda f: [x.rate for x in f.spread], more_is_better=True),
         line("to 200 sites: machine busy", "%", lambda f: [100 * x.busy for x in f.spread], more_is_better=True),
         line(
+            "to 200 sites: time in which work waited for a core",
+            "%",
+            lambda f: [100 * x.waiting for x in f.spread if x.waiting is not None],
+            more_is_better=True,
+        ),
+        line(
             "to 200 sites: the server's CPU, of one core",
             "%",
             lambda f: [100 * x.server_cpu for x in f.spread],

@@ -48,6 +48,15 @@ def test_mail_arrives_byte_by_byte(
     assert told["queue_id"] in {line["queue_id"] for line in program.told("message_accepted")}
 
 
+def test_as_many_processes_as_there_are_cores_for(make_program: MakeProgram, sink: Sink) -> None:
+    settings = by_smarthost(sink) | TRUSTED | {"outbound": {"processes": "auto"}}
+    settings["queue"]["apart"] = "auto"
+    program = make_program(settings).start()
+    assert len(program.children) == min(len(os.sched_getaffinity(0)) - 1, 2)
+    send(program, "one")
+    wait_until(lambda: bool(sink.arrived), "it is at the far end")
+
+
 def test_what_both_have_counted_is_one_number(make_program: MakeProgram, sink: Sink) -> None:
     program = make_program(in_processes(by_smarthost(sink) | TRUSTED)).start()
     send(program, "one", "two")

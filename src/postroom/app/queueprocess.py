@@ -118,7 +118,7 @@ class QueueProcess:
             reporter=self._reporter,
             metrics=self._metrics,
         )
-        self._road = road = Road(rooms, node=setup.node)
+        self._road = road = Road(rooms, node=setup.node, processes=2)
         await rooms.directory.refresh()
         await rooms.trust.refresh_keys()
         await road.start()

@@ -56,10 +56,12 @@ class Road:
     """The rooms that mail passes on its way out. ``admission`` is where it comes in, ``scheduler`` what moves it.
 
     ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites. Leases are taken for ``node``.
+    ``processes`` is how many the server has without those that carry.
     """
 
-    def __init__(self, rooms: Rooms, *, node: str) -> None:
+    def __init__(self, rooms: Rooms, *, node: str, processes: int = 1) -> None:
         self._rooms = rooms
+        self._processes = processes
         self._settings = settings = rooms.settings
         self._store = rooms.store
         self._node = node
@@ -108,7 +110,7 @@ class Road:
     def _make_carrier(self) -> SmtpCarrier | Fleet:
         processes = self._settings.outbound.processes
         if processes == "auto":
-            processes = 1 if cores() > 1 else 0
+            processes = 1 if cores() > self._processes else 0
         return self._fleet(processes) if processes else self._carrier_of_ours()
 
     def _carrier_of_ours(self) -> SmtpCarrier:

@@ -162,8 +162,8 @@ class QueueSettings(Section):
     history: Duration = Field(30 * 86400, description="How long history is kept.")
     apart: Literal["auto"] | bool = Field(
         "auto",
-        description="Whether the queue, with all that writes to the store, has a process of its own beside the one with "
-        'the doors. "auto": where there are two cores or more.',
+        description="Whether the queue, with all that writes to the store, has a process of its own beside the one "
+        'with the doors. "auto": where there are two cores or more.',
     )
 
 

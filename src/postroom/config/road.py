@@ -133,8 +133,9 @@ class OutboundSettings(Section):
     port: int = Field(25, ge=1, le=65535, description="Port of MX hosts.")
     processes: Literal["auto"] | Annotated[int, Field(ge=0, le=16)] = Field(
         "auto",
-        description="Processes that carry mail to other servers, beside the one that accepts and stores. 0: none, that "
-        'one does all; "auto": one where there are two cores or more. Several share the sites, and the concurrency.',
+        description="Processes that carry mail to other servers, beside the one that has the queue. 0: none, that one "
+        'does it; "auto": one where there are more cores than other processes. Several share the sites, and the '
+        "concurrency.",
     )
     concurrency: int = Field(500, ge=1, description="Connections in total.")
     concurrency_per_site: int = Field(20, ge=1, description="Connections to one site.")

@@ -28,7 +28,7 @@ class AdmissionFault(Exception):
 
 
 class RemoteAdmission:
-    """The port ``queue.admission.Admission``, for a queue at the other end of a wire; while there is none, for nobody."""
+    """The port ``queue.admission.Admission`` over a wire. While there is no queue at its other end, it admits nobody."""
 
     def __init__(self) -> None:
         self._send: Send | None = None
