@@ -28,7 +28,7 @@ class AdmissionFault(Exception):
 
 
 class RemoteAdmission:
-    """The port ``queue.admission.Admission`` over a wire. While there is no queue at its other end, it admits nobody."""
+    """The port ``queue.admission.Admission`` over a wire. Without a queue at its other end nobody is admitted."""
 
     def __init__(self) -> None:
         self._send: Send | None = None
