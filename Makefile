@@ -2,19 +2,23 @@
 .DEFAULT_GOAL := help
 .PHONY: help install ldap run test check format lint types layers coverage bench standards lock clean
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?=
 BIN := .venv/bin
+VENV := .venv/pyvenv.cfg
 STAMP := .venv/installed
 WORKERS ?= 2
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(STAMP)  ## .venv with the locked dependencies and the postroom command
+install: $(STAMP)  ## .venv with the locked dependencies and the postroom command; PYTHON=... says by which Python
 
-$(STAMP): requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Postroom needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv .venv
+# An environment stays with the Python that it was made with: `make clean install` chooses again.
+$(VENV):
+	@python=$$(tools/choose-python "$(PYTHON)") && echo "$$python -m venv .venv" && \
+		{ "$$python" -m venv --clear .venv || { rm -rf .venv; exit 1; }; }
+
+$(STAMP): $(VENV) requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)

@@ -18,7 +18,7 @@ class Level(Enum):
 class Finding:
     """One finding of ``postroom check``.
 
-    ``area`` is settings, ports, certificate, dns, store, data, logins, returns, zones or road.
+    ``area`` is settings, python, ports, certificate, dns, store, data, logins, returns, zones or road.
     """
 
     level: Level

@@ -10,6 +10,7 @@ from postroom.admin.dnsfaults.model import DnsFinding
 from postroom.admin.dnsrecords.model import NoDkim
 from postroom.admin.finding import Finding, Level
 from postroom.admin.portcheck import check_ports
+from postroom.admin.pythoncheck import check_python
 from postroom.admin.returncheck import check_returns
 from postroom.admin.roadcheck import check_reports, check_road
 from postroom.admin.sourcecheck import check_sources
@@ -62,7 +63,7 @@ def check(context: typer.Context, config: ConfigOption = None, json: JsonOption 
 
 
 def _check_all(house: House, settings: Settings) -> list[Finding]:
-    findings = list(check_ports(settings))
+    findings = [check_python(), *check_ports(settings)]
     findings += check_certificates(settings, house.now())
     findings += _check_traffic(settings)
     findings += asyncio.run(_check_inside(house, settings))

@@ -19,7 +19,9 @@ MAX_FIELDS = 10_000
 _NAME = rb"[!-9;-~]+"  # RFC 5322 §3.6.8 ftext
 # White space before the colon is obs-optional (RFC 5322 §4.5). The value goes on to the first CRLF that no white space
 # follows; nothing is tried twice, so that it takes as long as the field is.
-_FIELD = re.compile(rb"(%b)[ \t]*:([^\r]*+(?:\r(?:\n[ \t]|(?!\n))[^\r]*+)*+)(?:\r\n)?+" % _NAME)
+# Python before 3.11.5, as Debian 12 has it, goes on behind what it tried in vain where a group with ``*+`` comes to its
+# end (CPython gh-106052). It is right where the alternative that is tried last, here ``[^\r]++``, fails at once.
+_FIELD = re.compile(rb"(%b)[ \t]*:([^\r]*+(?:\r\n[ \t][^\r]*+|\r(?!\n)|[^\r]++)*+)(?:\r\n)?" % _NAME)
 _NO_FIELD = re.compile(rb"\r\n(?![ \t]|%b[ \t]*:|\Z)" % _NAME)  # in front of a line that begins no field and folds none
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _MSG_ID = re.compile(rb"<[^<>\s\x00-\x1f\x7f]{1,250}>")

@@ -28,9 +28,8 @@ RESULTS, MESSAGE, SEAL = b"arc-authentication-results", b"arc-message-signature"
 ARC_FIELDS = (RESULTS, MESSAGE, SEAL)
 
 # RFC 8617 §4.1.1: the instance comes first, comments and white space around it.
-_INSTANCE = re.compile(
-    rb"(?:[ \t\r\n]|\([^()\\]*\))*+i[ \t\r\n]*=[ \t\r\n]*([0-9]{1,2})(?:[ \t\r\n]|\([^()\\]*\))*+;[ \t\r\n]*"
-)
+_BETWEEN = rb"(?:\([^()\\]*\)|[ \t\r\n]++)*+"  # in this order: mail/headers.py says why
+_INSTANCE = re.compile(rb"%bi[ \t\r\n]*=[ \t\r\n]*([0-9]{1,2})%b;[ \t\r\n]*" % (_BETWEEN, _BETWEEN))
 _NUMBER = re.compile(r"[0-9]{1,2}")
 
 

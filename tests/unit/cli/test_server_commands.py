@@ -213,10 +213,12 @@ class TestCheck:
     def test_all_is_well(self, run: Run, ready: Path) -> None:
         ended = run("check", "-c", str(ready), "--json", bare=True)
         assert {row["level"] for row in ended.json} == {"ok", "note"}, ended.out
-        assert [row["what"][:36] for row in ended.json if row["level"] == "note"] == [
+        # What is said of the Python depends on the one that runs the tests
+        assert [row["what"][:36] for row in ended.json if row["level"] == "note" and row["area"] != "python"] == [
             "DMARC of postroom.net says p=none: it"[:36]
         ]
-        assert {row["area"] for row in ended.json} == {"settings", "ports", "certificate", "store", "dns", "road"}
+        areas = {"settings", "python", "ports", "certificate", "store", "dns", "road"}
+        assert {row["area"] for row in ended.json} == areas
         assert ended.code == 0
         text = run("check", "-c", str(ready), bare=True)
         assert text.out.endswith("0 errors, 0 warnings\n")

@@ -1,5 +1,8 @@
 """The header read from raw bytes (RFC 5322 §2.2, §3.6)."""
 
+import itertools
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,6 +128,15 @@ def test_date_is_written_as_rfc5322_asks() -> None:
     # RFC 5322 §3.3
     assert show_date(0) == "Thu, 1 Jan 1970 00:00:00 +0000"
     assert show_date(1_709_210_096.9) == "Thu, 29 Feb 2024 12:34:56 +0000"
+
+
+def test_a_value_ends_at_the_first_line_end_that_no_white_space_follows() -> None:
+    """Whatever it is made of."""
+    for octets in itertools.product(b"\r\n a", repeat=6):
+        value = bytes(octets)
+        wanted = re.split(rb"\r\n(?! )", value, maxsplit=1)[0]
+        found = split_header(b"A:" + value + b"\r\nB:").fields
+        assert found[0].value == wanted, value
 
 
 @given(st.binary(max_size=300) | st.text("aA:\r\n \t", max_size=200).map(str.encode))

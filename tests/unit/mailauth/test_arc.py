@@ -72,6 +72,8 @@ async def test_a_chain_that_is_too_long() -> None:
         (rb"ARC-Seal: i=2;", b"ARC-Seal: i=2; i=2;", "an ARC-Seal is malformed: the tag i= is there twice"),
         (rb"ARC-Seal: i=2;", b"ARC-Seal: i=2; h=from;", "seal 2 has h="),
         (rb"Results: i=2;", b"Results: 2;", "an ARC-Authentication-Results does not begin with its instance"),
+        (rb"Results: i=2;", b"Results: (i=2;", "an ARC-Authentication-Results does not begin with its instance"),
+        (rb"Results: i=2;", b"Results: i=2(;", "an ARC-Authentication-Results does not begin with its instance"),
         (rb"cv=pass", b"cv=fail", "sealer 2 found the chain broken"),
         (rb"cv=pass", b"cv=none", "seal 2 has cv=none"),
         (rb"cv=pass", b"cv=PASS", "seal 2 has cv=PASS"),
