@@ -116,7 +116,9 @@ class Node:
         wanted = self._settings.queue.apart
         if wanted is False or (wanted == "auto" and cores() < 2):
             return None
-        setup = QueueSetup(self._settings, self._name, self._log.form, self._sealer, tuple(self._alerts.kinds()))
+        wanted_here = tuple(self._alerts.kinds())
+        began = self._clock.now()
+        setup = QueueSetup(self._settings, self._name, self._log.form, self._sealer, wanted_here, began)
         queue = RemoteQueue(
             setup,
             clock=self._clock,
