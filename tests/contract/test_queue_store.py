@@ -26,7 +26,7 @@ from postroom.directory.model import Account
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import Body, ByMode, DeliverBy, Envelope, Notify, Recipient, Ret
-from postroom.mail.message import Message, QueueId
+from postroom.mail.message import Message, QueueId, QueueIds
 from postroom.mail.trouble import StoreUnavailable
 from postroom.queue.model import (
     CHUNK_SIZE,
@@ -574,6 +574,16 @@ class TestRecover:
         await lease_one(queue)
         await queue.recover("node-1", NOON)
         assert (await lease_one(queue)).lost_leases == frozenset([0])
+
+    async def test_chunks_of_uploads_that_may_be_under_way_are_not_swept(self, queue: QueueStore) -> None:
+        """Sessions outlive the process that has the queue."""
+        ids = QueueIds(lambda: NOON)
+        before, since = ids.next(), QueueIds(lambda: NOON + 1).next()
+        await queue.write_chunks([ContentChunk(one, 0, b"12345") for one in (before, since)])
+        await queue.recover("node-1", NOON + 9, NOON + 1)
+        assert [piece async for piece in queue.read_chunks(since)] == [b"12345"]
+        await queue.recover("node-1", NOON + 9)
+        assert [piece async for piece in queue.read_chunks(since)] == []
 
     async def test_chunks_of_uploads_that_died_are_swept(self, queue: QueueStore) -> None:
         await queue.write_chunks([ContentChunk(queue_id(n), 0, b"12345") for n in (1, 2)])

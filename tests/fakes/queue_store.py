@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from postroom.mail.address import Address
 from postroom.mail.delivery import QueuedRecipient, RecipientState
 from postroom.mail.envelope import Recipient
-from postroom.mail.message import Message, QueueId
+from postroom.mail.message import Message, QueueId, first_id_at
 from postroom.mail.trouble import StoreUnavailable
 from postroom.mailbox.model import NewEntry
 from postroom.queue.expansion import original_recipient
@@ -220,7 +220,7 @@ class MemoryQueueStore:
         if not stored.recipients:
             del self.messages[settlement.queue_id]
 
-    async def recover(self, node: str, now: float) -> int:
+    async def recover(self, node: str, now: float, began: float | None = None) -> int:
         await self._enter("recover")
         count = 0
         for stored in self.messages.values():
@@ -231,6 +231,8 @@ class MemoryQueueStore:
                     del stored.leases[number]
                     one = stored.recipients[number]
                     stored.recipients[number] = replace(one, state=RecipientState.QUEUED, next_attempt=now)
+        for queue_id in [one for one in self.chunks if began is None or one < first_id_at(began)]:
+            del self.chunks[queue_id]
         return count
 
     async def entries(self, which: QueueFilter, *, limit: int, after: QueueId | None = None) -> Sequence[QueueEntry]:

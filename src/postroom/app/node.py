@@ -63,6 +63,9 @@ GAUGE_SECONDS = 15.0
 CERTIFICATE_SECONDS = 60.0
 EXPIRY_SECONDS = 3600.0
 
+HEALTH_WITHIN = 5.0
+"""Seconds after which a store that does not answer is not well."""
+
 ALERT_GRACE = 5.0
 """How long the end waits for alerts that are still to be sent."""
 
@@ -116,7 +119,9 @@ class Node:
         wanted = self._settings.queue.apart
         if wanted is False or (wanted == "auto" and cores() < 2):
             return None
-        setup = QueueSetup(self._settings, self._name, self._log.form, self._sealer, tuple(self._alerts.kinds()))
+        wanted_here = tuple(self._alerts.kinds())
+        began = self._clock.now()
+        setup = QueueSetup(self._settings, self._name, self._log.form, self._sealer, wanted_here, began)
         queue = RemoteQueue(
             setup,
             clock=self._clock,
@@ -353,8 +358,11 @@ class Node:
     async def _health(self) -> Health:
         checks = {"listeners": "ok" if self._listeners and not self._stop.is_set() else "not accepting"}
         try:
-            await self._store.queue.write_chunks(())  # a commit of the kind that a disk without room refuses
+            async with asyncio.timeout(HEALTH_WITHIN):
+                await self._store.queue.write_chunks(())  # a commit of the kind that a disk without room refuses
             checks["store"] = "ok"
         except StoreUnavailable as error:
             checks["store"] = str(error)
+        except TimeoutError:
+            checks["store"] = f"no answer within {HEALTH_WITHIN:.0f} seconds"
         return Health(checks)

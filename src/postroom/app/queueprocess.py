@@ -34,6 +34,7 @@ from postroom.report.forwarding import Forwarder
 from postroom.report.log import LibraryHandler, open_log_to
 from postroom.report.metrics import Metrics
 from postroom.report.reporter import Reporter
+from postroom.report.writer import MOST_WAITING
 from postroom.storage.apart.serving import WriteServer
 from postroom.storage.sqlite.store import SqliteStore
 
@@ -100,7 +101,7 @@ class QueueProcess:
                 await self._closing.wait()
                 await self._end()
         except (OSError, ValueError, StoreUnavailable) as error:
-            self._link.send(Kind.READY, str(error).encode(errors="replace"))
+            self._link.send(Kind.READY, (str(error) or repr(error)).encode(errors="replace"))
             await self._part()
             return 1
         await self._part()
@@ -118,7 +119,7 @@ class QueueProcess:
             reporter=self._reporter,
             metrics=self._metrics,
         )
-        self._road = road = Road(rooms, node=setup.node, processes=2)
+        self._road = road = Road(rooms, node=setup.node, processes=2, began=setup.began)
         await rooms.directory.refresh()
         await rooms.trust.refresh_keys()
         await road.start()
@@ -173,12 +174,13 @@ class QueueProcess:
             os._exit(1)
 
     def _say_lines(self, lines: bytes) -> None:
-        if self._link.is_full:
+        if self._link.waiting > MOST_WAITING:
             raise BlockingIOError("the node does not keep up")
         self._link.send(Kind.LINES, lines)
 
     def _say_report(self, report: Report) -> None:
-        self._link.send(Kind.REPORT, pickle.dumps(report, protocol=5))
+        if self._link.waiting <= MOST_WAITING:
+            self._link.send(Kind.REPORT, pickle.dumps(report, protocol=5))
 
 
 def _nothing() -> None:

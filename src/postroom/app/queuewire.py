@@ -34,13 +34,16 @@ class Kind(IntEnum):
 
 @value(frozen=True, slots=True)
 class QueueSetup:
-    """What the process with the queue must know. ``wanted`` are the kinds of reports that the node is to hear of."""
+    """What the process with the queue must know. ``wanted`` are the kinds of reports that the node is to hear of;
+    the node ``began`` then: what its sessions have stored of messages since is not swept when a child is replaced.
+    """
 
     settings: Settings
     node: str
     form: LogForm
     sealer: Sealer
     wanted: tuple[type[Report], ...]
+    began: float
 
     def to_bytes(self) -> bytes:
         """For the wire. Secrets are in it."""

@@ -30,6 +30,9 @@ METRICS_WITHIN = 2.0
 DRAIN_GRACE = 15.0
 """Seconds beyond its time that the child has to drain."""
 
+READY_WITHIN = 600.0
+"""Seconds that the child has to get ready: a new version may have to change a large store first."""
+
 SECONDS = struct.Struct("!d")
 
 _COMMAND = (sys.executable, "-P", "-m", "postroom.app.queueprocess")
@@ -84,6 +87,7 @@ class RemoteQueue:
     ) -> None:
         self.admission = RemoteAdmission()
         self.writer = RemoteWriter()
+        self._tell = tell
         self._pass_on = pass_on
         self._hear = hear
         self._link: Link | None = None
@@ -93,7 +97,9 @@ class RemoteQueue:
         self._level = ""  # where it is not that of the setup any more
         self._drained: asyncio.Future[None] | None = None
         self.on_ready: Callable[[str], None] = _nothing
-        self._keeper = Keeper(self, _COMMAND, setup.to_bytes(), clock, tell, what="the queue")
+        self._keeper = Keeper(
+            self, _COMMAND, setup.to_bytes(), clock, tell, what="the queue", ready_within=READY_WITHIN
+        )
 
     async def open(self) -> None:
         """Have the child ready, and replace it whenever it dies. OSError, which says why, if there is none."""
@@ -136,7 +142,10 @@ class RemoteQueue:
             return
         self._drained = asyncio.get_running_loop().create_future()
         self._send(Kind.DRAIN, SECONDS.pack(seconds))
-        await asyncio.wait({self._drained}, timeout=seconds + DRAIN_GRACE)
+        drained, _ = await asyncio.wait({self._drained}, timeout=seconds + DRAIN_GRACE)
+        if not drained:  # it hangs: what else is to be written must not wait for it
+            self._tell(QueueEnded("did not drain", self.writer.under_way, 0.0, "it does not answer; it is ended"))
+            await self._keeper.close(0)
 
     async def close(self) -> None:
         """It has written what it knows when it has drained."""

@@ -56,12 +56,14 @@ class Road:
     """The rooms that mail passes on its way out. ``admission`` is where it comes in, ``scheduler`` what moves it.
 
     ``tls`` keeps what is known of TLS on the way, ``shaping`` what is learned of sites. Leases are taken for ``node``.
-    ``processes`` is how many the server has without those that carry.
+    ``processes`` is how many the server has without those that carry. What sessions
+    have stored of messages since ``began`` may still be under way (None: there were no sessions before).
     """
 
-    def __init__(self, rooms: Rooms, *, node: str, processes: int = 1) -> None:
+    def __init__(self, rooms: Rooms, *, node: str, processes: int = 1, began: float | None = None) -> None:
         self._rooms = rooms
         self._processes = processes
+        self._began = began
         self._settings = settings = rooms.settings
         self._store = rooms.store
         self._node = node
@@ -197,7 +199,7 @@ class Road:
         """Take up what an earlier process knew; have the carriers ready. Raises StoreUnavailable, OSError where they
         cannot be ready. If nobody asked for a process of theirs, they do without one.
         """
-        await self._store.queue.recover(self._node, self._clock.now())
+        await self._store.queue.recover(self._node, self._clock.now(), self._began)
         await self.tls.start()
         await self.shaping.start()
         await self._start_carriers()

@@ -67,6 +67,11 @@ class QueueIds:
         return QueueId(ms << 21 | self._node << 11 | self._sequence)
 
 
+def first_id_at(at: float) -> QueueId:
+    """The least queue id that can be made at that time, in seconds since the Unix epoch."""
+    return QueueId(max(int(at * 1000) - _EPOCH_MS, 0) << 21)
+
+
 @value(frozen=True, slots=True)
 class Message:
     """One message under one queue id. The content itself stays in the store.

@@ -28,6 +28,9 @@ BATCH = 64
 PAUSE = 1.0
 """Seconds without accepting after the system had no files or memory left."""
 
+PARTING = 5.0
+"""Seconds that sessions which were cut off have to tidy up."""
+
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -133,6 +136,10 @@ class Listener:
             await asyncio.wait(self._tasks, timeout=timeout)
         left = tuple(self._tasks)
         for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=PARTING)
+        for task in left:  # those who still tidy up wait for a store that does not answer
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         self._farewells.stop()

@@ -61,10 +61,11 @@ class QueueStore(Protocol):
         """Record what became of attempts."""
         ...
 
-    async def recover(self, node: str, now: float) -> int:
+    async def recover(self, node: str, now: float, began: float | None = None) -> int:
         """At start: what this node had leased when it died is due again, marked as a lost lease.
 
-        Chunks without intake are swept. Returns how many recipients were recovered.
+        Chunks without intake are swept, but not those of messages since ``began``, which may be under way.
+        Returns how many recipients were recovered.
         """
         ...
 

@@ -210,6 +210,25 @@ async def test_a_drain_cuts_off_who_does_not_end(build: Builder) -> None:
     assert await stream.receive() == b""
 
 
+async def test_a_drain_does_not_wait_for_a_session_that_waits_for_nothing(
+    build: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that tidies up after itself in a store that does not answer."""
+    monkeypatch.setattr("postroom.net.listener.PARTING", 0.01)
+
+    class Stuck(Echo):
+        async def run(self, stream: SocketStream, client: Client) -> None:
+            try:
+                await super().run(stream, client)
+            finally:
+                await asyncio.Event().wait()
+
+    bench = build(Stuck(ends_when_drained=False))
+    await (await bench.dial()).receive()
+    async with asyncio.timeout(10):
+        assert await bench.listener.drain(0.01) == 1
+
+
 # Floods.
 
 NO_EXEMPTIONS = FloodSettings(connection_rate=(read_rate("3/1h"),), exempt_networks=())

@@ -140,7 +140,7 @@ class SimulatedQueue:
             if not recipients:
                 del self._recipients[settlement.queue_id], self._messages[settlement.queue_id]
 
-    async def recover(self, node: str, now: float) -> int:
+    async def recover(self, node: str, now: float, began: float | None = None) -> int:
         """Nothing was lost."""
         return 0
 

@@ -82,6 +82,7 @@ class Keeper:
         tell: Callable[[Report], None],
         *,
         what: str,
+        ready_within: float = READY_WITHIN,
     ) -> None:
         self._kept = kept
         self._command = command
@@ -89,6 +90,7 @@ class Keeper:
         self._clock = clock
         self._tell = tell
         self._what = what
+        self._ready_within = ready_within
         self._link: Link | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[str] | None = None
@@ -104,15 +106,15 @@ class Keeper:
             raise OSError(trouble)
         self._watch = asyncio.create_task(self._replace(), name=self._what)
 
-    async def close(self) -> None:
-        """Let the child end in good order, then see that it has."""
+    async def close(self, farewell: float = FAREWELL) -> None:
+        """Let the child end in good order within ``farewell`` seconds, then see that it has."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
         if self._link is not None and self._lost is not None and not self._lost.done():
             self._kept.say_close(self._link)
-            await asyncio.wait({self._lost}, timeout=FAREWELL)
+            await asyncio.wait({self._lost}, timeout=farewell)
         await self._bury()
         self._kept.detach()
 
@@ -141,25 +143,27 @@ class Keeper:
         ready: asyncio.Future[str] = loop.create_future()
         lost: asyncio.Future[str] = loop.create_future()
         self._ready, self._lost = ready, lost
-        ours, theirs = socket.socketpair()
+        ours: socket.socket | None = None
         try:
+            ours, theirs = socket.socketpair()
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command, str(theirs.fileno()), pass_fds=(theirs.fileno(),), env=_environment(),
                     stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
-            ours.close()
+            if ours is not None:
+                ours.close()
             lost.set_result(str(error))
             return f"{self._what} cannot be started: {error}"
         self._link = Link(self._kept.on_frame, self._kept.on_room, lost.set_result)
         await self._link.open(ours)
         self._link.send(SETUP, self._setup)
-        await asyncio.wait({ready, lost}, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ready, lost}, timeout=self._ready_within, return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             trouble = ready.result()
         else:
-            trouble = lost.result() if lost.done() else f"it was not ready within {READY_WITHIN:.0f} seconds"
+            trouble = lost.result() if lost.done() else f"it was not ready within {self._ready_within:.0f} seconds"
             trouble = f"{self._what} did not get ready: {trouble or 'the process ended'}"
         if not trouble:
             self._kept.attach(self._link)
@@ -174,7 +178,7 @@ class Keeper:
         if self._link is not None:
             self._link.abort()
             self._link = None
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return ""
         try:
@@ -184,6 +188,7 @@ class Keeper:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+        self._process = None  # not before: whoever waits here may be cancelled, and the next one sees to it
         code = process.returncode or 0
         return f"signal {-code}" if code < 0 else f"exit {code}"
 

@@ -29,12 +29,18 @@ class Link(asyncio.Protocol):
     async def open(self, end: socket.socket) -> None:
         """Use one end of the pair; it is the link's from now on."""
         end.setblocking(False)
+        end.set_inheritable(False)  # or a program that the child starts keeps the link alive after it
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=end)
 
     def send(self, kind: int, body: bytes) -> None:
         """One frame. Without effect at the end of the link."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.writelines((head(kind, body), body))
+
+    @property
+    def waiting(self) -> int:
+        """Octets that the other end has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def close(self) -> None:
         """End it, after what waits to be sent."""

@@ -91,7 +91,25 @@ class RemoteAdmission:
         if self._fresh and self._send is not None:
             fresh, self._fresh = self._fresh, []
             self._octets = 0
-            self._send(write_admissions(fresh))
+            self._send_all(fresh)
+
+    def _send_all(self, group: Sequence[tuple[int, Sequence[Intake]]]) -> None:
+        """One body for the group. If one of them cannot cross, each goes alone, and that one's future says why."""
+        send = self._send
+        if send is None:
+            return
+        try:
+            body = write_admissions(group)
+        except Exception as error:  # noqa: BLE001 - a bug costs the one message; who brought it hears of it
+            if len(group) > 1:
+                for one in group:
+                    self._send_all([one])
+                return
+            done = self._waiting.pop(group[0][0], None)
+            if done is not None and not done.done():
+                done.set_exception(error)
+            return
+        send(body)
 
 
 class AdmissionServer:

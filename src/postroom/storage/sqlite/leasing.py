@@ -74,6 +74,7 @@ UPDATE recipient SET state = iif(attempts > 0, 'deferred', 'queued'), next_attem
 WHERE lease_node IS NOT NULL AND lease_node = ?2
 """
 _SWEEP = "DELETE FROM chunk WHERE queue_id NOT IN (SELECT queue_id FROM message WHERE chunks > 0)"
+_SWEEP_BEFORE = f"{_SWEEP} AND queue_id < ?"
 
 _CLAIMABLE = f"""
 SELECT json_group_array(json_array(r.queue_id, r.number, r.destination, r.priority))
@@ -161,15 +162,18 @@ def claim(connection: apsw.Connection, wanted: Claim) -> tuple[LeasedMessage, ..
     return _read_leased(connection, chosen)
 
 
-def recover(connection: apsw.Connection, node: str, now: float) -> int:
-    """What the node had leased is due now; chunks without message go."""
+def recover(connection: apsw.Connection, node: str, now: float, before: QueueId | None = None) -> int:
+    """What the node had leased is due now; chunks without message go, those under a queue id below ``before``."""
     destinations = rows_of(connection, _RECOVERED, (node,))
     count = 0
     if destinations:
         connection.execute(_RECOVER, (now, node))
         count = connection.changes()
         mark_destinations(connection, destinations)
-    connection.execute(_SWEEP)
+    if before is None:
+        connection.execute(_SWEEP)
+    else:
+        connection.execute(_SWEEP_BEFORE, (before,))
     return count
 
 
@@ -188,11 +192,11 @@ def _renew(connection: apsw.Connection, calls: Sequence[tuple[Sequence[QueueId],
     return [None] * len(calls)
 
 
-def _recover(connection: apsw.Connection, calls: Sequence[tuple[str, float]]) -> Sequence[int]:
-    return [recover(connection, node, now) for node, now in calls]
+def _recover(connection: apsw.Connection, calls: Sequence[tuple[str, float, QueueId | None]]) -> Sequence[int]:
+    return [recover(connection, node, now, before) for node, now, before in calls]
 
 
 LEASE: Kind[apsw.Connection, LeaseQuestion, LeaseAnswer] = Kind("lease", _lease, essential=True)
 CLAIM: Kind[apsw.Connection, Claim, tuple[LeasedMessage, ...]] = Kind("claim", _claim, essential=True)
 RENEW: Kind[apsw.Connection, tuple[Sequence[QueueId], Lease], None] = Kind("renew", _renew, essential=True)
-RECOVER: Kind[apsw.Connection, tuple[str, float], int] = Kind("recover", _recover, essential=True)
+RECOVER: Kind[apsw.Connection, tuple[str, float, QueueId | None], int] = Kind("recover", _recover, essential=True)

@@ -7,7 +7,7 @@ import apsw
 
 from postroom.mail.address import Address
 from postroom.mail.delivery import RecipientState
-from postroom.mail.message import QueueId
+from postroom.mail.message import QueueId, first_id_at
 from postroom.queue.model import (
     ContentChunk,
     Intake,
@@ -116,9 +116,10 @@ class SqliteQueue:
         """Record what became of attempts."""
         await self._writer.submit(SETTLE, settlements, len(settlements))
 
-    async def recover(self, node: str, now: float) -> int:
+    async def recover(self, node: str, now: float, began: float | None = None) -> int:
         """At start: what the node had leased is due, marked as a lost lease; chunks without intake are swept."""
-        return await self._writer.submit(RECOVER, (node, now))
+        before = None if began is None else first_id_at(began)
+        return await self._writer.submit(RECOVER, (node, now, before))
 
     async def entries(self, which: QueueFilter, *, limit: int, after: QueueId | None = None) -> Sequence[QueueEntry]:
         """Messages in order of queue id that have a recipient that matches, with all of their recipients."""

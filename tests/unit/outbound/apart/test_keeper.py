@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -192,3 +193,21 @@ async def test_a_fleet_of_which_one_fails_does_not_start() -> None:
     with pytest.raises(OSError, match="no password file"):
         await fleet.start()
     assert all(one.keeper._process is None for one in houses)
+
+
+async def test_another_one_is_started_although_files_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, failures = socket.socketpair, iter([OSError(24, "Too many open files")])
+
+    def socketpair() -> tuple[socket.socket, socket.socket]:
+        for error in failures:
+            raise error
+        return make()
+
+    async with house() as one:
+        first = await one.pid()
+        monkeypatch.setattr("postroom.net.apart.keeper.socket.socketpair", socketpair)
+        os.kill(first, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            await one.told.wait()
+        assert await one.pid() != first
+        assert "Too many open files" in [one.trouble for one in one.reports if isinstance(one, CarriersEnded)][-1]

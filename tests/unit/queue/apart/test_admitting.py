@@ -102,6 +102,18 @@ async def test_a_bug_costs_the_one_message(breaks: bool) -> None:
     await wire.remote.admit(await make("bob@far.example"))
 
 
+async def test_what_cannot_cross_costs_the_one_message() -> None:
+    wire = Wire()
+    good, bad = await make("bob@far.example"), await make("eve@far.example")
+    bad.message.message_id = object()  # type: ignore[misc, assignment] # plain at run time
+    first, second, third = [wire.remote.admit(one) for one in (good, bad, good)]
+    async with asyncio.timeout(10):
+        await asyncio.gather(first, third)
+        with pytest.raises(ValueError, match="unmarshallable"):
+            await second
+    assert wire.remote.detach("the end") == 0
+
+
 async def test_nobody_is_admitted_without_a_queue() -> None:
     remote = RemoteAdmission()
     with pytest.raises(StoreUnavailable, match="not ready yet"):
