@@ -1,11 +1,14 @@
 """The process that has the queue: what goes through it, what is seen of it, and that it dies alone without a loss."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import random
 import signal
 import smtplib
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +33,13 @@ def send(program: Program, *message_ids: str, to: tuple[str, ...] = (REMOTE,)) -
     with program.smtp() as client:
         for message_id in message_ids:
             client.sendmail("x@elsewhere.example", list(to), content(message_id))
+
+
+def health(program: Program) -> contextlib.AbstractContextManager[http.client.HTTPResponse]:
+    answer: http.client.HTTPResponse = urllib.request.urlopen(
+        f"http://127.0.0.1:{program.port('web')}/healthz", timeout=30
+    )
+    return answer
 
 
 @pytest.mark.parametrize("carriers", [0, 1])
@@ -126,6 +136,23 @@ def test_the_level_of_the_log_reaches_it(make_program: MakeProgram, sink: Sink) 
         line["queue_id"] for line in program.told("message_accepted")
     }
     assert not quiet, "the queue told of what the node was silent about"
+
+
+def test_one_that_hangs_is_not_well_and_goes_on_where_it_was(make_program: MakeProgram, sink: Sink) -> None:
+    program = make_program(in_processes(by_smarthost(sink) | TRUSTED)).add(ALICE).start()
+    pid = program.queue_process
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(urllib.error.HTTPError) as caught, health(program):
+            pass
+        assert caught.value.code == 503
+        assert "no answer" in caught.value.read().decode()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    send(program, "one", to=(ALICE, REMOTE))
+    wait_until(lambda: bool(sink.arrived), "it is at the far end")
+    with health(program) as answer:
+        assert answer.status == 200
 
 
 @pytest.mark.timeout(600)
