@@ -70,7 +70,8 @@ class Kept(Protocol):
 
 class Keeper:
     """One child for one ``kept``. ``command`` gets one more argument: the descriptor of the child's end of a
-    socketpair; ``setup`` is the first thing that it is told there. ``what`` is its name in sentences.
+    socketpair; ``setup`` is the first thing that it is told there. ``what`` is its name in sentences,
+    ``farewell`` how many seconds it has to end in good order.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Keeper:
         tell: Callable[[Report], None],
         *,
         what: str,
+        farewell: float = FAREWELL,
     ) -> None:
         self._kept = kept
         self._command = command
@@ -89,6 +91,7 @@ class Keeper:
         self._clock = clock
         self._tell = tell
         self._what = what
+        self._farewell = farewell
         self._link: Link | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[str] | None = None
@@ -112,7 +115,10 @@ class Keeper:
             self._watch = None
         if self._link is not None and self._lost is not None and not self._lost.done():
             self._kept.say_close(self._link)
-            await asyncio.wait({self._lost}, timeout=FAREWELL)
+            await asyncio.wait({self._lost}, timeout=self._farewell)
+            if not self._lost.done():
+                status = await self._bury()
+                self._tell(self._kept.ended(status, self._kept.detach(), 0.0, "it did not end when it was asked to"))
         await self._bury()
         self._kept.detach()
 
@@ -151,7 +157,7 @@ class Keeper:
         except OSError as error:
             ours.close()
             lost.set_result(str(error))
-            return f"{self._what} cannot be started: {error}"
+            return f"{self._what} cannot be started: {self._command[0]}: {error.strerror}"
         self._link = Link(self._kept.on_frame, self._kept.on_room, lost.set_result)
         await self._link.open(ours)
         self._link.send(SETUP, self._setup)
