@@ -25,7 +25,7 @@ from postroom.report.road import QueueBack, QueueEnded
 from postroom.storage.apart.asking import RemoteWriter
 
 METRICS_WITHIN = 2.0
-"""Seconds that the child has to tell what it has counted; after that it is left out."""
+"""Seconds that the child has to tell what it has counted; after that it is what it said last."""
 
 DRAIN_GRACE = 15.0
 """Seconds beyond its time that the child has to drain."""
@@ -121,14 +121,14 @@ class RemoteQueue:
         self._send(Kind.LEVEL, level.encode())
 
     async def metrics(self) -> list[bytes]:
-        """What the child has counted; nothing where it does not say so in time."""
+        """What the child has counted, as it said last where it does not say so in time: a counter must not go back."""
         if self._link is None:
             return []
         told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._asked.append(told)
         self._send(Kind.ASK_METRICS, b"")
         await asyncio.wait({told}, timeout=METRICS_WITHIN)
-        return [told.result()] if told.done() and not told.cancelled() else []
+        return [self._counted] if self._counted else []  # what a child that died had counted is inherited
 
     async def drain(self, seconds: float) -> None:
         """Let what is under way end for ``seconds``, give the rest back; what the node writes still gets through."""
