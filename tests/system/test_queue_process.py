@@ -89,6 +89,26 @@ def test_what_both_have_counted_is_one_number(make_program: MakeProgram, sink: S
     assert after["postroom_queue_ended_total"] == 1
 
 
+def test_no_counter_goes_back_while_it_does_not_answer(make_program: MakeProgram, sink: Sink) -> None:
+    program = make_program(in_processes(by_smarthost(sink) | TRUSTED)).start()
+    send(program, "one")
+    program.wait_told("attempt_made", state="relayed")
+
+    def attempts() -> list[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{program.port('web')}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return [line for line in lines if line.startswith("postroom_attempts_total{")]
+
+    before = attempts()
+    assert before
+    os.kill(program.queue_process, signal.SIGSTOP)
+    try:
+        assert attempts() == before
+    finally:
+        os.kill(program.queue_process, signal.SIGCONT)
+    assert attempts() == before
+
+
 def test_what_the_queue_tells_raises_alerts_too(make_program: MakeProgram, sink: Sink, tmp_path: Path) -> None:
     script, out = tmp_path / "alert", tmp_path / "out"
     script.write_text(f"#!/bin/sh\ncat > {out}.new && mv {out}.new {out}\n")

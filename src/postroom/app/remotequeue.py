@@ -2,13 +2,12 @@
 
 import asyncio
 import marshal
-import pickle
 import struct
 import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from postroom.app.chores import Chores
 from postroom.app.queuewire import Kind, QueueSetup
@@ -16,6 +15,7 @@ from postroom.clock import Clock
 from postroom.net.apart.frames import WireError
 from postroom.net.apart.keeper import Keeper
 from postroom.net.apart.link import Link
+from postroom.net.apart.loading import load
 from postroom.protocol.smtp.events import Etrn
 from postroom.queue.admission import Admission
 from postroom.queue.apart.admitting import RemoteAdmission
@@ -25,7 +25,7 @@ from postroom.report.road import QueueBack, QueueEnded
 from postroom.storage.apart.asking import RemoteWriter
 
 METRICS_WITHIN = 2.0
-"""Seconds that the child has to tell what it has counted; after that it is left out."""
+"""Seconds that the child has to tell what it has counted; after that it is what it said last."""
 
 DRAIN_GRACE = 15.0
 """Seconds beyond its time that the child has to drain."""
@@ -87,7 +87,6 @@ class RemoteQueue:
     ) -> None:
         self.admission = RemoteAdmission()
         self.writer = RemoteWriter()
-        self._tell = tell
         self._pass_on = pass_on
         self._hear = hear
         self._link: Link | None = None
@@ -127,14 +126,14 @@ class RemoteQueue:
         self._send(Kind.LEVEL, level.encode())
 
     async def metrics(self) -> list[bytes]:
-        """What the child has counted; nothing where it does not say so in time."""
+        """What the child has counted, as it said last where it does not say so in time: a counter must not go back."""
         if self._link is None:
             return []
         told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._asked.append(told)
         self._send(Kind.ASK_METRICS, b"")
         await asyncio.wait({told}, timeout=METRICS_WITHIN)
-        return [told.result()] if told.done() and not told.cancelled() else []
+        return [self._counted] if self._counted else []  # what a child that died had counted is inherited
 
     async def drain(self, seconds: float) -> None:
         """Let what is under way end for ``seconds``, give the rest back; what the node writes still gets through."""
@@ -144,8 +143,7 @@ class RemoteQueue:
         self._send(Kind.DRAIN, SECONDS.pack(seconds))
         drained, _ = await asyncio.wait({self._drained}, timeout=seconds + DRAIN_GRACE)
         if not drained:  # it hangs: what else is to be written must not wait for it
-            self._tell(QueueEnded("did not drain", self.writer.under_way, 0.0, "it does not answer; it is ended"))
-            await self._keeper.close(0)
+            await self._keeper.close(0, "it did not drain in time")
 
     async def close(self) -> None:
         """It has written what it knows when it has drained."""
@@ -229,11 +227,10 @@ class RemoteQueue:
 
 def _read_report(body: memoryview) -> Report:
     try:
-        report: Any = pickle.loads(body)  # noqa: S301 - our own process wrote it
-    except Exception as error:
+        report: Report = load(body)
+    except Exception as error:  # unpickling raises anything
         raise WireError(f"no report: {error!r}") from error
-    told: Report = report
-    return told
+    return report
 
 
 def _nothing(_: str) -> None:

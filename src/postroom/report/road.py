@@ -157,7 +157,8 @@ class CarriersReady:
 class QueueEnded:
     """The process that has the queue ended unasked; ``status`` says how, ``under_way`` how many requests it had.
 
-    Another one is started in ``wait`` seconds. ``trouble`` is what it said before it was ready, or what it did wrong.
+    Another one is started in ``wait`` seconds, unless the node ends. ``trouble`` is what it said before it was ready,
+    or what it did wrong.
     """
 
     status: str

@@ -60,4 +60,4 @@ async def test_who_does_not_drain_keeps_nobody_waiting() -> None:
         await queue.end()
     (ended,) = told
     assert isinstance(ended, QueueEnded)
-    assert (ended.status, ended.under_way) == ("did not drain", 1)
+    assert (ended.under_way, ended.trouble) == (1, "it did not drain in time")

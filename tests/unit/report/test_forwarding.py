@@ -5,6 +5,7 @@ import pickle
 import pytest
 from tests.fakes.reports import REPORTS
 
+from postroom.net.apart.loading import load
 from postroom.report.alerts import WORDS
 from postroom.report.events import Report, ServerDraining, StoreTrouble
 from postroom.report.forwarding import Forwarder
@@ -32,7 +33,7 @@ def test_every_kind_that_counts_has_a_sample() -> None:
 
 @pytest.mark.parametrize("report", COUNTED, ids=lambda report: type(report).__name__)
 def test_what_counts_survives_the_wire(report: Report) -> None:
-    arrived = pickle.loads(pickle.dumps(report, protocol=5))
+    arrived = load(pickle.dumps(report, protocol=5))
     assert type(arrived) is type(report)
     assert arrived == report
 

@@ -70,7 +70,8 @@ class Kept(Protocol):
 
 class Keeper:
     """One child for one ``kept``. ``command`` gets one more argument: the descriptor of the child's end of a
-    socketpair; ``setup`` is the first thing that it is told there. ``what`` is its name in sentences.
+    socketpair; ``setup`` is the first thing that it is told there. ``what`` is its name in sentences,
+    ``farewell`` how many seconds it has to end in good order.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Keeper:
         *,
         what: str,
         ready_within: float = READY_WITHIN,
+        farewell: float = FAREWELL,
     ) -> None:
         self._kept = kept
         self._command = command
@@ -91,6 +93,7 @@ class Keeper:
         self._tell = tell
         self._what = what
         self._ready_within = ready_within
+        self._farewell = farewell
         self._link: Link | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[str] | None = None
@@ -106,15 +109,18 @@ class Keeper:
             raise OSError(trouble)
         self._watch = asyncio.create_task(self._replace(), name=self._what)
 
-    async def close(self, farewell: float = FAREWELL) -> None:
-        """Let the child end in good order within ``farewell`` seconds, then see that it has."""
+    async def close(self, farewell: float | None = None, trouble: str = "it did not end when it was asked to") -> None:
+        """Let the child end in good order within ``farewell`` seconds, or end it and tell the ``trouble``."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
         if self._link is not None and self._lost is not None and not self._lost.done():
             self._kept.say_close(self._link)
-            await asyncio.wait({self._lost}, timeout=farewell)
+            await asyncio.wait({self._lost}, timeout=self._farewell if farewell is None else farewell)
+            if not self._lost.done():
+                status = await self._bury()
+                self._tell(self._kept.ended(status, self._kept.detach(), 0.0, trouble))
         await self._bury()
         self._kept.detach()
 
@@ -155,7 +161,7 @@ class Keeper:
             if ours is not None:
                 ours.close()
             lost.set_result(str(error))
-            return f"{self._what} cannot be started: {error}"
+            return f"{self._what} cannot be started: {self._command[0]}: {error.strerror}"
         self._link = Link(self._kept.on_frame, self._kept.on_room, lost.set_result)
         await self._link.open(ours)
         self._link.send(SETUP, self._setup)

@@ -4,20 +4,18 @@ Who has the store trusts who asks, and takes whatever it is asked. What comes ba
 what strangers say: of that only values and errors are made, out of classes of this package and errors of Python's own.
 """
 
-import builtins
-import io
 import pickle
 from collections.abc import Sequence
 from typing import Any
 
 from postroom.mail.value import value
 from postroom.net.apart.frames import WireError
+from postroom.net.apart.loading import load
 
 Asked = tuple[int, str, Any, int, int]
 """One write: its number, its kind's name, argument, weight, octets."""
 
 _PROTOCOL = 5
-_OURS = "postroom."
 
 
 @value(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def write_answers(answers: Answers) -> bytes:
 def read_answers(body: bytes | memoryview) -> Answers:
     """The outcomes of one body. WireError where there are none, or values of other kinds than may come."""
     try:
-        done, errors = _load(body)
+        done, errors = load(body)
         return Answers([(number, result) for number, result in done], [(n, _read_error(text)) for n, text in errors])
     except Exception as error:  # unpickling raises anything
         raise WireError(f"outcomes that cannot be read: {error!r}") from error
@@ -82,27 +80,7 @@ def _write_error(error: Exception) -> bytes:
 
 
 def _read_error(written: bytes) -> Exception:
-    error = _load(written)
+    error = load(written)
     if not isinstance(error, Exception) or isinstance(error, StopIteration):  # no future takes a StopIteration
         raise TypeError(f"{type(error).__name__} where an error was to come")
     return error
-
-
-def _load(body: bytes | memoryview) -> Any:
-    return _Careful(io.BytesIO(body)).load()
-
-
-class _Careful(pickle.Unpickler):
-    """Makes nothing but values and errors."""
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """A class of this package, or an error of Python's own."""
-        if module_name.startswith(_OURS):
-            found = super().find_class(module_name, global_name)
-            if isinstance(found, type) and found.__module__.startswith(_OURS):
-                return found
-        elif module_name == "builtins":
-            found = vars(builtins).get(global_name)
-            if isinstance(found, type) and issubclass(found, Exception):
-                return found
-        raise pickle.UnpicklingError(f"{module_name}.{global_name} may not come")

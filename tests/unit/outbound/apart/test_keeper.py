@@ -132,6 +132,17 @@ async def test_another_one_takes_its_place_when_it_is_killed() -> None:
         assert ready == CarriersReady(second)
 
 
+async def test_one_that_does_not_end_is_killed_and_that_is_told() -> None:
+    one = House()
+    one.keeper._farewell = 0.0
+    await one.keeper.start()
+    pid = await one.pid()
+    os.kill(pid, signal.SIGSTOP)
+    await one.keeper.close()
+    assert not is_alive(pid)
+    assert one.reports == [CarriersEnded("signal 9", 0, 0.0, "it did not end when it was asked to")]
+
+
 async def test_a_request_that_kills_it_is_not_tried_on_the_next_one() -> None:
     async with house() as one:
         outcome = await one.deliver("die")
@@ -145,7 +156,7 @@ async def test_a_request_that_kills_it_is_not_tried_on_the_next_one() -> None:
     [
         ("no password file", (sys.executable, "-c", CHILD), "no password file"),
         ("go", (sys.executable, "-c", "raise SystemExit(4)"), "did not get ready"),
-        ("go", ("/nonexistent/python",), "cannot be started"),
+        ("go", ("/nonexistent/python",), "cannot be started: /nonexistent/python: No such file"),
     ],
 )
 async def test_one_that_does_not_get_ready_says_why(setup: str, command: tuple[str, ...], why: str) -> None:
