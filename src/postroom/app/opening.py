@@ -4,12 +4,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import apsw
-
 from postroom.config.model import Settings
-from postroom.storage.batch import Writer
 from postroom.storage.sqlite.migrate import migrations
-from postroom.storage.sqlite.store import SqliteStore
+from postroom.storage.sqlite.store import SqliteStore, SqliteWriter
 
 
 def store_path(settings: Settings) -> Path:
@@ -18,7 +15,7 @@ def store_path(settings: Settings) -> Path:
 
 
 def open_store(
-    settings: Settings, writer: Writer[apsw.Connection] | None = None
+    settings: Settings, writer: SqliteWriter | None = None
 ) -> contextlib.AbstractAsyncContextManager[SqliteStore]:
     """The store, for a command beside the server or while it is down. Entering it raises StoreUnavailable.
 
@@ -29,7 +26,7 @@ def open_store(
 
 
 @contextlib.asynccontextmanager
-async def _open_store(settings: Settings, writer: Writer[apsw.Connection] | None) -> AsyncIterator[SqliteStore]:
+async def _open_store(settings: Settings, writer: SqliteWriter | None) -> AsyncIterator[SqliteStore]:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await SqliteStore.open(store_path(settings), settings=settings.store, writer=writer)
     try:

@@ -64,21 +64,7 @@ class Rooms:
             clock=clock,
             reporter=reporter,
         )
-        self._ways = Ways(
-            MailRouter(
-                hostname=settings.hostname,
-                settings=settings.outbound,
-                routes=settings.route,
-                smarthosts=settings.smarthost,
-                resolver=self.resolver,
-                is_local=self.directory.is_local,
-                clock=clock,
-                maildirs=settings.maildir,
-                commands=settings.command,
-            ),
-            separator=settings.delivery.plus_separator,
-            tagger=tagger_for(settings.route),
-        )
+        self._ways = self._make_ways()
         self.dsns = DsnMaker(
             hostname=settings.hostname,
             contents=store.queue,
@@ -89,6 +75,24 @@ class Rooms:
             ways=self._ways,
             language=settings.queue.dsn_language,
             signer=self.trust.signer,
+        )
+
+    def _make_ways(self) -> Ways:
+        settings = self.settings
+        return Ways(
+            MailRouter(
+                hostname=settings.hostname,
+                settings=settings.outbound,
+                routes=settings.route,
+                smarthosts=settings.smarthost,
+                resolver=self.resolver,
+                is_local=self.directory.is_local,
+                clock=self.clock,
+                maildirs=settings.maildir,
+                commands=settings.command,
+            ),
+            separator=settings.delivery.plus_separator,
+            tagger=tagger_for(settings.route),
         )
 
     def door(self, admission: Admission) -> IntakeDoor:

@@ -29,6 +29,9 @@ from postroom.storage.sqlite.sites import SqliteSites
 from postroom.storage.sqlite.suppression import SqliteSuppression
 from postroom.storage.sqlite.tls import SqliteTls
 
+SqliteWriter = Writer[apsw.Connection]
+"""Whoever writes for a store: the one of its own, or one at the other end of a wire."""
+
 FRESHNESS = 0.2
 """Seconds for which the directory's counter is remembered: commands beside the server take effect within a second."""
 
@@ -58,7 +61,7 @@ class SqliteStore:
     """All ports over one file. Made by ``open``, used on one loop, ended by ``close``."""
 
     def __init__(
-        self, path: Path, writer: Writer[apsw.Connection], *, clock: Callable[[], float], freshness: float, owns: bool
+        self, path: Path, writer: SqliteWriter, *, clock: Callable[[], float], freshness: float, owns: bool
     ) -> None:
         self._path = path
         self._writer = writer
@@ -91,7 +94,7 @@ class SqliteStore:
         read_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
         freshness: float = FRESHNESS,
-        writer: Writer[apsw.Connection] | None = None,
+        writer: SqliteWriter | None = None,
     ) -> "SqliteStore":
         """Open the file; it is made where it is missing, and its schema brought up to date, unless ``read_only``.
 
@@ -108,7 +111,7 @@ class SqliteStore:
         return cls(path, writer, clock=clock, freshness=freshness, owns=own)
 
     @property
-    def writer(self) -> Writer[apsw.Connection]:
+    def writer(self) -> SqliteWriter:
         """Where all writes go."""
         return self._writer
 
