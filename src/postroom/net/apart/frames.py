@@ -35,14 +35,13 @@ class FrameReader:
         self._held = bytearray()
         self._wanted = 0  # octets that the frame which has begun will have
 
-    def feed(self, data: bytes) -> list[tuple[int, memoryview]]:
+    def feed(self, data: bytes | bytearray) -> list[tuple[int, memoryview]]:
         """The frames that ``data`` completes, each with its kind. WireError where it cannot be one."""
         if self._held:
             self._held += data
             if len(self._held) < self._wanted:
                 return []
-            data = bytes(self._held)
-            self._held.clear()
+            data, self._held = self._held, bytearray()  # never copied: it may be large
         found: list[tuple[int, memoryview]] = []
         at, end, view = 0, len(data), memoryview(data)
         self._wanted = 0

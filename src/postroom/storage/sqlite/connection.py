@@ -15,7 +15,7 @@ PAGE_SIZE = 8192
 _LARGEST_LOG = 64 << 20
 """Octets that a log which has grown beyond them is cut to."""
 
-CACHE = 4 << 20
+CACHE = 2 << 20
 """Octets of pages that a connection keeps. Little, because the system keeps the file's pages too: more made no write
 faster, and a large message would fill it.
 """
