@@ -6,7 +6,6 @@ Only a node starts it. It is told what it needs over the socket of the descripto
 import asyncio
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Awaitable
@@ -19,7 +18,7 @@ from postroom.config.replyrules import reply_classifier
 from postroom.dns.cache import CachingResolver
 from postroom.dns.dnspython import DnspythonResolver
 from postroom.mail.delivery import DeliveryRequest, Outcome
-from postroom.net.apart.frames import SETUP, FrameReader, WireError
+from postroom.net.apart.child import leave_signals_to_the_node, read_setup
 from postroom.outbound.apart.events import Ready
 from postroom.outbound.apart.serving import Serving, WireHandler
 from postroom.outbound.apart.setup import Setup
@@ -29,31 +28,18 @@ from postroom.outbound.shaping.traffic import Traffic, Way
 from postroom.report.reporter import Reporter
 from postroom.storage.sqlite.contents import SqliteContents
 
-_READ = 65536
-
 
 def main() -> int:
     """Serve the node at the other end of the descriptor."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they are meant for the node, which drains before we end
+    leave_signals_to_the_node()
     end = socket.socket(fileno=int(sys.argv[1]))
-    setup = _read_setup(end)
-    if setup is None:
+    told = read_setup(end)
+    if told is None:
         return 1
+    setup = Setup.from_bytes(told)
     factory = uvloop.new_event_loop if setup.loop == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_serve(setup, end))
-
-
-def _read_setup(end: socket.socket) -> Setup | None:
-    """What the node says first; None if it has gone."""
-    reader = FrameReader()
-    while data := end.recv(_READ):
-        for kind, body in reader.feed(data):
-            if kind != SETUP:
-                raise WireError(f"the node began with a frame of kind {kind}")
-            return Setup.from_bytes(body)
-    return None
 
 
 async def _serve(setup: Setup, end: socket.socket) -> int:

@@ -9,7 +9,6 @@ import logging
 import marshal
 import os
 import pickle
-import signal
 import socket
 import sys
 import zlib
@@ -19,13 +18,13 @@ import uvloop
 from postroom.app.chores import Chores
 from postroom.app.opening import open_store
 from postroom.app.process import calm_collector
-from postroom.app.queuewire import Kind, QueueSetup
-from postroom.app.remotequeue import SECONDS
+from postroom.app.queuewire import SECONDS, Kind, QueueSetup
 from postroom.app.road import Road
 from postroom.app.rooms import Rooms
 from postroom.clock import SystemClock
 from postroom.mail.trouble import StoreUnavailable
-from postroom.net.apart.frames import SETUP, FrameReader, WireError
+from postroom.net.apart.child import leave_signals_to_the_node, read_setup
+from postroom.net.apart.frames import WireError
 from postroom.net.apart.link import Link
 from postroom.protocol.smtp.events import Etrn, EtrnKind
 from postroom.queue.apart.admitting import AdmissionServer
@@ -41,31 +40,18 @@ from postroom.storage.sqlite.store import SqliteStore
 REFRESH_SECONDS = 0.5
 """How often directory and keys ask whether they were changed, so that a command takes effect within a second."""
 
-_READ = 65536
-
 
 def main() -> int:
     """Serve the node at the other end of the descriptor."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they are meant for the node, which drains before we end
+    leave_signals_to_the_node()
     end = socket.socket(fileno=int(sys.argv[1]))
-    setup = _read_setup(end)
-    if setup is None:
+    told = read_setup(end)
+    if told is None:
         return 1
+    setup = QueueSetup.from_bytes(told)
     factory = uvloop.new_event_loop if setup.settings.loop == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_serve(setup, end))
-
-
-def _read_setup(end: socket.socket) -> QueueSetup | None:
-    """What the node says first; None if it has gone."""
-    reader = FrameReader()
-    while data := end.recv(_READ):
-        for kind, body in reader.feed(data):
-            if kind != SETUP:
-                raise WireError(f"the node began with a frame of kind {kind}")
-            return QueueSetup.from_bytes(body)
-    return None
 
 
 async def _serve(setup: QueueSetup, end: socket.socket) -> int:

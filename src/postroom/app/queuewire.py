@@ -1,6 +1,7 @@
 """The wire between the node and the process with the queue: what its frames carry, and what the child is told first."""
 
 import pickle
+import struct
 from enum import IntEnum
 
 from postroom.config.model import Settings
@@ -9,6 +10,9 @@ from postroom.mailauth.keys.sealing import Sealer
 from postroom.net.apart.frames import SETUP
 from postroom.report.events import Report
 from postroom.report.log import LogForm
+
+SECONDS = struct.Struct("!d")
+"""The body of a DRAIN."""
 
 
 class Kind(IntEnum):

@@ -2,7 +2,6 @@
 
 import asyncio
 import marshal
-import struct
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from postroom.app.chores import Chores
-from postroom.app.queuewire import Kind, QueueSetup
+from postroom.app.queuewire import SECONDS, Kind, QueueSetup
 from postroom.clock import Clock
 from postroom.net.apart.frames import WireError
 from postroom.net.apart.keeper import Keeper
@@ -32,8 +31,6 @@ DRAIN_GRACE = 15.0
 
 READY_WITHIN = 600.0
 """Seconds that the child has to get ready: a new version may have to change a large store first."""
-
-SECONDS = struct.Struct("!d")
 
 _COMMAND = (sys.executable, "-P", "-m", "postroom.app.queueprocess")
 """-P: nothing is loaded from the folder that the node was started in."""
