@@ -163,7 +163,7 @@ class QueueSettings(Section):
     apart: Literal["auto"] | bool = Field(
         "auto",
         description="Whether the queue, with all that writes to the store, has a process of its own beside the one "
-        'with the doors. "auto": where there are two cores or more.',
+        'with the doors: true, false, or "auto", where there are two cores or more.',
     )
 
 
